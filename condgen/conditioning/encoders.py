@@ -1,0 +1,152 @@
+"""Condition encoders: each turns one condition into features, and the shape of the features is their scope.
+
+(batch, features) is global, (batch, features, frames) is local, (batch, features, height, width) is spatial. Every
+encoder says how many `features` it gives and checks what it is given.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ClassEmbedding(nn.Module):
+    """Class ids to a learned vector per class: (batch,) whole numbers to (batch, features).
+
+    An embedding and a one-hot vector times a matrix are the same; a label fed as a number is not, because it would
+    make the bias linear in the class number.
+
+    Args:
+        features: length of the vector.
+        names: class names, in the order of their ids. Left out on the command line, they are taken from the data.
+        num_classes: number of classes, where they have no names.
+    """
+
+    def __init__(self, features: int = 64, names: list[str] | None = None, num_classes: int | None = None) -> None:
+        super().__init__()
+        if names is None and num_classes is None:
+            raise ValueError("ClassEmbedding needs the names of the classes or their number (num_classes)")
+        if names is not None and num_classes not in (None, len(names)):
+            raise ValueError(f"ClassEmbedding: {len(names)} names but num_classes is {num_classes}")
+        self.features = features
+        self.names = list(names) if names is not None else [str(i) for i in range(int(num_classes or 0))]
+        self.embedding = nn.Embedding(len(self.names), features)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Look up ids, (batch,) of whole numbers, giving (batch, features)."""
+        if ids.ndim != 1 or ids.is_floating_point():
+            raise ValueError(f"class ids are (batch,) whole numbers; got {tuple(ids.shape)} of {ids.dtype}")
+        if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < len(self.names):
+            wrong = sorted({int(i) for i in ids.unique() if not 0 <= i < len(self.names)})
+            raise ValueError(f"class ids {wrong} are out of range: there are {len(self.names)} classes, 0 to "
+                             f"{len(self.names) - 1} ({', '.join(self.names)})")  # fmt: skip
+        return self.embedding(ids.long())
+
+
+class FeatureVector(nn.Module):
+    """A vector of numbers, or a multi-hot vector of tags, to features: (batch, size) to (batch, features).
+
+    Args:
+        size: length of the vector; may be left out where `names` are given.
+        features: length of the result.
+        names: what each entry means, such as the tags.
+    """
+
+    def __init__(self, size: int | None = None, features: int = 64, names: list[str] | None = None) -> None:
+        super().__init__()
+        if names is not None and size not in (None, len(names)):
+            raise ValueError(f"FeatureVector: {len(names)} names but size is {size}")
+        if names is None and size is None:
+            raise ValueError("FeatureVector needs the size of the vector or the names of its entries")
+        self.size = len(names) if names is not None else int(size or 0)
+        self.features, self.names = features, names
+        self.linear = nn.Linear(self.size, features)
+
+    def forward(self, vector: Tensor) -> Tensor:
+        """Map (batch, size) to (batch, features)."""
+        _require(vector, ("batch", self.size))
+        return self.linear(vector.to(self.linear.weight.dtype))
+
+
+class FrameSequence(nn.Module):
+    """A sequence of frames to features at `factor` times the frame rate: (batch, size, frames) to
+    (batch, features, frames × factor).
+
+    Source: van den Oord et al., "WaveNet", 2016, section 2.5 (a transposed convolution, or repetition).
+
+    Args:
+        size: numbers per frame.
+        features: channels of the result.
+        upsampling: `repeat` each frame, interpolate them (`linear`), or a learned `transposed` convolution.
+        factor: how many frames come out for one that goes in.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        features: int = 64,
+        upsampling: Literal["repeat", "linear", "transposed"] = "repeat",
+        factor: int = 1,
+    ) -> None:
+        super().__init__()
+        if upsampling not in ("repeat", "linear", "transposed"):
+            raise ValueError(f"unknown upsampling '{upsampling}'; known: repeat, linear, transposed")
+        self.size, self.features, self.upsampling, self.factor = size, features, upsampling, factor
+        self.project = nn.Conv1d(size, features, 1)
+        if upsampling == "transposed":
+            odd = factor % 2
+            self.upsample = nn.ConvTranspose1d(
+                features, features, 2 * factor, stride=factor, padding=factor // 2 + odd, output_padding=odd
+            )
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Map (batch, size, frames) to (batch, features, frames × factor)."""
+        _require(frames, ("batch", self.size, "frames"))
+        projected = self.project(frames.to(self.project.weight.dtype))
+        if self.upsampling == "repeat":
+            return projected.repeat_interleave(self.factor, dim=-1)
+        if self.upsampling == "linear":
+            return F.interpolate(projected, scale_factor=float(self.factor), mode="linear")
+        return self.upsample(projected)
+
+
+class FeatureMap(nn.Module):
+    """A map to features that vary in space, s = m(h): (batch, channels, height, width) to
+    (batch, features, height × factor, width × factor).
+
+    m is a network of 3 × 3 convolutions and, for each doubling of the size, one transposed convolution. It may look
+    everywhere: causality concerns the image, not its condition.
+
+    Source: van den Oord et al., "Conditional Image Generation with PixelCNN Decoders", 2016, section 2.3.
+
+    Args:
+        channels: channels of the map.
+        features: channels of the result.
+        factor: how much larger the result is, a power of 2.
+    """
+
+    def __init__(self, channels: int, features: int = 64, factor: int = 1) -> None:
+        super().__init__()
+        if factor < 1 or factor & (factor - 1):
+            raise ValueError(f"FeatureMap: factor {factor} is not a power of 2")
+        self.channels, self.features, self.factor = channels, features, factor
+        layers: list[nn.Module] = [nn.Conv2d(channels, features, 3, padding=1), nn.ReLU()]
+        for _ in range(factor.bit_length() - 1):
+            layers += [nn.ConvTranspose2d(features, features, 4, stride=2, padding=1), nn.ReLU()]
+        self.network = nn.Sequential(*layers, nn.Conv2d(features, features, 3, padding=1))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map (batch, channels, height, width) to (batch, features, height × factor, width × factor)."""
+        _require(maps, ("batch", self.channels, "height", "width"))
+        return self.network(maps.to(next(self.parameters()).dtype))
+
+
+def _require(tensor: Tensor, shape: tuple[int | str, ...]) -> None:
+    """Compare a shape with one in which words stand for any length."""
+    fits = tensor.ndim == len(shape) and all(
+        isinstance(w, str) or w == t for w, t in zip(shape, tensor.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"expected ({', '.join(map(str, shape))}), got {tuple(tensor.shape)}")

@@ -1,0 +1,163 @@
+"""The FiLM layer: an optional normalisation without affine, then γ ⊙ x + β.
+
+Source: Perez et al., "FiLM: Visual Reasoning with a General Conditioning Layer", AAAI 2018, equation 2; Dumoulin et
+al., "Feature-wise transformations", Distill 2018. Conditional biasing, as in PixelCNN and WaveNet, is γ fixed at 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Norm = Literal["none", "batch", "instance", "channel"]
+
+
+class GammaBeta(NamedTuple):
+    """What one FiLM layer receives. `None` means fixed: γ at 1, β at 0, and neither costs an operation.
+
+    `inner` is added before the layer's normalisation. It exists for concatenation alone: conv([x; z]) is normalised
+    with what z added to it. Where there is no normalisation, that is β.
+    """
+
+    gamma: Tensor | None = None
+    beta: Tensor | None = None
+    inner: Tensor | None = None
+
+
+def film(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, hop: int = 1) -> Tensor:
+    """Apply γ ⊙ x + β.
+
+    Args:
+        x: features, (batch, channels, *size).
+        gamma: scale, or `None` for 1. Global (batch, channels), local (batch, channels, frames), or spatial
+            (batch, channels, height, width); its size lines up with the last axes of `x`. A batch of 1 serves all rows.
+        beta: offset, or `None` for 0; same shapes as `gamma`.
+        hop: positions of the last axis of `x` that one frame covers.
+
+    Returns:
+        A new tensor shaped like `x`.
+
+    Raises:
+        ValueError: the shapes do not fit; the message holds both.
+    """
+    if gamma is not None:
+        x = x * _fit("gamma", gamma, x, hop)
+    if beta is not None:
+        x = x + _fit("beta", beta, x, hop)
+    return x
+
+
+def align(parameter: Tensor, rank: int) -> Tensor:
+    """Give a (batch, channels, *size) tensor `rank` axes by inserting axes of length 1 behind the channels."""
+    return parameter[(slice(None), slice(None)) + (None,) * (rank - parameter.ndim)]
+
+
+def _fit(name: str, parameter: Tensor, x: Tensor, hop: int) -> Tensor:
+    shapes = f"{name} is {tuple(parameter.shape)} and the features are {tuple(x.shape)}"
+    if parameter.ndim < 2 or parameter.ndim > x.ndim:
+        raise ValueError(f"FiLM: {shapes}: {name} needs 2 to {x.ndim} axes (batch, channels, then size)")
+    if parameter.shape[1] != x.shape[1] or parameter.shape[0] not in (1, x.shape[0]):
+        raise ValueError(f"FiLM: {shapes}: batch and channels must agree")
+    parameter = align(parameter, x.ndim)
+    if hop > 1 and parameter.shape[-1] > 1:
+        if parameter.shape[-1] * hop != x.shape[-1]:
+            raise ValueError(f"FiLM: {shapes}: {parameter.shape[-1]} frames × hop {hop} ≠ {x.shape[-1]} positions")
+        parameter = parameter.repeat_interleave(hop, dim=-1)
+    if any(p not in (1, s) for p, s in zip(parameter.shape[2:], x.shape[2:], strict=True)):
+        raise ValueError(f"FiLM: {shapes}: the sizes must agree")
+    return parameter
+
+
+class ChannelNorm(nn.Module):
+    """Normalise the channels at each position on its own (layer norm over channels): the norm that keeps causality.
+
+    Args:
+        groups: runs of channels, each normalised alone. Colours that come in order must not share statistics.
+    """
+
+    def __init__(self, groups: int = 1) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, channels, *size) to the same shape, with mean 0 and variance 1 over the channels of a group."""
+        runs = x.movedim(1, -1).unflatten(-1, (self.groups, -1))
+        return F.layer_norm(runs, runs.shape[-1:]).flatten(-2).movedim(-1, 1)
+
+
+def normalisation(norm: Norm, channels: int, dims: int, groups: int = 1) -> nn.Module:
+    """Build a normalisation without affine for (batch, channels, *size) features with `dims` axes of size."""
+    batch = (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d)[dims]
+    instance = (nn.InstanceNorm1d, nn.InstanceNorm1d, nn.InstanceNorm2d)[dims]
+    makers: dict[str, Callable[[], nn.Module]] = {
+        "none": nn.Identity,
+        "batch": lambda: batch(channels, affine=False),
+        "instance": lambda: instance(channels, affine=False),
+        "channel": lambda: ChannelNorm(groups),
+    }
+    if norm not in makers:
+        raise ValueError(f"unknown norm '{norm}'; known: {', '.join(makers)}")
+    return makers[norm]()
+
+
+class FiLM(nn.Module):
+    """A FiLM layer. It holds no (γ, β): a FiLM generator writes them, and the network passes them in.
+
+    `film` after `norm="batch"` is conditional batch norm, after `norm="instance"` conditional instance norm.
+
+    Args:
+        channels: channels of the features.
+        norm: normalisation without affine that comes first.
+        dims: axes of size in the features: 1 for audio, 2 for images.
+        like: makes the linear map before this layer, without a bias, for another number of input channels. Only
+            `kind: concat` needs it, because its β is that map applied to the condition.
+        size: size of that map's input, for conditions that have none of their own.
+        hop: positions per frame of a local condition.
+        groups: runs of channels that `norm="channel"` keeps apart.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        norm: Norm = "none",
+        dims: int = 2,
+        like: Callable[[int], nn.Module] | None = None,
+        size: tuple[int, ...] = (),
+        hop: int = 1,
+        groups: int = 1,
+    ) -> None:
+        super().__init__()
+        self.channels, self.norm, self.like, self.size, self.hop = channels, norm, like, size, hop
+        self.normalise = normalisation(norm, channels, dims, groups)
+
+    def forward(self, x: Tensor, parameters: GammaBeta) -> Tensor:
+        """Normalise (batch, channels, *size) features, then apply γ ⊙ x + β."""
+        gamma, beta, inner = parameters
+        return film(self.normalise(film(x, beta=inner, hop=self.hop)), gamma, beta, self.hop)
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, norm={self.norm}"
+
+
+def film_layers(network: nn.Module) -> dict[str, FiLM]:
+    """List the FiLM layers of a network by their module names, in order."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, FiLM)}
+
+
+CAUSAL_NORMS: tuple[Norm, ...] = ("none", "channel")
+
+
+def require_causal(norm: Norm) -> None:
+    """Refuse norms through which an output sees later inputs.
+
+    Raises:
+        ValueError: `norm` takes statistics over positions or over the batch.
+    """
+    if norm not in CAUSAL_NORMS:
+        raise ValueError(
+            f"norm '{norm}' takes its statistics over positions, so an output would see later inputs; "
+            f"an autoregressive model accepts: {', '.join(CAUSAL_NORMS)}"
+        )

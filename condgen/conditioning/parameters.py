@@ -1,0 +1,129 @@
+"""FiLMParameters: all (γ, β) of a condition, as a value. Together they are its task representation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from condgen.conditioning.film import GammaBeta, align
+
+Binary = Callable[[Tensor, Tensor], Tensor]
+
+
+class FiLMParameters(Mapping[str, GammaBeta]):
+    """A mapping from the name of each FiLM layer to its (γ, β). Never changed in place.
+
+    Tensors are (batch, channels), (batch, channels, frames) or (batch, channels, height, width). A part that is fixed
+    (`None`: γ at 1, β at 0) stays fixed under every operation, so arithmetic makes sense for weights that sum to 1,
+    such as the analogy p(a, x) + p(b, y) − p(a, y).
+
+    Args:
+        layers: (γ, β) per FiLM layer.
+    """
+
+    def __init__(self, layers: Mapping[str, GammaBeta]) -> None:
+        self._layers = dict(layers)
+
+    def __getitem__(self, name: str) -> GammaBeta:
+        return self._layers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Every γ and β that is not fixed, layer by layer."""
+        return [part for pair in self.values() for part in pair if part is not None]
+
+    @property
+    def batch_size(self) -> int:
+        """Rows held; 1 where everything is fixed, since one row serves any batch."""
+        return max((tensor.shape[0] for tensor in self.tensors), default=1)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> FiLMParameters:
+        """Apply a function to every tensor."""
+        return FiLMParameters(
+            {name: GammaBeta(*(None if p is None else function(p) for p in pair)) for name, pair in self.items()}
+        )
+
+    def _combine(self, other: FiLMParameters, function: Binary) -> FiLMParameters:
+        if list(self) != list(other):
+            raise ValueError(f"FiLM parameters of different networks: {list(self)} and {list(other)}")
+        return FiLMParameters(
+            {
+                name: GammaBeta(*(_pair(name, a, b, function) for a, b in zip(self[name], other[name], strict=True)))
+                for name in self
+            }
+        )
+
+    def __add__(self, other: FiLMParameters) -> FiLMParameters:
+        return self._combine(other, torch.add)
+
+    def __sub__(self, other: FiLMParameters) -> FiLMParameters:
+        return self._combine(other, torch.sub)
+
+    def __mul__(self, factor: float) -> FiLMParameters:
+        return self.map(lambda tensor: tensor * factor)
+
+    __rmul__ = __mul__
+
+    def interpolate(self, other: FiLMParameters, a: float) -> FiLMParameters:
+        """Return (1 − a)·self + a·other."""
+        return self._combine(other, lambda p, q: (1 - a) * p + a * q)
+
+    def flatten(self) -> Tensor:
+        """Return the task representation as one matrix, (batch, P), layer by layer, γ before β."""
+        rows = self.batch_size
+        parts = [tensor.expand(rows, *tensor.shape[1:]).flatten(1) for tensor in self.tensors]
+        return torch.cat(parts, dim=1) if parts else torch.zeros(rows, 0)
+
+    def mean(self) -> FiLMParameters:
+        """Average over the batch: one row."""
+        return self.map(lambda tensor: tensor.mean(0, keepdim=True))
+
+    def select(self, rows: Tensor | slice | list[int]) -> FiLMParameters:
+        """Take some rows of the batch; a batch of 1 stays as it is, since it serves any row."""
+        return self.map(lambda tensor: tensor if tensor.shape[0] == 1 else tensor[rows])
+
+    def to(self, *args: object, **kwargs: object) -> FiLMParameters:
+        """Move or convert every tensor, with the arguments of `torch.Tensor.to`."""
+        return self.map(lambda tensor: tensor.to(*args, **kwargs))  # type: ignore[call-overload]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write an .npz file, through a temporary name."""
+        arrays = {
+            f"{name}/{part}": tensor.detach().cpu().numpy()
+            for name, pair in self.items()
+            for part, tensor in zip(GammaBeta._fields, pair, strict=True)
+            if tensor is not None
+        }
+        temporary = Path(path).with_suffix(".partial.npz")
+        np.savez(temporary, __layers__=np.array(list(self)), **arrays)  # type: ignore[arg-type]
+        os.replace(temporary, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> FiLMParameters:
+        """Read what `save` wrote. No pickle is loaded."""
+        with np.load(path, allow_pickle=False) as file:
+            if "__layers__" not in file:
+                raise ValueError(f"{path} holds no FiLM parameters")
+            parts = {key: torch.from_numpy(file[key]) for key in file.files if key != "__layers__"}
+            names = [str(name) for name in file["__layers__"]]
+        return cls({name: GammaBeta(*(parts.get(f"{name}/{part}") for part in GammaBeta._fields)) for name in names})
+
+
+def _pair(name: str, a: Tensor | None, b: Tensor | None, function: Binary) -> Tensor | None:
+    if a is None and b is None:
+        return None
+    if a is None or b is None:
+        raise ValueError(f"FiLM parameters of different kinds: layer '{name}' is fixed in one and free in the other")
+    rank = max(a.ndim, b.ndim)
+    return function(align(a, rank), align(b, rank))
