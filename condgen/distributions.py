@@ -1,0 +1,205 @@
+"""Output distributions of likelihood models, over whole levels 0 … L − 1.
+
+A network gives parameters, (batch, parameters, *size). An `OutputFamily` turns them into a distribution over data of
+shape (batch, channels, *size). Each distribution has `log_prob`, which sums to 1 over all levels; `from_uniform`,
+which turns given uniform numbers into a sample on the grid, so that random numbers are an argument; and `tempered`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, distributions
+from torch.nn import functional as F
+
+Output = Literal["bernoulli", "categorical", "logistic_mixture"]
+
+
+class Bernoulli(distributions.Bernoulli):
+    """Levels 0 and 1, from logits shaped like the data."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__(logits=logits, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return log-probabilities, shaped like the data."""
+        return super().log_prob(value.to(self.logits.dtype))
+
+    def from_uniform(self, uniform: Tensor) -> Tensor:
+        """Map uniforms (batch, *size, channels) in [0, 1) to levels, by the inverse of the distribution function."""
+        return (uniform.movedim(-1, 1) >= torch.sigmoid(-self.logits)).long()
+
+    def tempered(self, temperature: float) -> Bernoulli:
+        """Divide the logits by a temperature."""
+        return Bernoulli(self.logits / temperature)
+
+
+class Categorical(distributions.Categorical):
+    """L levels, from logits (batch, channels, *size, L)."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__(logits=logits, validate_args=False)
+
+    def from_uniform(self, uniform: Tensor) -> Tensor:
+        """Map uniforms (batch, *size, channels) in [0, 1) to levels, by the inverse of the distribution function."""
+        return _invert(self.probs, uniform.movedim(-1, 1))
+
+    def tempered(self, temperature: float, top_k: int | None = None, top_p: float | None = None) -> Categorical:
+        """Divide the logits by a temperature, then keep the `top_k` most probable levels, then the fewest of these
+        whose probability reaches `top_p`. Levels as probable as the last one kept are kept too."""
+        logits = self.logits / temperature
+        if top_k is not None and top_k < logits.shape[-1]:
+            least = logits.topk(top_k, dim=-1).values[..., -1:]
+            logits = logits.masked_fill(logits < least, -math.inf)
+        if top_p is not None and top_p < 1:
+            ordered = logits.sort(dim=-1, descending=True).values
+            before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
+            least = ordered.masked_fill(before >= top_p, math.inf).amin(-1, keepdim=True)
+            logits = logits.masked_fill(logits < least, -math.inf)
+        return Categorical(logits)
+
+
+class DiscretizedLogisticMixture(distributions.Distribution):
+    """A mixture of logistics integrated over the bin of each level; the channels of a position are drawn in order, and
+    the mean of each depends linearly on those before it.
+
+    Levels lie on [−1, 1], 2 / (L − 1) apart; the first and last bin take the tails.
+
+    Source: Salimans et al., "PixelCNN++", 2017, equations 2 and 3.
+
+    Args:
+        logits: of the components, (batch, components, *size).
+        means: (batch, components, channels, *size).
+        log_scales: same shape.
+        coefficients: (batch, components, channels · (channels − 1) / 2, *size), row by row of the lower triangle.
+        levels: L.
+    """
+
+    arg_constraints = {}  # noqa: RUF012
+
+    def __init__(self, logits: Tensor, means: Tensor, log_scales: Tensor, coefficients: Tensor, levels: int) -> None:
+        self.logits, self.means, self.log_scales = logits, means, log_scales
+        self.coefficients, self.levels = coefficients, levels
+        batch, _, channels, *size = means.shape
+        super().__init__(torch.Size([batch, *size]), torch.Size([channels]), validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return joint log-probabilities of the channels: (batch, channels, *size) to (batch, *size)."""
+        x = self._scaled(value)[:, None]
+        means = torch.stack([self._mean(c, x) for c in range(self.means.shape[2])], dim=2)
+        half, inverse = 1 / (self.levels - 1), torch.exp(-self.log_scales)
+        upper, lower = (x - means + half) * inverse, (x - means - half) * inverse
+        # σ(b) − σ(a) = σ(b) σ(−a) (1 − e^(a − b)): exact in every tail, no special case for narrow or far bins.
+        inside = F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-2 * half * inverse))
+        bins = torch.where(value[:, None] == 0, F.logsigmoid(upper), inside)
+        bins = torch.where(value[:, None] == self.levels - 1, F.logsigmoid(-lower), bins)
+        return torch.logsumexp(F.log_softmax(self.logits, 1) + bins.sum(2), dim=1)
+
+    def from_uniform(self, uniform: Tensor) -> Tensor:
+        """Map uniforms (batch, *size, 1 + channels) in [0, 1) to levels (batch, channels, *size): the first picks the
+        component, the others invert the logistics. Each channel is rounded to the grid before the next one uses it."""
+        component = _invert(self.logits.softmax(1).movedim(1, -1), uniform[..., 0])[:, None, None]
+        means, log_scales, coefficients = (
+            part.gather(1, component.expand(-1, -1, *part.shape[2:]))[:, 0]
+            for part in (self.means, self.log_scales, self.coefficients)
+        )
+        drawn: list[Tensor] = []
+        for c in range(self.means.shape[2]):
+            mean = means[:, c]
+            for k, earlier in enumerate(drawn):
+                mean = mean + coefficients[:, c * (c - 1) // 2 + k] * self._scaled(earlier)
+            x = mean + log_scales[:, c].exp() * torch.logit(uniform[..., 1 + c]).to(mean.dtype)
+            drawn.append(((x.clamp(-1, 1) + 1) * ((self.levels - 1) / 2)).round().long())
+        return torch.stack(drawn, dim=1)
+
+    def tempered(self, temperature: float) -> DiscretizedLogisticMixture:
+        """Divide the components' logits by a temperature and multiply the scales with it."""
+        return DiscretizedLogisticMixture(
+            self.logits / temperature, self.means, self.log_scales + math.log(temperature), self.coefficients,
+            self.levels,
+        )  # fmt: skip
+
+    def _scaled(self, value: Tensor) -> Tensor:
+        return value.to(self.means.dtype) * (2 / (self.levels - 1)) - 1
+
+    def _mean(self, channel: int, x: Tensor) -> Tensor:
+        """Mean of one channel given the earlier ones, x (batch, 1, channels, *size)."""
+        mean = self.means[:, :, channel]
+        for k in range(channel):
+            mean = mean + self.coefficients[:, :, channel * (channel - 1) // 2 + k] * x[:, :, k]
+        return mean
+
+
+def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """Find the level, along the last axis, at which the distribution function passes a uniform number."""
+    cumulative = probabilities.double().cumsum(-1)
+    # Scaled by the last entry, which rounding may leave off 1, so that no level without probability is drawn.
+    passed = torch.searchsorted(cumulative, uniform[..., None] * cumulative[..., -1:], right=True)[..., 0]
+    return passed.clamp(max=probabilities.shape[-1] - 1)
+
+
+@dataclass(frozen=True)
+class OutputFamily:
+    """Turns a network's parameters into a distribution.
+
+    Attributes:
+        name: as in `output_family`.
+        parameters: parameters per position.
+        groups: steps in which the channels of one position are drawn. Bernoulli and categorical outputs draw channel
+            after channel, so the network must mask R → G → B; the mixture draws all at once and orders them itself.
+        uniforms: uniform numbers per step.
+        build: from (batch, parameters or one group of them, *size) to a distribution over
+            (batch, channels or one group of them, *size).
+    """
+
+    name: Output
+    parameters: int
+    groups: int
+    uniforms: int
+    build: Callable[[Tensor], Bernoulli | Categorical | DiscretizedLogisticMixture]
+
+    def __call__(self, parameters: Tensor) -> Bernoulli | Categorical | DiscretizedLogisticMixture:
+        return self.build(parameters)
+
+
+def output_family(output: Output, channels: int, levels: int, mixtures: int = 10) -> OutputFamily:
+    """Choose an output distribution by name.
+
+    Args:
+        output: `bernoulli` (2 levels), `categorical`, or `logistic_mixture`.
+        channels: channels of the data.
+        levels: whole levels of the data, such as 256 for 8 bits.
+        mixtures: components of the mixture.
+
+    Raises:
+        ValueError: the name is unknown, or the levels do not fit it.
+    """
+    if levels < 2 or (output == "bernoulli" and levels != 2):
+        raise ValueError(f"output '{output}' does not fit {levels} levels")
+    if output == "bernoulli":
+        return OutputFamily(output, channels, channels, 1, Bernoulli)
+    if output == "categorical":
+        return OutputFamily(output, channels * levels, channels, 1, partial(_categorical, levels=levels))
+    if output == "logistic_mixture":
+        per_component = 1 + 2 * channels + channels * (channels - 1) // 2
+        build = partial(_mixture, channels=channels, levels=levels, mixtures=mixtures)
+        return OutputFamily(output, mixtures * per_component, 1, 1 + channels, build)
+    raise ValueError(f"unknown output '{output}'; known: bernoulli, categorical, logistic_mixture")
+
+
+def _categorical(parameters: Tensor, levels: int) -> Categorical:
+    return Categorical(parameters.unflatten(1, (-1, levels)).movedim(2, -1))
+
+
+def _mixture(parameters: Tensor, channels: int, levels: int, mixtures: int) -> DiscretizedLogisticMixture:
+    sizes = [1, channels, channels, channels * (channels - 1) // 2]
+    logits, means, log_scales, coefficients = parameters.unflatten(1, (mixtures, -1)).split(sizes, dim=2)
+    # The floor keeps one component from collapsing onto one level; e^−7 is the one PixelCNN++ uses.
+    return DiscretizedLogisticMixture(
+        logits[:, :, 0], means, log_scales.clamp(min=-7), torch.tanh(coefficients), levels
+    )
