@@ -1,0 +1,6 @@
+"""Models, free of Lightning: one paper, one file."""
+
+from condgen.models.conditional import ConditionalModel
+from condgen.models.pixelcnn import PixelCNN
+
+__all__ = ["ConditionalModel", "PixelCNN"]

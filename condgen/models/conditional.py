@@ -1,0 +1,45 @@
+"""A conditional model: a FiLM-ed network and the FiLM generator that writes its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from condgen.conditioning import FiLMGenerator, FiLMParameters
+from condgen.conditioning.generator import Kind
+
+
+class ConditionalModel(nn.Module):
+    """p(x | conditions). The network knows no conditions; the generator knows no data.
+
+    Args:
+        network: says where its FiLM layers are (`film_layers`) and what its parameters mean (`output`).
+        conditions: an encoder per named condition.
+        kind: how the conditions act; see `FiLMGenerator`.
+    """
+
+    def __init__(self, network: nn.Module, conditions: Mapping[str, nn.Module], kind: Kind = "bias") -> None:
+        super().__init__()
+        self.network: Any = network
+        layers: Any = network.film_layers
+        self.generator = FiLMGenerator(conditions, layers, kind)
+
+    def film(self, conditions: Mapping[str, Tensor] | FiLMParameters) -> FiLMParameters:
+        """Return the FiLM parameters of conditions; parameters pass through."""
+        return conditions if isinstance(conditions, FiLMParameters) else self.generator(conditions)
+
+    def forward(self, x: Tensor, conditions: Mapping[str, Tensor] | FiLMParameters) -> Distribution:
+        """Return the teacher-forced distribution of x.
+
+        Args:
+            x: data on its grid, (batch, channels, *size).
+            conditions: one tensor per named condition, or FiLM parameters.
+        """
+        return self.network.output(self.network(x, self.film(conditions)))
+
+    def log_prob(self, x: Tensor, conditions: Mapping[str, Tensor] | FiLMParameters) -> Tensor:
+        """Return log p(x | conditions) in nats, (batch,)."""
+        return self(x, conditions).log_prob(x).flatten(1).sum(1)

@@ -1,0 +1,410 @@
+"""Gated PixelCNN with global and location-dependent conditions.
+
+Source: van den Oord et al., "Conditional Image Generation with PixelCNN Decoders", 2016 (equations by their numbers
+there). A pixel depends on all rows above it through the vertical stack and on the pixels to its left through the
+horizontal stack. The vertical stack includes its current row at every depth and is shifted down by one row once, on
+the way to the horizontal stack; leaving the row out in every layer instead leaves a blind spot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from condgen.conditioning.film import FiLM, GammaBeta, Norm, film_layers, require_causal
+from condgen.distributions import Output, output_family
+
+Film = Mapping[str, GammaBeta]
+
+
+class CausalConv2d(nn.Conv2d):
+    """A convolution that keeps the size and sees nothing below or, where its kernel ends there, to the right.
+
+    The kernel's last row lies on the output's row. A kernel of one row ends at the output's column.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: rows and columns of the kernel.
+        padding: zeros above and on either side.
+        bias: whether to add a bias.
+        mask: weights to keep, (out, in, rows, columns) of ones and zeros, or `None` for all.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: tuple[int, int],
+        padding: tuple[int, int],
+        bias: bool = True,
+        mask: Tensor | None = None,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, padding=padding, bias=bias)
+        self.mask: Tensor | None
+        self.register_buffer("mask", mask, persistent=False)
+
+    @property
+    def kernel(self) -> Tensor:
+        """The weights in use, (out, in, rows, columns)."""
+        return self.weight if self.mask is None else self.weight * self.mask
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, in_channels, height, width) to (batch, out_channels, height, width)."""
+        y = F.conv2d(x, self.kernel, self.bias, padding=self.padding)
+        return y[..., : x.shape[-2], : x.shape[-1]]
+
+
+def vertical_conv(in_channels: int, out_channels: int, radius: int, bias: bool = True) -> CausalConv2d:
+    """Make the convolution of the vertical stack: its own row and `radius` rows above, `radius` columns either side."""
+    return CausalConv2d(in_channels, out_channels, (radius + 1, 2 * radius + 1), (radius, radius), bias)
+
+
+def horizontal_conv(
+    in_channels: int, out_channels: int, radius: int, bias: bool = True, mask: Tensor | None = None
+) -> CausalConv2d:
+    """Make the convolution of the horizontal stack: its own pixel, subject to `mask`, and `radius` to its left."""
+    return CausalConv2d(in_channels, out_channels, (1, radius + 1), (0, radius), bias, mask)
+
+
+def colour_mask(to: Tensor, source: Tensor, kind: Literal["A", "B"], radius: int = 0) -> Tensor | None:
+    """Mask a kernel's own pixel so that colours come in order: (out, in, 1, radius + 1), or `None` to keep all.
+
+    Args:
+        to: the colour of each output channel, (out,).
+        source: the colour of each input channel, (in,).
+        kind: a colour sees the earlier colours (A), or also itself (B).
+        radius: columns of the kernel to the left, which are all seen.
+    """
+    seen = to[:, None] > source if kind == "A" else to[:, None] >= source
+    if seen.all():
+        return None
+    mask = torch.ones(len(to), len(source), 1, radius + 1)
+    mask[:, :, 0, -1] = seen
+    return mask
+
+
+def gate(x: Tensor) -> Tensor:
+    """Gate 2p features, (batch, 2p, *size): tanh of the first half times σ of the second (equation 2)."""
+    a, b = x.chunk(2, dim=1)
+    return torch.tanh(a) * torch.sigmoid(b)
+
+
+class GatedBlock(nn.Module):
+    """One layer of both stacks: convolution, FiLM on its 2p features, gate (equations 4 and 5).
+
+    Args:
+        source: the colour of each input channel, (in,).
+        colours: the colour of each of the p output channels, (p,).
+        kind: mask A, which hides the pixel itself, belongs to the first block, which has no residual.
+        radius: reach of the kernels.
+        size: height and width of the images.
+        norm: normalisation before FiLM.
+        dropout: share of gated features set to zero in training.
+    """
+
+    def __init__(
+        self,
+        source: Tensor,
+        colours: Tensor,
+        kind: Literal["A", "B"],
+        radius: int,
+        size: tuple[int, int],
+        norm: Norm,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        inputs, channels = len(source), len(colours)
+        mask = colour_mask(colours.repeat(2), source, kind, radius)
+        # Normalised together, colours would see each other; so each half of each colour is normalised alone.
+        groups = int(colours.max()) + 1
+        film = partial(FiLM, 2 * channels, norm, size=size, groups=2 * groups if groups > 1 else 1)
+        self.residual, self.radius = kind == "B", radius
+        self.vertical = vertical_conv(inputs, 2 * channels, radius)
+        self.vertical_film = film(like=partial(vertical_conv, out_channels=2 * channels, radius=radius, bias=False))
+        self.horizontal = horizontal_conv(inputs, 2 * channels, radius, bias=False, mask=mask)
+        self.link = nn.Conv2d(2 * channels, 2 * channels, 1)
+        self.horizontal_film = film(like=partial(horizontal_conv, out_channels=2 * channels, radius=radius, bias=False))
+        self.output = horizontal_conv(channels, channels, 0, mask=colour_mask(colours, colours, "B"))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, v: Tensor, h: Tensor, film_v: GammaBeta, film_h: GammaBeta) -> tuple[Tensor, Tensor]:
+        """Map the two stacks' (batch, in, height, width) to their (batch, p, height, width)."""
+        a = self.vertical(v)
+        shifted = F.pad(a, (0, 0, 1, -1))
+        b = self.horizontal(h) + self.link(shifted)
+        v = self.dropout(gate(self.vertical_film(a, film_v)))
+        y = self.output(self.dropout(gate(self.horizontal_film(b, film_h))))
+        return v, h + y if self.residual else y
+
+    def step_row(self, v: Tensor, above: Tensor, film_v: GammaBeta) -> tuple[Tensor, Tensor, Tensor]:
+        """Run the vertical stack on one row.
+
+        Args:
+            v: the row, (batch, in, 1, width).
+            above: the rows before it, (batch, in, radius, width).
+            film_v: (γ, β) at this row.
+
+        Returns:
+            The row after this block; what it adds to each pixel of the *next* row of the horizontal stack,
+            (width, batch, 2p); and the rows to keep.
+        """
+        rows = torch.cat([above, v], dim=2)
+        a = F.conv2d(rows, self.vertical.weight, self.vertical.bias, padding=(0, self.radius))
+        v = gate(self.vertical_film(a, film_v))
+        return v, self.link(a)[:, :, 0].permute(2, 0, 1).contiguous(), rows[:, :, 1:]
+
+    def step_pixel(self, h: Tensor, left: Tensor, linked: Tensor, film_h: GammaBeta) -> tuple[Tensor, Tensor]:
+        """Run the horizontal stack on one pixel.
+
+        Args:
+            h: the pixel, (batch, in).
+            left: the pixels before it, (batch, in, radius).
+            linked: what the vertical stack adds, (batch, 2p).
+            film_h: (γ, β) at this pixel.
+
+        Returns:
+            The pixel after this block, (batch, p), and the window (batch, in, radius + 1) that it was made from.
+        """
+        window = torch.cat([left, h[:, :, None]], dim=2)
+        b = torch.addmm(linked, window.flatten(1), self.horizontal.kernel.flatten(1).T)
+        y = _pointwise(self.output, gate(self.horizontal_film(b, film_h)))
+        return h + y if self.residual else y, window
+
+
+@dataclass(frozen=True)
+class PixelCNNState:
+    """What `PixelCNN.step` carries from one step to the next. A value: a step returns a new one.
+
+    Attributes:
+        step: steps taken, counting rows, columns and colours in raster order.
+        row: the scaled pixels known of the current row, each (batch, channels); colours not yet drawn are 0.
+        above: per block, the last rows of the vertical stack's input, (batch, in, radius, width).
+        linked: per block, what the rows above add to the current row of the horizontal stack, (width, batch, 2p).
+        windows: per block, the last pixels of the horizontal stack's input, (batch, in, radius + 1).
+    """
+
+    step: int
+    row: tuple[Tensor, ...]
+    above: tuple[Tensor, ...]
+    linked: tuple[Tensor, ...]
+    windows: tuple[Tensor, ...]
+
+
+class PixelCNN(nn.Module):
+    """Gated PixelCNN: images of whole levels to the parameters of their output distribution.
+
+    Args:
+        shape: channels, height and width of the images. Left out on the command line, it is taken from the data.
+        levels: whole levels of each pixel and channel, such as 256 for 8 bits.
+        output: `bernoulli`, `categorical` (both draw R, then G, then B), or `logistic_mixture` (PixelCNN++).
+        mixtures: components of the logistic mixture.
+        channels: p, features of either stack; a multiple of the image's channels where colours come in order.
+        layers: gated layers, the first one included.
+        kernel_size: of all layers but the first; odd.
+        first_kernel_size: of the first layer; odd.
+        head: features of the two-layer head.
+        dropout: share of gated features set to zero in training.
+        norm: `none` or `channel`; the norms that take statistics over positions would break causality.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        levels: int = 256,
+        output: Output = "categorical",
+        mixtures: int = 10,
+        channels: int = 64,
+        layers: int = 7,
+        kernel_size: int = 3,
+        first_kernel_size: int = 7,
+        head: int = 64,
+        dropout: float = 0.0,
+        norm: Norm = "none",
+    ) -> None:
+        super().__init__()
+        require_causal(norm)
+        colours, height, width = shape
+        self.shape, self.levels = tuple(shape), levels
+        self.output = output_family(output, colours, levels, mixtures)
+        groups = self.output.groups
+        for name, size in (("kernel_size", kernel_size), ("first_kernel_size", first_kernel_size)):
+            if size % 2 == 0 or size < 3:
+                raise ValueError(f"{name} {size} is not an odd number of at least 3")
+        for name, count in (("channels", channels), ("head", head)):
+            if count % groups:
+                raise ValueError(f"{name} {count} does not divide into {groups} colours")
+        image, features = _colours(colours, groups), _colours(channels, groups)
+        block = partial(GatedBlock, size=(height, width), norm=norm, dropout=dropout)
+        self.blocks: Any = nn.ModuleList(
+            [block(image, features, "A", first_kernel_size // 2)]
+            + [block(features, features, "B", kernel_size // 2) for _ in range(layers - 1)]
+        )
+        to_head, to_output = _colours(head, groups), _colours(self.output.parameters, groups)
+        self.head: Any = nn.ModuleList(
+            [
+                horizontal_conv(channels, head, 0, mask=colour_mask(to_head, features, "B")),
+                horizontal_conv(head, self.output.parameters, 0, mask=colour_mask(to_output, to_head, "B")),
+            ]
+        )
+
+    @property
+    def film_layers(self) -> dict[str, FiLM]:
+        """The FiLM layers by name: two in each gated layer."""
+        return film_layers(self)
+
+    @property
+    def receptive_field(self) -> int:
+        """R: an output sees R + 1 rows above it, R columns to either side there, and R pixels to its left."""
+        return sum(block.radius for block in self.blocks)
+
+    def scale(self, levels: Tensor) -> Tensor:
+        """Map levels 0 … L − 1 to [−1, 1]."""
+        return levels.to(self.head[0].weight.dtype) * (2 / (self.levels - 1)) - 1
+
+    def forward(self, x: Tensor, film: Film | None = None) -> Tensor:
+        """Compute the parameters of every pixel from the pixels before it.
+
+        Args:
+            x: levels, (batch, channels, height, width).
+            film: (γ, β) per FiLM layer, or `None` for an unconditional pass.
+
+        Returns:
+            Parameters for `output`, (batch, parameters, height, width).
+        """
+        if x.ndim != 4 or tuple(x.shape[1:]) != self.shape:
+            raise ValueError(f"this PixelCNN takes images of {self.shape} (channels, height, width), not of "
+                             f"{tuple(x.shape[1:])}")  # fmt: skip
+        film = self._checked(film)
+        v = h = self.scale(x)
+        for i, block in enumerate(self.blocks):
+            v, h = block(v, h, film[f"blocks.{i}.vertical_film"], film[f"blocks.{i}.horizontal_film"])
+        for layer in self.head:
+            h = layer(torch.relu(h))
+        return h
+
+    def _checked(self, film: Film | None) -> Film:
+        if film is None or not film:
+            return {name: GammaBeta() for name in self.film_layers}
+        if set(film) != set(self.film_layers):
+            raise ValueError(f"FiLM parameters of another network: they are for the layers {list(film)}")
+        return film
+
+    @property
+    def num_steps(self) -> int:
+        """Steps that draw one image: a step per pixel, or per colour where these come in order."""
+        return self.shape[1] * self.shape[2] * self.output.groups
+
+    def locate(self, step: int) -> tuple[int, int, slice, slice]:
+        """Return the row, the column, the image channels and the parameters that a step draws."""
+        groups = self.output.groups
+        pixel, colour = divmod(step, groups)
+        channels, parameters = self.shape[0] // groups, self.output.parameters // groups
+        return (
+            *divmod(pixel, self.shape[2]),
+            slice(colour * channels, (colour + 1) * channels),
+            slice(colour * parameters, (colour + 1) * parameters),
+        )
+
+    def start(self, batch: int) -> PixelCNNState:
+        """Return the state before the first step."""
+        weight = self.head[0].weight
+        zeros = partial(torch.zeros, dtype=weight.dtype, device=weight.device)
+        width = self.shape[2]
+        sizes = [(block.horizontal.in_channels, block.radius) for block in self.blocks]
+        return PixelCNNState(
+            step=0,
+            row=(),
+            above=tuple(zeros(batch, channels, radius, width) for channels, radius in sizes),
+            linked=tuple(block.link.bias.expand(width, batch, -1) for block in self.blocks),
+            windows=tuple(zeros(batch, channels, radius + 1) for channels, radius in sizes),
+        )
+
+    def step(self, values: Tensor | None, film: Film | None, state: PixelCNNState) -> tuple[Tensor, PixelCNNState]:
+        """Compute the parameters of the next step: one pixel, or one colour of it.
+
+        The horizontal stack runs once a step, the vertical stack once a row.
+
+        Args:
+            values: levels drawn at the previous step, (batch, channels per step); `None` at the first.
+            film: (γ, β) per FiLM layer for the whole image, or `None`.
+            state: what the previous step returned, or `start(batch)`.
+
+        Returns:
+            The parameters of this step, (batch, parameters per step), equal to those of `forward` at its place; and
+            the next state.
+        """
+        film = self._checked(film)
+        if values is not None:
+            state = self._take(values, film, state)
+        row, column, channels, parameters = self.locate(state.step)
+        if channels.start == 0:
+            pixel = torch.zeros_like(state.windows[0][:, :, 0])
+            state = replace(state, row=(*state.row, pixel), windows=tuple(_shift(w) for w in state.windows))
+        h = state.row[-1]
+        windows = []
+        for i, block in enumerate(self.blocks):
+            pair = _at(film[f"blocks.{i}.horizontal_film"], row, column)
+            h, window = block.step_pixel(h, state.windows[i][:, :, :-1], state.linked[i][column], pair)
+            windows.append(window)
+        for layer in self.head:
+            h = _pointwise(layer, torch.relu(h))
+        return h[:, parameters], replace(state, step=state.step + 1, windows=tuple(windows))
+
+    def _take(self, values: Tensor, film: Film, state: PixelCNNState) -> PixelCNNState:
+        """Enter the values of the last step; at the end of a row, run the vertical stack on it."""
+        row, column, channels, _ = self.locate(state.step - 1)
+        pixel = state.row[-1].clone()
+        pixel[:, channels] = self.scale(values)
+        window = torch.cat([state.windows[0][:, :, :-1], pixel[:, :, None]], dim=2)
+        state = replace(state, row=(*state.row[:-1], pixel), windows=(window, *state.windows[1:]))
+        if column < self.shape[2] - 1 or channels.stop < self.shape[0]:
+            return state
+        v = torch.stack(state.row, dim=2)[:, :, None]
+        above, linked = [], []
+        for i, block in enumerate(self.blocks):
+            v, link, rows = block.step_row(v, state.above[i], _row(film[f"blocks.{i}.vertical_film"], row))
+            above.append(rows)
+            linked.append(link)
+        windows = tuple(torch.zeros_like(w) for w in state.windows)
+        return replace(state, row=(), above=tuple(above), linked=tuple(linked), windows=windows)
+
+
+def _colours(channels: int, groups: int) -> Tensor:
+    """Deal channels out to colours in equal runs: the colour of each channel."""
+    return torch.arange(channels) * groups // channels
+
+
+def _pointwise(layer: CausalConv2d, x: Tensor) -> Tensor:
+    """Apply a 1 × 1 convolution to one pixel, (batch, in)."""
+    return F.linear(x, layer.kernel.flatten(1), layer.bias)
+
+
+def _shift(window: Tensor) -> Tensor:
+    """Drop the oldest pixel of a window and leave room for a new one."""
+    return F.pad(window[:, :, 1:], (0, 1))
+
+
+def _row(pair: GammaBeta, row: int) -> GammaBeta:
+    """Cut one row, (batch, channels, 1, width), out of spatial parameters; others serve every row."""
+    return GammaBeta(*(p if p is None or p.ndim < 4 or p.shape[2] == 1 else p[:, :, row : row + 1] for p in pair))
+
+
+def _at(pair: GammaBeta, row: int, column: int) -> GammaBeta:
+    """Cut one pixel, (batch, channels), out of parameters of any scope."""
+    if all(p is None or p.ndim == 2 for p in pair):
+        return pair
+    parts = []
+    for part in _row(pair, row):
+        if part is not None and part.ndim == 4:
+            part = part[:, :, 0]
+        if part is not None and part.ndim == 3:
+            part = part[:, :, min(column, part.shape[2] - 1)]
+        parts.append(part)
+    return GammaBeta(*parts)
