@@ -1,0 +1,140 @@
+"""Images of whole levels with named conditions, as a Lightning data module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from condgen.hyperparameters import store_hyperparameters
+
+Split = Literal["train", "val", "test"]
+Batch = tuple[Tensor, dict[str, Tensor]]
+
+
+class Labelled(NamedTuple):
+    """One split of a source: levels (images, channels, height, width), uint8; and a class id per image, by name."""
+
+    x: Tensor
+    conditions: dict[str, Tensor]
+
+
+class ImageSource(Protocol):
+    """Where images come from. Making one reads no images; `load` does.
+
+    Attributes:
+        shape: channels, height, width.
+        levels: whole levels per channel.
+        names: class names per condition, in the order of their ids.
+    """
+
+    shape: tuple[int, int, int]
+    levels: int
+    names: dict[str, list[str]]
+
+    def load(self, split: Split) -> Labelled:
+        """Read one split."""
+        ...
+
+
+class ImageSet(Dataset[Batch]):
+    """Images in memory, fetched a batch at a time.
+
+    Args:
+        images: levels and class ids.
+        thumbnail: see `Images`.
+        binarize: draw each pixel as 1 with probability level / 255, anew at every fetch.
+    """
+
+    def __init__(self, images: Labelled, thumbnail: int = 0, binarize: bool = False) -> None:
+        self.images, self.thumbnail, self.binarize = images, thumbnail, binarize
+
+    def __len__(self) -> int:
+        return len(self.images.x)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        rows = torch.as_tensor(indices)
+        x = self.images.x[rows]
+        if self.binarize:
+            x = (torch.rand(x.shape) * 255 < x).byte()
+        conditions = {name: ids[rows] for name, ids in self.images.conditions.items()}
+        if self.thumbnail:
+            conditions["thumbnail"] = F.avg_pool2d(x.float(), self.thumbnail)
+        return x, conditions
+
+
+class Images(pl.LightningDataModule):
+    """Batches of images: (levels (batch, channels, height, width), {condition: (batch, …)}).
+
+    Args:
+        source: where the images come from.
+        batch_size: images per batch.
+        thumbnail: if not 0, add the condition `thumbnail`: the image averaged over squares of this size. A model with
+            a `FeatureMap` of that name then learns to enlarge images.
+        num_workers: processes that load; images are in memory, so 0 is fast.
+    """
+
+    def __init__(self, source: ImageSource, batch_size: int = 64, thumbnail: int = 0, num_workers: int = 0) -> None:
+        super().__init__()
+        store_hyperparameters(self)
+        _, height, width = source.shape
+        if thumbnail < 0 or (thumbnail and (height % thumbnail or width % thumbnail)):
+            raise ValueError(f"thumbnail {thumbnail} does not divide images of {height} × {width}")
+        self.source, self.batch_size, self.thumbnail, self.num_workers = source, batch_size, thumbnail, num_workers
+        self.splits: dict[Split, Labelled] = {}
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        return self.source.shape
+
+    @property
+    def levels(self) -> int:
+        """Whole levels per channel."""
+        return self.source.levels
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """Class names per condition."""
+        return self.source.names
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read what the stage needs (`fit`, `validate`, `test`, or everything)."""
+        wanted: dict[str | None, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+        for split in wanted.get(stage, ("train", "val", "test")):
+            if split not in self.splits:
+                self.splits[split] = self.source.load(split)
+
+    def dataset(self, split: Split) -> ImageSet:
+        """Return one split, after `setup`."""
+        binarize = split == "train" and getattr(self.source, "binarize", "none") == "dynamic"
+        return ImageSet(self.splits[split], self.thumbnail, binarize)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return self._loader("train")
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        return self._loader("test")
+
+    def _loader(self, split: Split) -> DataLoader[Batch]:
+        return DataLoader(
+            self.dataset(split),
+            batch_size=self.batch_size,
+            shuffle=split == "train",
+            collate_fn=as_is,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )
+
+
+def as_is(batch: Any) -> Any:
+    """Collate nothing: `ImageSet` gives whole batches."""
+    return batch

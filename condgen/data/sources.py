@@ -1,0 +1,240 @@
+"""Sources of labelled images: embedded digits, the usual data sets, a folder of your own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from condgen.data.images import Labelled, Split
+
+DIGIT_NAMES = [str(digit) for digit in range(10)]
+
+
+class Digits:
+    """Scikit-learn's handwritten digits: 1,797 images of 8 × 8 with 17 levels. Real handwriting, no download.
+
+    Split, fixed and even over the digits: 1,197 training, 100 validation, 500 test.
+    """
+
+    def __init__(self) -> None:
+        self.shape, self.levels, self.names = (1, 8, 8), 17, {"digit": DIGIT_NAMES}
+
+    def load(self, split: Split) -> Labelled:
+        """Read one split."""
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+
+        digits = load_digits()
+        rest, test = train_test_split(np.arange(1797), test_size=500, random_state=0, stratify=digits.target)
+        train, val = train_test_split(rest, test_size=100, random_state=0, stratify=digits.target[rest])
+        rows = {"train": train, "val": val, "test": test}[split]
+        x = torch.from_numpy(digits.images[rows].astype(np.uint8))[:, None]
+        return Labelled(x, {"digit": torch.from_numpy(digits.target[rows]).long()})
+
+
+class MNIST:
+    """MNIST: 28 × 28. Split: 50,000 training, the last 10,000 training images for validation, 10,000 test.
+
+    Args:
+        root: folder with torchvision's layout (`MNIST/raw/…`); for `fixed`, the folder of `binarized_mnist.npz`.
+        binarize: `none` for 256 levels. `dynamic` draws each pixel anew every time in training, and once and for all
+            (by a fixed seed) in validation and test. `fixed` reads a file in which all was drawn once; see
+            `read_fixed_mnist`. Likelihoods of the two binarizations do not compare.
+        download: fetch what is missing.
+    """
+
+    def __init__(
+        self, root: str = "data/mnist", binarize: Literal["none", "dynamic", "fixed"] = "none", download: bool = True
+    ) -> None:
+        if binarize not in ("none", "dynamic", "fixed"):
+            raise ValueError(f"unknown binarization '{binarize}'; known: none, dynamic, fixed")
+        self.root, self.binarize, self.download = root, binarize, download
+        self.shape, self.levels, self.names = (1, 28, 28), 256 if binarize == "none" else 2, {"digit": DIGIT_NAMES}
+
+    def load(self, split: Split) -> Labelled:
+        """Read one split."""
+        if self.binarize == "fixed":
+            return read_fixed_mnist(Path(self.root), split)
+        images = _torchvision("MNIST", self.root, split, 10_000, self.download, "digit")
+        if self.binarize == "dynamic" and split != "train":
+            generator = torch.Generator().manual_seed({"val": 1, "test": 2}[split])
+            drawn = torch.rand(images.x.shape, generator=generator) * 255 < images.x
+            return images._replace(x=drawn.byte())
+        return images
+
+
+class FashionMNIST:
+    """Fashion-MNIST: 28 × 28, 256 levels, 10 garments. Split as for `MNIST`.
+
+    Args:
+        root: folder with torchvision's layout.
+        download: fetch what is missing.
+    """
+
+    def __init__(self, root: str = "data/fashion_mnist", download: bool = True) -> None:
+        self.root, self.download = root, download
+        garments = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
+        self.shape, self.levels, self.names = (1, 28, 28), 256, {"class": garments}
+
+    def load(self, split: Split) -> Labelled:
+        """Read one split."""
+        return _torchvision("FashionMNIST", self.root, split, 10_000, self.download, "class")
+
+
+class CIFAR10:
+    """CIFAR-10: 32 × 32 in colour. Split: 45,000 training, the last 5,000 training images for validation, 10,000 test.
+
+    Args:
+        root: folder with torchvision's layout.
+        bits: bits kept per colour; 2 to the power of this are the levels.
+        download: fetch what is missing.
+    """
+
+    def __init__(self, root: str = "data/cifar10", bits: int = 8, download: bool = True) -> None:
+        self.root, self.bits, self.download = root, _checked_bits(bits), download
+        kinds = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+        self.shape, self.levels, self.names = (3, 32, 32), 2**bits, {"class": kinds}
+
+    def load(self, split: Split) -> Labelled:
+        """Read one split."""
+        images = _torchvision("CIFAR10", self.root, split, 5_000, self.download, "class")
+        return images._replace(x=images.x >> (8 - self.bits))
+
+
+class Folder:
+    """A folder with one folder of images per class; the folders' names are the class names.
+
+    Split, fixed by the sorted file names: of every ten images of a class one is for validation and one for test.
+
+    Args:
+        root: the folder.
+        size: height and width. Images of another size are cropped at the centre and resized to it; left out, all
+            images must have the size of the first one.
+        channels: 3 for colour, 1 for gray.
+        bits: bits kept per channel.
+        condition: name of the condition.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        size: tuple[int, int] | None = None,
+        channels: Literal[1, 3] = 3,
+        bits: int = 8,
+        condition: str = "class",
+    ) -> None:
+        self.files = _list_folder(Path(root))
+        self.channels, self.bits, self.condition, self.resize = channels, _checked_bits(bits), condition, size
+        height, width = size or _size_of(next(iter(self.files.values()))[0])
+        self.shape, self.levels, self.names = (channels, height, width), 2**bits, {condition: list(self.files)}
+
+    def load(self, split: Split) -> Labelled:
+        """Read one split.
+
+        Raises:
+            ValueError: a file is no readable 8-bit image, or has another size; the message names it.
+        """
+        parts = {"val": (8,), "test": (9,)}.get(split, range(8))
+        chosen = [
+            (file, label)
+            for label, files in enumerate(self.files.values())
+            for i, file in enumerate(files)
+            if i % 10 in parts
+        ]
+        if not chosen:
+            raise ValueError(f"the {split} split has no images: a class needs at least 10 for every split to have one")
+        x = torch.stack([self._read(file) for file, _ in chosen]) >> (8 - self.bits)
+        return Labelled(x, {self.condition: torch.tensor([label for _, label in chosen])})
+
+    def _read(self, file: Path) -> Tensor:
+        from PIL import ImageOps
+
+        image = _open(file).convert("L" if self.channels == 1 else "RGB")
+        height, width = self.shape[1:]
+        if self.resize is not None:
+            image = ImageOps.fit(image, (width, height))
+        if image.size != (width, height):
+            raise ValueError(f"{file} is {image.height} × {image.width}, not {height} × {width}; "
+                             "give the size to bring all images to it")  # fmt: skip
+        return torch.from_numpy(np.array(image)).reshape(height, width, self.channels).permute(2, 0, 1)
+
+
+def read_fixed_mnist(root: Path, split: Split) -> Labelled:
+    """Read MNIST with its pixels drawn once (50,000 / 10,000 / 10,000), the set on which papers compare.
+
+    `binarized_mnist.npz` holds `train_packed`, `valid_packed` and `test_packed`, 8 pixels a byte. Labels, which the
+    original set lacks, come from `source_index_and_label.npz` (`train_label`, `valid_label`, `test_label`) beside it.
+    """
+    name = {"train": "train", "val": "valid", "test": "test"}[split]
+    packed = _load_npz(root / "binarized_mnist.npz", f"{name}_packed")
+    x = torch.from_numpy(np.unpackbits(packed, axis=1)[:, :784]).view(-1, 1, 28, 28)
+    labels = root / "source_index_and_label.npz"
+    if not labels.is_file():
+        return Labelled(x, {})
+    return Labelled(x, {"digit": torch.from_numpy(_load_npz(labels, f"{name}_label").astype(np.int64))})
+
+
+def _load_npz(path: Path, key: str) -> Any:
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist")
+    with np.load(path, allow_pickle=False) as file:
+        if key not in file:
+            raise ValueError(f"{path} has no array '{key}'; it has {', '.join(file.files)}")
+        return file[key]
+
+
+def _torchvision(name: str, root: str, split: Split, held_out: int, download: bool, condition: str) -> Labelled:
+    try:
+        from torchvision import datasets
+    except ImportError:
+        raise ValueError(f"{name} is read with torchvision: pip install 'condgen[images]'") from None
+    try:
+        data = getattr(datasets, name)(root, train=split != "test", download=download)
+    except (RuntimeError, OSError) as error:
+        raise ValueError(f"{name} is not in {root} and could not be fetched: {error}") from None
+    x, labels = torch.as_tensor(data.data), torch.as_tensor(data.targets)
+    x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
+    rows = {"train": slice(0, len(x) - held_out), "val": slice(len(x) - held_out, None), "test": slice(None)}[split]
+    return Labelled(x[rows].contiguous(), {condition: labels[rows].long()})
+
+
+def _checked_bits(bits: int) -> int:
+    if not 1 <= bits <= 8:
+        raise ValueError(f"bits {bits} is not between 1 and 8")
+    return bits
+
+
+def _list_folder(root: Path) -> dict[str, list[Path]]:
+    """List the files per class, sorted."""
+    if not root.is_dir():
+        raise ValueError(f"{root} is not a folder")
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not folders:
+        raise ValueError(f"{root} has no folders: put the images of each class into a folder named after it")
+    files = {f.name: sorted(p for p in f.iterdir() if p.is_file() and not p.name.startswith(".")) for f in folders}
+    empty = [name for name, found in files.items() if not found]
+    if empty:
+        raise ValueError(f"{root}: no images of class {', '.join(empty)}")
+    return files
+
+
+def _open(file: Path) -> Any:
+    from PIL import Image
+
+    try:
+        image = Image.open(file)
+        image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{file} is not a readable image ({error}); remove or replace it") from None
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"{file} has more than 8 bits per channel (mode {image.mode}); convert it to 8 bits")
+    return image
+
+
+def _size_of(file: Path) -> tuple[int, int]:
+    image = _open(file)
+    return image.height, image.width
