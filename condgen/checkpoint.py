@@ -1,0 +1,84 @@
+"""Checkpoints: a file that rebuilds its model by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+import condgen.data
+import condgen.training  # noqa: F401  (classes that a checkpoint names must be imported)
+from condgen.models import ConditionalModel
+
+PathLike = str | Path
+
+
+def read_checkpoint(path: PathLike) -> dict[str, Any]:
+    """Read a checkpoint that `condgen fit` wrote, without running any code in it.
+
+    Raises:
+        ValueError: the file is missing, broken, or not one of condgen's.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"checkpoint {path} does not exist")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, OSError) as error:
+        raise ValueError(
+            f"checkpoint {path} cannot be read; it may be truncated ({str(error).splitlines()[0]})"
+        ) from None
+    hyper_parameters = checkpoint.get("hyper_parameters", {}) if isinstance(checkpoint, dict) else {}
+    if not str(hyper_parameters.get("_class_path", "")).startswith("condgen."):
+        raise ValueError(f"{path} is not a checkpoint of a condgen model: train one with `condgen fit`")
+    return checkpoint
+
+
+def load_task(path: PathLike) -> pl.LightningModule:
+    """Rebuild the Lightning module of a checkpoint, on the CPU, in evaluation mode."""
+    read_checkpoint(path)
+    try:
+        return pl.LightningModule.load_from_checkpoint(path, map_location="cpu", weights_only=True).eval()
+    except (RuntimeError, KeyError, TypeError) as error:
+        raise ValueError(f"checkpoint {path} does not fit this version of condgen: {error}") from None
+
+
+def load(path: PathLike) -> ConditionalModel:
+    """Rebuild the conditional model of a checkpoint, on the CPU, in evaluation mode, with its averaged weights.
+
+    Raises:
+        ValueError: the file is missing, broken, or holds no likelihood model.
+    """
+    task = load_task(path)
+    if not isinstance(getattr(task, "model", None), ConditionalModel):
+        raise ValueError(f"{path} holds a {type(task).__name__}, not a model that this command takes")
+    return task.model  # type: ignore[return-value]
+
+
+def load_data(path: PathLike, changes: Mapping[str, Any]) -> pl.LightningDataModule:
+    """Rebuild the data module that a checkpoint was trained with.
+
+    Args:
+        path: the checkpoint.
+        changes: other values for arguments of the data module, or else of its source, such as `{"root": "data"}`.
+    """
+    stored = read_checkpoint(path).get("datamodule_hyper_parameters")
+    if not stored:
+        raise ValueError(f"checkpoint {path} does not say what data it was trained on")
+    own = {key: value for key, value in changes.items() if key in stored}
+    source = dict(stored["source"])
+    source["init_args"] = {**source.get("init_args", {}), **{k: v for k, v in changes.items() if k not in own}}
+    return pl.LightningDataModule.load_from_checkpoint(path, weights_only=True, **{**own, "source": source})
+
+
+def sha256(path: PathLike) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,101 @@
+"""An independent classifier: trained on real training data only, it reads what a model generates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, RandomSampler
+from torchmetrics.functional.classification import multiclass_accuracy
+
+from condgen.data.images import Batch, ImageSet, as_is
+
+
+class ImageClassifier(pl.LightningModule):
+    """A small convolutional network. Its last hidden layer gives the features for distances.
+
+    Args:
+        shape: channels, height, width.
+        levels: whole levels per channel.
+        condition: the condition whose classes it reads.
+        classes: how many there are.
+        steps: training steps, over which the learning rate falls to 0.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], levels: int, condition: str, classes: int, steps: int) -> None:
+        super().__init__()
+        self.levels, self.condition, self.classes, self.steps = levels, condition, classes, steps
+        channels, height, width = shape
+        self.hidden = nn.Sequential(
+            *_block(channels, 32), *_block(32, 64), nn.MaxPool2d(2), *_block(64, 64), nn.MaxPool2d(2), nn.Flatten(),
+            nn.Dropout(0.3), nn.Linear(64 * (height // 4) * (width // 4), 64), nn.ReLU(),
+        )  # fmt: skip
+        self.output = nn.Linear(64, classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map levels (batch, channels, height, width) to the last hidden layer, (batch, 64)."""
+        return self.hidden(x.float() * (2 / (self.levels - 1)) - 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map levels (batch, channels, height, width) to logits, (batch, classes)."""
+        return self.output(self.features(x))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        x, conditions = batch
+        return F.cross_entropy(self(shift(x)), conditions[self.condition])
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.AdamW(self.parameters(), lr=3e-3, weight_decay=0.01)
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    @torch.no_grad()
+    def read(self, x: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
+        """Read images: features (images, 64) and the most probable class of each, (images,)."""
+        features = torch.cat([self.features(part) for part in x.split(batch_size)])
+        return features, self.output(features).argmax(1)
+
+    def accuracy(self, x: Tensor, asked: Tensor) -> float:
+        """Return the share of images read as the class asked for."""
+        return float(multiclass_accuracy(self.read(x)[1], asked, self.classes, average="micro"))
+
+
+def _block(inputs: int, outputs: int) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+def shift(x: Tensor) -> Tensor:
+    """Move each batch by at most a pixel, so that the classifier does not hang on exact places."""
+    down, right = torch.randint(-1, 2, (2,)).tolist()
+    return torch.roll(x, (down, right), dims=(2, 3))
+
+
+def train_classifier(
+    data: ImageSet, levels: int, condition: str, classes: int, steps: int = 1000, seed: int = 0, progress: bool = True
+) -> ImageClassifier:
+    """Train a classifier on real images.
+
+    Args:
+        data: real training images with class ids.
+        levels: whole levels per channel.
+        condition: the condition to read.
+        classes: how many classes it has.
+        steps: training steps of 128 images.
+        seed: of the weights and the order.
+        progress: show a progress bar.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        shape = tuple(data.images.x.shape[1:])
+        classifier = ImageClassifier(shape, levels, condition, classes, steps)  # type: ignore[arg-type]
+        drawn = RandomSampler(data, replacement=True, num_samples=steps * 128)
+        loader = DataLoader(data, batch_size=128, sampler=drawn, collate_fn=as_is)
+        trainer = pl.Trainer(
+            max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False,
+            enable_progress_bar=progress,
+        )  # fmt: skip
+        trainer.fit(classifier, loader)
+    return classifier.eval()

@@ -1,0 +1,65 @@
+"""`condgen fit | validate | test | sample | evaluate`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+HELP = """usage: condgen COMMAND [OPTIONS]
+
+Conditional generative models of audio and images.
+
+commands:
+  fit         train a model:          condgen fit -c configs/pixelcnn_digits.yaml
+  validate    score it on the validation split
+  test        score it on the test split
+  sample      draw from a checkpoint: condgen sample --ckpt_path FILE --condition.digit 7 --num_samples 16 --out DIR
+  evaluate    measure a checkpoint:   condgen evaluate --ckpt_path FILE --out DIR
+
+options:
+  -h, --help  show this; `condgen COMMAND --help` shows the options of a command
+  --version   show the version
+
+An error is one line; with CONDGEN_TRACEBACK=1 in the environment, it is the whole traceback.
+"""
+
+COMMANDS = {
+    "fit": "condgen.commands.fit",
+    "validate": "condgen.commands.fit",
+    "test": "condgen.commands.fit",
+    "sample": "condgen.commands.sample",
+    "evaluate": "condgen.commands.evaluate",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command and return its exit status. Imports wait until the command is known, so `--help` is quick."""
+    argv = sys.argv[1:] if argv is None else argv
+    command = argv[0] if argv else "--help"
+    if command in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    if command == "--version":
+        from condgen import __version__
+
+        print(__version__)
+        return 0
+    if command not in COMMANDS:
+        print(f"condgen: error: unknown command '{command}'; known: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    try:
+        import_module(COMMANDS[command]).run(argv)
+    except KeyboardInterrupt:
+        print("condgen: stopped", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, FloatingPointError, ImportError, MemoryError) as error:
+        if os.environ.get("CONDGEN_TRACEBACK"):
+            raise
+        print(f"condgen: error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""`condgen evaluate`: measure a checkpoint and write a report with pictures."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentParser
+
+from condgen.checkpoint import load, load_data, sha256
+from condgen.commands.output import output_folder
+from condgen.evaluation import Generated, generate, likelihood, summary
+from condgen.models import ConditionalModel
+from condgen.pictures import conditions_grid, save_counts, save_grid
+from condgen.sampling import sample
+from condgen.training import check_data
+
+
+def measure(
+    ckpt_path: str,
+    out: str,
+    data: dict[str, Any] | None = None,
+    num_samples: int = 500,
+    limit: int | None = None,
+    seed: int = 0,
+    batch_size: int = 100,
+    overwrite: bool = False,
+) -> None:
+    """Measure a model on held-out data and write report.md, report.json and pictures.
+
+    Args:
+        ckpt_path: checkpoint that `condgen fit` wrote.
+        out: folder for the report. It appears when all is done.
+        data: changes to the data module that the checkpoint was trained with, such as `--data.root DIR`.
+        num_samples: samples to draw and have read, with the conditions of as many held-out examples.
+        limit: score the likelihood of only so many held-out examples.
+        seed: of the samples and the classifiers.
+        batch_size: examples scored or drawn together.
+        overwrite: replace an existing folder.
+    """
+    with output_folder(out, overwrite) as folder:
+        model = load(ckpt_path)
+        module: Any = load_data(ckpt_path, data or {})
+        check_data(model, module)
+        module.setup()
+        measured = likelihood(model, module, limit, batch_size)
+        generated = generate(model, module, num_samples, seed, batch_size=batch_size)
+        report = {"checkpoint": sha256(ckpt_path), "seed": seed, **summary(measured, generated)}
+        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        _pictures(folder, model, module, generated, seed)
+        text = markdown(report)
+        (folder / "report.md").write_text(text)
+    print(text)
+    print(f"The report and its pictures are in {out}.")
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """Write the report for people."""
+    found = report["likelihood"]
+    lines = [
+        "# Evaluation",
+        "",
+        f"Checkpoint {report['checkpoint'][:12]}, seed {report['seed']}, {found['examples']} held-out examples.",
+        "",
+        "| likelihood of held-out examples | |",
+        "| --- | --- |",
+        f"| bits/dim | {found['bits_per_dim']:.3f} |",
+        f"| nats per example | {found['nats']:.2f} |",
+    ]
+    for name, gap in found["swap_gap"].items():
+        lines.append(f"| bits/dim more with another {name} (label-swap gap) | {gap:.3f} |")
+    if found["marginal_nats"] is not None:
+        lines.append(f"| nats per example, class summed out (compares with unconditional models) | "
+                     f"{found['marginal_nats']:.2f} |")  # fmt: skip
+        lines.append(f"| true class makes it most probable | {found['bayes_accuracy']:.1%} |")
+    for name, samples in report["samples"].items():
+        floor = samples["floor"]
+        lines += [
+            "",
+            f"| {samples['count']} samples, read by a classifier of {name} trained on real training data | samples | "
+            "real training examples | real held-out examples |",
+            "| --- | --- | --- | --- |",
+            f"| read as asked | {samples['accuracy']:.1%} | {floor['accuracy']:.1%} | "
+            f"{samples['held_out_accuracy']:.1%} |",
+            f"| held-out examples covered | {samples['coverage']:.1%} | {floor['coverage']:.1%} | |",
+            f"| Fréchet distance to held-out examples | {samples['frechet']:.2f} | {floor['frechet']:.2f} | 0 |",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _pictures(folder: Path, model: ConditionalModel, module: Any, generated: Generated, seed: int) -> None:
+    """Draw samples and real images by class, and which class was read for which."""
+    test = module.dataset("test")
+    conditions, labels = conditions_grid(model, generated.conditions, 12)
+    drawn = sample(model, conditions, num_samples=12 * len(labels), seed=seed + 1)
+    save_grid(folder / "samples.png", drawn.x, module.levels, 12, labels)
+    for name, counts in generated.asked_and_read.items():
+        save_counts(folder / f"read_{name}.png", counts, module.names[name], name)
+        if len(labels) == len(counts):
+            real = [test.images.x[test.images.conditions[name] == label][:12] for label in range(len(counts))]
+            if all(len(images) == 12 for images in real):
+                save_grid(folder / "real.png", torch.cat(real), module.levels, 12, labels)
+
+
+def run(argv: list[str]) -> None:
+    """Run `condgen evaluate`."""
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    parser = ArgumentParser(prog="condgen evaluate", description="Measure a checkpoint.")
+    parser.add_function_arguments(measure, skip={"overwrite"})
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
+    measure(**parser.parse_args(argv[1:]).as_dict())
