@@ -139,7 +139,9 @@ class Generated:
     held_out_accuracy: dict[str, float]
 
 
-def generate(model: ConditionalModel, data: Images, num_samples: int, seed: int = 0, **options: Any) -> Generated:
+def generate(
+    model: ConditionalModel, data: Images, num_samples: int, seed: int = 0, classifier_steps: int = 1000, **options: Any
+) -> Generated:
     """Sample with the conditions of the first held-out examples, and let independent classifiers read the samples.
 
     Args:
@@ -147,6 +149,7 @@ def generate(model: ConditionalModel, data: Images, num_samples: int, seed: int 
         data: after `setup()`.
         num_samples: how many; at most as many as there are held-out and training images.
         seed: of sampling and of the classifiers.
+        classifier_steps: training steps of each classifier.
         options: further arguments of `condgen.sampling.sample`.
     """
     held_out, train = data.splits["test"], data.splits["train"]
@@ -156,7 +159,7 @@ def generate(model: ConditionalModel, data: Images, num_samples: int, seed: int 
     x = sample(model, own, num_samples=num_samples, seed=seed, **options).x.cpu()
     result = Generated(x, own, {}, {}, {}, {})
     for name, classes in class_conditions(model).items():
-        classifier = train_classifier(data.dataset("train"), data.levels, name, classes, seed=seed)
+        classifier = train_classifier(data.dataset("train"), data.levels, name, classes, classifier_steps, seed)
         asked, real = own[name], _binary_once(data, train, num_samples)
         counts = torch.zeros(classes, classes, dtype=torch.long)
         result.asked_and_read[name] = counts.index_put((asked, classifier.read(x)[1]), torch.tensor(1), accumulate=True)

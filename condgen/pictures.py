@@ -101,7 +101,7 @@ def save_counts(path: str | os.PathLike[str], counts: Tensor, names: list[str], 
     figure = Figure(figsize=(1.5 + 0.45 * len(names), 1.2 + 0.45 * len(names)), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.imshow(counts / counts.sum(1, keepdim=True).clamp(min=1), cmap="Blues", vmin=0, vmax=1)
+    axes.imshow((counts / counts.sum(1, keepdim=True).clamp(min=1)).numpy(), cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 3 else 90)
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel(f"{condition} read by the classifier")

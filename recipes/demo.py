@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from jsonargparse import auto_cli
+
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "pixelcnn_digits.yaml"
 
 
@@ -28,15 +30,22 @@ def newest_checkpoint(run: Path) -> Path:
     return max(run.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
 
 
-def main(out: Path, *fit_options: str) -> None:
-    """Run the story, with the results in `out`."""
+def main(out: str = "runs/demo", max_epochs: int = 60, classifier_steps: int = 1000) -> None:
+    """Run the story.
+
+    Args:
+        out: folder for the results.
+        max_epochs: of training.
+        classifier_steps: of training the classifier that reads the samples.
+    """
     start = time.time()
-    condgen("fit", "-c", str(CONFIG), "--trainer.logger.init_args.save_dir", str(out), *fit_options)
-    checkpoint = newest_checkpoint(out)
-    condgen("sample", "--ckpt_path", str(checkpoint), "--condition.digit", "all", "--num_samples", "12",
-            "--out", str(out / "samples"), "--overwrite")  # fmt: skip
-    condgen("evaluate", "--ckpt_path", str(checkpoint), "--out", str(out / "report"), "--overwrite")
-    report = json.loads((out / "report" / "report.json").read_text())
+    condgen("fit", "-c", str(CONFIG), "--trainer.logger.save_dir", out, "--trainer.max_epochs", str(max_epochs))
+    checkpoint = str(newest_checkpoint(Path(out)))
+    condgen("sample", "--ckpt_path", checkpoint, "--condition.digit", "all", "--num_samples", "12",
+            "--out", f"{out}/samples", "--overwrite")  # fmt: skip
+    condgen("evaluate", "--ckpt_path", checkpoint, "--out", f"{out}/report", "--overwrite",
+            "--classifier_steps", str(classifier_steps))  # fmt: skip
+    report = json.loads(Path(out, "report", "report.json").read_text())
     samples = report["samples"]["digit"]
     print(
         f"Done in {time.time() - start:.0f} s.\n"
@@ -48,4 +57,4 @@ def main(out: Path, *fit_options: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path("runs/demo"), *sys.argv[1:])
+    auto_cli(main)

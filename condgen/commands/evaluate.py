@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from jsonargparse import ArgumentParser
 
 from condgen.checkpoint import load, load_data, sha256
+from condgen.commands.fit import quiet
 from condgen.commands.output import output_folder
 from condgen.evaluation import Generated, generate, likelihood, summary
 from condgen.models import ConditionalModel
@@ -27,6 +27,7 @@ def measure(
     num_samples: int = 500,
     limit: int | None = None,
     seed: int = 0,
+    classifier_steps: int = 1000,
     batch_size: int = 100,
     overwrite: bool = False,
 ) -> None:
@@ -39,6 +40,7 @@ def measure(
         num_samples: samples to draw and have read, with the conditions of as many held-out examples.
         limit: score the likelihood of only so many held-out examples.
         seed: of the samples and the classifiers.
+        classifier_steps: training steps of the classifiers that read the samples.
         batch_size: examples scored or drawn together.
         overwrite: replace an existing folder.
     """
@@ -48,7 +50,7 @@ def measure(
         check_data(model, module)
         module.setup()
         measured = likelihood(model, module, limit, batch_size)
-        generated = generate(model, module, num_samples, seed, batch_size=batch_size)
+        generated = generate(model, module, num_samples, seed, classifier_steps, batch_size=batch_size)
         report = {"checkpoint": sha256(ckpt_path), "seed": seed, **summary(measured, generated)}
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
         _pictures(folder, model, module, generated, seed)
@@ -108,7 +110,7 @@ def _pictures(folder: Path, model: ConditionalModel, module: Any, generated: Gen
 
 def run(argv: list[str]) -> None:
     """Run `condgen evaluate`."""
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    quiet()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     parser = ArgumentParser(prog="condgen evaluate", description="Measure a checkpoint.")
     parser.add_function_arguments(measure, skip={"overwrite"})

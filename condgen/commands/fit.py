@@ -91,13 +91,18 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 def run(argv: list[str]) -> None:
     """Run fit, validate or test."""
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    warnings.filterwarnings("ignore", ".*LeafSpec.*")
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda r: "Tip" not in r.getMessage())
+    quiet()
     try:
         cli(argv)
     except (MisconfigurationException, ValueError) as error:
         raise ValueError(innermost(str(error))) from error
+
+
+def quiet() -> None:
+    """Leave out remarks of Lightning that no user of condgen can act on."""
+    for remark in ("does not have many workers", "LeafSpec", "LightningCLI's args parameter", "dirpath has changed"):
+        warnings.filterwarnings("ignore", f".*{remark}")
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda r: "Tip" not in r.getMessage())
 
 
 def innermost(message: str) -> str:
@@ -118,6 +123,7 @@ def cli(argv: list[str], run: bool = True) -> CondgenCLI:
         subclass_mode_model=True,
         subclass_mode_data=True,
         seed_everything_default=0,
+        save_config_kwargs={"overwrite": True},
         args=argv,
         run=run,
     )
