@@ -1,0 +1,129 @@
+"""Metrics and evaluation: known values, and a generator that must look bad does."""
+
+import math
+
+import pytest
+import torch
+
+from condgen.classifier import ImageClassifier
+from condgen.conditioning import ClassEmbedding, FeatureVector
+from condgen.data import Digits, Images
+from condgen.evaluation import fidelity, generate, likelihood, summary, swap_labels
+from condgen.metrics import coverage, frechet_distance
+from condgen.models import ConditionalModel, PixelCNN
+
+
+def test_frechet_distance_of_gaussians_has_its_closed_form():
+    torch.manual_seed(0)
+    base = torch.randn(4000, 3, dtype=torch.float64)
+    base = (base - base.mean(0)) @ torch.linalg.inv(torch.linalg.cholesky(base.T.cov()).T)  # exactly white
+    scale, shift = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64), torch.tensor([0.0, 1.0, -2.0])
+    expected = float((shift**2).sum() + ((1 - scale) ** 2).sum())
+    assert frechet_distance(base, base * scale + shift) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(base, base) == pytest.approx(0, abs=1e-6)
+
+
+def test_coverage_counts_real_examples_with_a_near_sample():
+    real = torch.arange(10.0)[:, None]
+    assert coverage(real, real, k=1) == 1
+    assert coverage(real, torch.tensor([[0.0]]), k=1) == 0.2  # 0 itself, and 1 at its own neighbour's distance
+    assert coverage(real, torch.tensor([[100.0]]), k=1) == 0
+    with pytest.raises(ValueError, match="more than 5 real examples; got 3"):
+        coverage(real[:3], real)
+
+
+def test_a_swapped_label_is_never_the_true_one_and_any_other_alike():
+    ids = torch.zeros(9000, dtype=torch.long) + 2
+    swapped = swap_labels(ids, 4, torch.Generator().manual_seed(0))
+    counts = torch.bincount(swapped, minlength=4)
+    assert counts[2] == 0
+    assert (counts[[0, 1, 3]] - 3000).abs().max() < 5 * math.sqrt(2000)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    data = Images(Digits())
+    data.setup()
+    return data
+
+
+def make_model(kind="bias", conditions=None):
+    torch.manual_seed(0)
+    network = PixelCNN((1, 8, 8), 17, channels=4, layers=2, head=4, first_kernel_size=3)
+    encoders = conditions or {"digit": ClassEmbedding(3, names=Digits().names["digit"])}
+    model = ConditionalModel(network, encoders, kind).eval()
+    with torch.no_grad():
+        for parameter in model.generator.parameters():
+            parameter.normal_(std=0.3)
+    return model
+
+
+def test_likelihood_is_the_exact_mean_and_the_marginal_sums_over_classes(digits):
+    model = make_model()
+    found = likelihood(model, digits, limit=37, batch_size=10)
+    x, conditions = digits.dataset("test").__getitems__(range(37))
+    with torch.no_grad():
+        table = torch.stack([model.log_prob(x, {"digit": torch.full((37,), y)}) for y in range(10)], 1).double()
+    true = table[torch.arange(37), conditions["digit"]]
+    assert found.examples == 37
+    assert found.nats == pytest.approx(-true.mean().item(), rel=1e-5)
+    assert found.bits_per_dim == pytest.approx(found.nats / (64 * math.log(2)))
+    assert found.marginal_nats == pytest.approx(-(table.exp() / 10).sum(1).log().mean().item(), rel=1e-5)
+    assert found.bayes_accuracy == pytest.approx((table.argmax(1) == conditions["digit"]).float().mean().item())
+
+
+def test_a_model_without_conditions_has_no_swap_gap_and_a_conditional_one_has(digits):
+    assert likelihood(make_model("none"), digits, limit=20).swapped == {}
+    found = likelihood(make_model(), digits, limit=20)
+    assert found.swapped["digit"] != found.bits_per_dim
+
+
+def test_conditions_that_are_no_classes_are_scored_too(digits):
+    data = Images(Digits(), thumbnail=8)
+    data.setup()
+    from condgen.conditioning import FeatureMap
+
+    found = likelihood(make_model(conditions={"thumbnail": FeatureMap(1, 3, factor=8)}), data, limit=20)
+    assert found.marginal_nats is None
+    assert found.swapped == {}
+    assert FeatureVector(2).size == 2
+
+
+@pytest.fixture(scope="module")
+def measured(digits):
+    return generate(make_model(), digits, 200, classifier_steps=300, batch_size=200, progress=False)
+
+
+@pytest.mark.slow
+def test_an_untrained_model_reads_at_chance_and_real_data_well(measured):
+    assert measured.held_out_accuracy["digit"] > 0.95
+    assert measured.floor["digit"].accuracy > 0.95
+    assert measured.samples["digit"].accuracy < 0.4
+    assert measured.samples["digit"].coverage < 0.2 < 0.8 < measured.floor["digit"].coverage
+    assert measured.asked_and_read["digit"].sum() == 200
+    report = summary(None, measured)["samples"]["digit"]
+    read_right = sum(row[i] for i, row in enumerate(report["asked_and_read"]))
+    assert read_right / 200 == pytest.approx(report["accuracy"])
+
+
+@pytest.mark.slow
+def test_a_generator_that_repeats_one_prototype_per_class_looks_bad(digits):
+    from condgen.classifier import train_classifier
+
+    classifier = train_classifier(digits.dataset("train"), 17, "digit", 10, steps=300, progress=False)
+    train, test = digits.splits["train"], digits.splits["test"]
+    first = torch.stack([(train.conditions["digit"] == y).nonzero()[0, 0] for y in range(10)])
+    prototypes = fidelity(classifier, train.x[first].repeat_interleave(50, 0), torch.arange(10).repeat_interleave(50),
+                          test.x)  # fmt: skip
+    real = fidelity(classifier, train.x[:500], train.conditions["digit"][:500], test.x)
+    assert prototypes.accuracy > 0.95
+    assert prototypes.coverage < 0.5 * real.coverage
+    assert prototypes.frechet > 2 * real.frechet
+
+
+def test_the_classifier_takes_any_image_size_and_reads_a_class():
+    classifier = ImageClassifier((3, 9, 7), 256, "class", 4, steps=1).eval()
+    features, read = classifier.read(torch.randint(0, 256, (5, 3, 9, 7)))
+    assert features.shape == (5, 64)
+    assert read.shape == (5,)
+    assert 0 <= classifier.accuracy(torch.randint(0, 256, (5, 3, 9, 7)), read) <= 1

@@ -1,0 +1,47 @@
+"""Every recipe runs, in miniature."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+
+
+def run(recipe, *options, cwd):
+    command = [sys.executable, str(RECIPES / recipe), *options]
+    found = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+    assert found.returncode == 0, found.stderr[-2000:]
+    return found.stdout
+
+
+@pytest.mark.slow
+def test_the_demo_trains_samples_and_measures(tmp_path):
+    found = run("demo.py", "--max_epochs", "1", "--classifier_steps", "20", cwd=tmp_path)
+    assert "bits/dim. Samples read as the digit asked for" in found
+    assert (tmp_path / "runs/demo/samples/grid.png").is_file()
+    assert (tmp_path / "runs/demo/report/real.png").is_file()
+
+
+@pytest.mark.slow
+def test_the_sampling_benchmark_writes_a_row_per_engine_and_model(tmp_path):
+    found = run("benchmark_sampling.py", "--batch", "1", "--naive_steps", "1", "--repeats", "1", "--json", "rows.json",
+                cwd=tmp_path)  # fmt: skip
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert {(row["model"], row["engine"]) for row in rows} == {
+        (model, engine) for model in {row["model"] for row in rows} for engine in ("naive", "cached")
+    }
+    assert len(rows) == 4
+    assert all(row["cpu_seconds"] > 0 for row in rows)
+    assert all(row["model"] in found for row in rows)
+    largest = max(rows, key=lambda row: row["parameters"])
+    assert largest["parameters"] >= 3_400_000
+
+
+def test_the_makefile_runs_the_demo_and_the_tests():
+    makefile = (RECIPES.parent / "Makefile").read_text()
+    assert "recipes/demo.py" in makefile
+    assert "pytest" in makefile
+    assert "make test" in (RECIPES.parent / ".ci" / "run").read_text()
