@@ -199,7 +199,5 @@ def _categorical(parameters: Tensor, levels: int) -> Categorical:
 def _mixture(parameters: Tensor, channels: int, levels: int, mixtures: int) -> DiscretizedLogisticMixture:
     sizes = [1, channels, channels, channels * (channels - 1) // 2]
     logits, means, log_scales, coefficients = parameters.unflatten(1, (mixtures, -1)).split(sizes, dim=2)
-    # The floor keeps one component from collapsing onto one level; e^−7 is the one PixelCNN++ uses.
-    return DiscretizedLogisticMixture(
-        logits[:, :, 0], means, log_scales.clamp(min=-7), torch.tanh(coefficients), levels
-    )
+    # The floor, PixelCNN++'s, keeps a component from collapsing onto one level; at the ceiling it is flat already.
+    return DiscretizedLogisticMixture(logits[:, :, 0], means, log_scales.clamp(-7, 7), torch.tanh(coefficients), levels)

@@ -162,7 +162,7 @@ def test_checkpoints_that_are_broken_or_foreign_are_refused(command, checkpoint,
         ["-c", str(CONFIGS / "pixelcnn_digits.yaml")] if command in ("fit", "test") else ["--out", str(tmp_path / "o")]
     )
     cases = {"missing": "does not exist", "truncated": "may be truncated", "text": "may be truncated",
-             "foreign": "not a checkpoint of a condgen model", "list": "not a checkpoint of a condgen model"}  # fmt: skip
+             "foreign": "not a checkpoint of a condgen", "list": "not a checkpoint of a condgen"}  # fmt: skip
     for name, words in cases.items():
         assert main([command, "--ckpt_path", str(tmp_path / f"{name}.ckpt"), *out]) == 1
         one_line(capsys, f"{name}.ckpt", words)

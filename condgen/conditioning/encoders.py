@@ -96,10 +96,8 @@ class FrameSequence(nn.Module):
         self.size, self.features, self.upsampling, self.factor = size, features, upsampling, factor
         self.project = nn.Conv1d(size, features, 1)
         if upsampling == "transposed":
-            odd = factor % 2
-            self.upsample = nn.ConvTranspose1d(
-                features, features, 2 * factor, stride=factor, padding=factor // 2 + odd, output_padding=odd
-            )
+            padding = -(-factor // 2)
+            self.upsample = nn.ConvTranspose1d(features, features, factor + 2 * padding, stride=factor, padding=padding)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Map (batch, size, frames) to (batch, features, frames × factor)."""

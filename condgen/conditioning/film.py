@@ -38,7 +38,7 @@ def film(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, hop
         hop: positions of the last axis of `x` that one frame covers.
 
     Returns:
-        A new tensor shaped like `x`.
+        A tensor shaped like `x`; `x` itself where both parts are fixed.
 
     Raises:
         ValueError: the shapes do not fit; the message holds both.
@@ -61,8 +61,9 @@ def _fit(name: str, parameter: Tensor, x: Tensor, hop: int) -> Tensor:
         raise ValueError(f"FiLM: {shapes}: {name} needs 2 to {x.ndim} axes (batch, channels, then size)")
     if parameter.shape[1] != x.shape[1] or parameter.shape[0] not in (1, x.shape[0]):
         raise ValueError(f"FiLM: {shapes}: batch and channels must agree")
+    frames = parameter.ndim > 2
     parameter = align(parameter, x.ndim)
-    if hop > 1 and parameter.shape[-1] > 1:
+    if frames and hop > 1:
         if parameter.shape[-1] * hop != x.shape[-1]:
             raise ValueError(f"FiLM: {shapes}: {parameter.shape[-1]} frames × hop {hop} ≠ {x.shape[-1]} positions")
         parameter = parameter.repeat_interleave(hop, dim=-1)
@@ -130,6 +131,8 @@ class FiLM(nn.Module):
         groups: int = 1,
     ) -> None:
         super().__init__()
+        if norm == "channel" and channels < 2 * groups:
+            raise ValueError(f"norm 'channel' over {channels // groups} channel(s) leaves nothing: use more channels")
         self.channels, self.norm, self.like, self.size, self.hop = channels, norm, like, size, hop
         self.normalise = normalisation(norm, channels, dims, groups)
 

@@ -98,9 +98,9 @@ class FiLMParameters(Mapping[str, GammaBeta]):
         return self.map(lambda tensor: tensor.to(*args, **kwargs))  # type: ignore[call-overload]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an .npz file, through a temporary name."""
+        """Write an .npz file, through a temporary name. NumPy has no bfloat16; that becomes float32."""
         arrays = {
-            f"{name}/{part}": tensor.detach().cpu().numpy()
+            f"{name}/{part}": (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu().numpy()
             for name, pair in self.items()
             for part, tensor in zip(GammaBeta._fields, pair, strict=True)
             if tensor is not None

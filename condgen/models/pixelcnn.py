@@ -21,6 +21,7 @@ from condgen.conditioning.film import FiLM, GammaBeta, Norm, film_layers, requir
 from condgen.distributions import Output, output_family
 
 Film = Mapping[str, GammaBeta]
+FIXED = GammaBeta()
 
 
 class CausalConv2d(nn.Conv2d):
@@ -98,6 +99,9 @@ def gate(x: Tensor) -> Tensor:
 
 class GatedBlock(nn.Module):
     """One layer of both stacks: convolution, FiLM on its 2p features, gate (equations 4 and 5).
+
+    The link from the vertical to the horizontal stack reads the vertical convolution before FiLM, so conditions act at
+    the two gates alone. `concat` accordingly widens the two convolutions as the gates see them.
 
     Args:
         source: the colour of each input channel, (in,).
@@ -284,17 +288,24 @@ class PixelCNN(nn.Module):
         film = self._checked(film)
         v = h = self.scale(x)
         for i, block in enumerate(self.blocks):
-            v, h = block(v, h, film[f"blocks.{i}.vertical_film"], film[f"blocks.{i}.horizontal_film"])
+            v, h = block(v, h, _pair(film, i, "vertical"), _pair(film, i, "horizontal"))
         for layer in self.head:
             h = layer(torch.relu(h))
         return h
 
     def _checked(self, film: Film | None) -> Film:
-        if film is None or not film:
-            return {name: GammaBeta() for name in self.film_layers}
-        if set(film) != set(self.film_layers):
+        """Refuse FiLM parameters that are for another network or another size."""
+        if film and set(film) != set(self.film_layers):
             raise ValueError(f"FiLM parameters of another network: they are for the layers {list(film)}")
-        return film
+        for name, pair in (film or {}).items():
+            for part in pair:
+                size = () if part is None else part.shape[2:]
+                wanted = self.shape[len(self.shape) - len(size) :]
+                if any(own not in (1, w) for own, w in zip(size, wanted, strict=True)):
+                    raise ValueError(
+                        f"FiLM parameters of size {tuple(size)} do not fit images of {self.shape[1:]} ({name})"
+                    )
+        return film or {}
 
     @property
     def num_steps(self) -> int:
@@ -340,7 +351,7 @@ class PixelCNN(nn.Module):
             The parameters of this step, (batch, parameters per step), equal to those of `forward` at its place; and
             the next state.
         """
-        film = self._checked(film)
+        film = self._checked(film) if state.step == 0 else film or {}
         if values is not None:
             state = self._take(values, film, state)
         row, column, channels, parameters = self.locate(state.step)
@@ -350,7 +361,7 @@ class PixelCNN(nn.Module):
         h = state.row[-1]
         windows = []
         for i, block in enumerate(self.blocks):
-            pair = _at(film[f"blocks.{i}.horizontal_film"], row, column)
+            pair = _at(_pair(film, i, "horizontal"), row, column)
             h, window = block.step_pixel(h, state.windows[i][:, :, :-1], state.linked[i][column], pair)
             windows.append(window)
         for layer in self.head:
@@ -369,7 +380,7 @@ class PixelCNN(nn.Module):
         v = torch.stack(state.row, dim=2)[:, :, None]
         above, linked = [], []
         for i, block in enumerate(self.blocks):
-            v, link, rows = block.step_row(v, state.above[i], _row(film[f"blocks.{i}.vertical_film"], row))
+            v, link, rows = block.step_row(v, state.above[i], _row(_pair(film, i, "vertical"), row))
             above.append(rows)
             linked.append(link)
         windows = tuple(torch.zeros_like(w) for w in state.windows)
@@ -389,6 +400,11 @@ def _pointwise(layer: CausalConv2d, x: Tensor) -> Tensor:
 def _shift(window: Tensor) -> Tensor:
     """Drop the oldest pixel of a window and leave room for a new one."""
     return F.pad(window[:, :, 1:], (0, 1))
+
+
+def _pair(film: Film, block: int, stack: Literal["vertical", "horizontal"]) -> GammaBeta:
+    """Pick (γ, β) of one FiLM layer; both are fixed where there are none."""
+    return film.get(f"blocks.{block}.{stack}_film", FIXED)
 
 
 def _row(pair: GammaBeta, row: int) -> GammaBeta:

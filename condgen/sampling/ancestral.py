@@ -73,6 +73,8 @@ def sample(
     """
     if engine not in ENGINES:
         raise ValueError(f"unknown engine '{engine}'; known: {', '.join(ENGINES)}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size {batch_size} is not at least 1")
     network: Any = model.network
     temper = _temper(network.output.name, temperature, top_k, top_p)
     device = next(network.parameters()).device

@@ -1,0 +1,45 @@
+"""A small conditional PixelCNN and conditions for it, shared by the tests of models and of sampling."""
+
+import pytest
+import torch
+
+from condgen.conditioning import ClassEmbedding, FeatureMap, FrameSequence
+from condgen.models import ConditionalModel, PixelCNN
+
+torch.set_num_threads(1)  # the models are small, and a second thread waits more than it works
+
+
+@pytest.fixture(scope="session")
+def make_model():
+    """Build a model in float64 under a global, a local and a spatial condition, all weights random, so that γ ≠ 1."""
+
+    def make(output="categorical", colours=1, kind="film", norm="none", size=(5, 4), seed=0, **options):
+        torch.manual_seed(seed)
+        options = {"layers": 3, "channels": 12, "head": 12, "first_kernel_size": 5, "mixtures": 2, **options}
+        levels = options.pop("levels", 2 if output == "bernoulli" else 4)
+        network = PixelCNN((colours, *size), levels, output, norm=norm, **options)
+        encoders = {"label": ClassEmbedding(4, num_classes=3), "columns": FrameSequence(2, 4), "map": FeatureMap(1, 4)}
+        model = ConditionalModel(network, {} if kind == "none" else encoders, kind).double().eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_(std=0.3)
+        return model
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_conditions():
+    """Draw random conditions for the rows of a batch, those that a model of `make_model` takes."""
+
+    def make(model, rows, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        height, width = model.network.shape[1:]
+        conditions = {
+            "label": torch.randint(3, (rows,), generator=generator),
+            "columns": torch.randn(rows, 2, width, generator=generator),
+            "map": torch.randn(rows, 1, height, width, generator=generator),
+        }
+        return {name: conditions[name] for name in model.generator.encoders}
+
+    return make
