@@ -44,13 +44,11 @@ class ConcatHead(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Map (batch, features, *size) to the (batch, channels, *size) that it adds behind the convolution."""
-        z = align(z, 2 + max(len(self.size), z.ndim - 2))
-        size = self.size or z.shape[2:]
-        if any(own not in (1, wanted) for own, wanted in zip(z.shape[2:], size, strict=True)):
-            raise ValueError(
-                f"a condition of {tuple(z.shape)} cannot be concatenated to features of size {tuple(size)}"
-            )
-        return self.conv(z.expand(*z.shape[:2], *size))
+        size = self.size or tuple(z.shape[2:])
+        aligned = align(z, 2 + len(size))
+        if any(own not in (1, wanted) for own, wanted in zip(aligned.shape[2:], size, strict=True)):
+            raise ValueError(f"a condition of size {tuple(z.shape[2:])} does not fit features of size {size}")
+        return self.conv(aligned.expand(*z.shape[:2], *size))
 
 
 class FiLMGenerator(nn.Module):
