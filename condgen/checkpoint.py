@@ -47,16 +47,26 @@ def load_task(path: PathLike) -> pl.LightningModule:
         raise ValueError(f"checkpoint {path} does not fit this version of condgen: {error}") from None
 
 
-def load(path: PathLike) -> ConditionalModel:
-    """Rebuild the conditional model of a checkpoint, on the CPU, in evaluation mode, with its averaged weights.
+def load(path: PathLike, device: str = "cpu") -> ConditionalModel:
+    """Rebuild the conditional model of a checkpoint, in evaluation mode, with its averaged weights.
+
+    Args:
+        path: the checkpoint.
+        device: `cpu`, `cuda`, …, or `auto` for a GPU where there is one.
 
     Raises:
-        ValueError: the file is missing, broken, or holds no likelihood model.
+        ValueError: the file is missing, broken, or holds no likelihood model; or the device is not to be had.
     """
     task = load_task(path)
-    if not isinstance(getattr(task, "model", None), ConditionalModel):
+    model = getattr(task, "model", None)
+    if not isinstance(model, ConditionalModel):
         raise ValueError(f"{path} holds a {type(task).__name__}, not a model that this command takes")
-    return task.model  # type: ignore[return-value]
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device '{device}' is not to be had: {str(error).splitlines()[0]}") from None
 
 
 def load_data(path: PathLike, changes: Mapping[str, Any]) -> pl.LightningDataModule:

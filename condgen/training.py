@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -66,6 +68,8 @@ class LikelihoodTask(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         if self.compile_network:
+            if not any(shutil.which(name) for name in (os.environ.get("CXX", "c++"), "g++", "clang++", "cl")):
+                raise ValueError("model.compile needs a C++ compiler and there is none; set model.compile to false")
             self.model.network.compile()
 
     def own_conditions(self, conditions: dict[str, Tensor]) -> dict[str, Tensor]:

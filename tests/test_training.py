@@ -134,6 +134,18 @@ def test_sample_grids_appear_while_training(tmp_path):
     assert [path.name for path in tmp_path.rglob("samples/*")] == ["step_0000002.png"]
 
 
+def test_sample_grids_go_to_tensorboard_too(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logger = pl.loggers.TensorBoardLogger(tmp_path)
+    make_trainer(tmp_path, max_epochs=1, limit_train_batches=1, logger=logger, callbacks=[SampleGrid(per_class=2)]).fit(
+        make_task(), Images(Digits())
+    )
+    events = EventAccumulator(logger.log_dir).Reload()
+    assert [event.step for event in events.Images("samples")] == [1]
+
+
 def test_spatial_conditions_train_too(tmp_path):
     from condgen.conditioning import FeatureMap
 

@@ -29,6 +29,7 @@ def measure(
     seed: int = 0,
     classifier_steps: int = 1000,
     batch_size: int = 100,
+    device: str = "auto",
     overwrite: bool = False,
 ) -> None:
     """Measure a model on held-out data and write report.md, report.json and pictures.
@@ -42,10 +43,11 @@ def measure(
         seed: of the samples and the classifiers.
         classifier_steps: training steps of the classifiers that read the samples.
         batch_size: examples scored or drawn together.
+        device: `auto`, `cpu`, `cuda`, …
         overwrite: replace an existing folder.
     """
     with output_folder(out, overwrite) as folder:
-        model = load(ckpt_path)
+        model = load(ckpt_path, device)
         module: Any = load_data(ckpt_path, data or {})
         check_data(model, module)
         module.setup()

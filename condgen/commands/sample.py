@@ -60,7 +60,7 @@ def draw(
         overwrite: replace an existing folder.
     """
     with output_folder(out, overwrite) as folder:
-        model = load(ckpt_path).to(_device(device))
+        model = load(ckpt_path, device)
         combinations, labels = combine(model, condition or {})
         if num_samples < 1:
             raise ValueError(f"num_samples {num_samples} is not at least 1")
@@ -158,15 +158,6 @@ def _completion(model: ConditionalModel, complete: str | None, keep_rows: int) -
     known = torch.zeros(shape[1:], dtype=torch.bool)
     known[:keep_rows] = True
     return {"given": image[None] if image.ndim == 3 else image, "known": known}
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.zeros(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device '{name}' is not to be had: {str(error).splitlines()[0]}") from None
 
 
 def _write(
