@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,10 +27,9 @@ def read_checkpoint(path: PathLike) -> dict[str, Any]:
         raise ValueError(f"checkpoint {path} does not exist")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, OSError) as error:
-        raise ValueError(
-            f"checkpoint {path} cannot be read; it may be truncated ({str(error).splitlines()[0]})"
-        ) from None
+    except Exception as error:  # a broken file can make the unpickler raise anything
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"checkpoint {path} cannot be read; it may be truncated ({cause})") from None
     hyper_parameters = checkpoint.get("hyper_parameters", {}) if isinstance(checkpoint, dict) else {}
     if not str(hyper_parameters.get("_class_path", "")).startswith("condgen."):
         raise ValueError(f"{path} is not a checkpoint of a condgen model: train one with `condgen fit`")
@@ -65,7 +63,7 @@ def load(path: PathLike, device: str = "cpu") -> ConditionalModel:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return model.to(device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(f"device '{device}' is not to be had: {str(error).splitlines()[0]}") from None
 
 
@@ -76,13 +74,25 @@ def load_data(path: PathLike, changes: Mapping[str, Any]) -> pl.LightningDataMod
         path: the checkpoint.
         changes: other values for arguments of the data module, or else of its source, such as `{"root": "data"}`.
     """
+    stored = data_settings(path)
+    own = {key: value for key, value in changes.items() if key in stored and key != "source"}
+    rest = {key: value for key, value in changes.items() if key not in stored}
+    rest |= changes.get("source", {})
+    rest = {key.removeprefix("source."): value for key, value in rest.items()}
+    source = {**stored["source"], "init_args": {**stored["source"].get("init_args", {}), **rest}}
+    try:
+        return pl.LightningDataModule.load_from_checkpoint(path, weights_only=True, **{**own, "source": source})
+    except Exception as error:
+        cause = str(error).strip().splitlines()[-1].strip()
+        raise ValueError(f"the data of {path} cannot be set up with {dict(changes)}: {cause}") from error
+
+
+def data_settings(path: PathLike) -> dict[str, Any]:
+    """Return the arguments of the data module that a checkpoint was trained with."""
     stored = read_checkpoint(path).get("datamodule_hyper_parameters")
     if not stored:
         raise ValueError(f"checkpoint {path} does not say what data it was trained on")
-    own = {key: value for key, value in changes.items() if key in stored}
-    source = dict(stored["source"])
-    source["init_args"] = {**source.get("init_args", {}), **{k: v for k, v in changes.items() if k not in own}}
-    return pl.LightningDataModule.load_from_checkpoint(path, weights_only=True, **{**own, "source": source})
+    return {key: value for key, value in stored.items() if not key.startswith("_")}
 
 
 def sha256(path: PathLike) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytorch_lightning as pl
@@ -29,6 +30,8 @@ class ImageClassifier(pl.LightningModule):
         super().__init__()
         self.levels, self.condition, self.classes, self.steps = levels, condition, classes, steps
         channels, height, width = shape
+        if min(height, width) < 4:
+            raise ValueError(f"images of {height} × {width} are too small for the classifier, which needs 4 × 4")
         self.hidden = nn.Sequential(
             *_block(channels, 32), *_block(32, 64), nn.MaxPool2d(2), *_block(64, 64), nn.MaxPool2d(2), nn.Flatten(),
             nn.Dropout(0.3), nn.Linear(64 * (height // 4) * (width // 4), 64), nn.ReLU(),
@@ -95,7 +98,10 @@ def train_classifier(
         loader = DataLoader(data, batch_size=128, sampler=drawn, collate_fn=as_is)
         trainer = pl.Trainer(
             max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False,
-            enable_progress_bar=progress,
+            enable_progress_bar=progress and sys.stdout.isatty(),
         )  # fmt: skip
-        trainer.fit(classifier, loader)
+        try:
+            trainer.fit(classifier, loader)
+        except SystemExit:  # Lightning's answer to Ctrl-C
+            raise KeyboardInterrupt from None
     return classifier.eval()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 
@@ -48,15 +49,19 @@ def main(argv: list[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"condgen: error: unknown command '{command}'; known: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary folders are removed
     try:
         import_module(COMMANDS[command]).run(argv)
     except KeyboardInterrupt:
         print("condgen: stopped", file=sys.stderr)
         return 130
-    except (ValueError, OSError, FloatingPointError, ImportError, MemoryError) as error:
+    except Exception as error:
         if os.environ.get("CONDGEN_TRACEBACK"):
             raise
-        print(f"condgen: error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        message = " ".join(str(error).split()) or type(error).__name__
+        if not isinstance(error, ValueError | OSError | FloatingPointError | ImportError | MemoryError):
+            message = f"{type(error).__name__}: {message} (CONDGEN_TRACEBACK=1 shows where)"
+        print(f"condgen: error: {message}", file=sys.stderr)
         return 1
     return 0
 

@@ -164,7 +164,9 @@ class OutputFamily:
     build: Callable[[Tensor], Bernoulli | Categorical | DiscretizedLogisticMixture]
 
     def __call__(self, parameters: Tensor) -> Bernoulli | Categorical | DiscretizedLogisticMixture:
-        return self.build(parameters)
+        """Build the distribution, in float32 at least: probabilities in half precision would not sum to 1."""
+        half = parameters.dtype in (torch.bfloat16, torch.float16)
+        return self.build(parameters.float() if half else parameters)
 
 
 def output_family(output: Output, channels: int, levels: int, mixtures: int = 10) -> OutputFamily:

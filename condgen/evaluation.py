@@ -51,11 +51,12 @@ def likelihood(model: ConditionalModel, data: Images, limit: int | None = None, 
     Args:
         model: in evaluation mode.
         data: after `setup("test")`.
-        limit: use only so many examples, the first ones.
+        limit: use only so many examples, chosen by a fixed seed.
         batch_size: examples scored together.
     """
     dataset = data.dataset("test")
-    count = min(len(dataset), limit or len(dataset))
+    chosen = some_rows(len(dataset), limit)
+    count = len(chosen)
     classes = class_conditions(model)
     only = next(iter(classes)) if len(model.generator.encoders) == 1 and classes else None
     generator = torch.Generator().manual_seed(0)
@@ -64,7 +65,7 @@ def likelihood(model: ConditionalModel, data: Images, limit: int | None = None, 
     swapped: dict[str, list[Tensor]] = {name: [] for name in classes}
     table: list[Tensor] = []
     for start in tqdm(range(0, count, batch_size), desc="likelihood", delay=2, leave=False):
-        x, conditions = dataset.__getitems__(range(start, min(start + batch_size, count)))
+        x, conditions = dataset.__getitems__(chosen[start : start + batch_size])
         x = x.to(device)
         own = {name: conditions[name].to(device) for name in model.generator.encoders}
         true.append(model.log_prob(x, own))
@@ -80,9 +81,20 @@ def likelihood(model: ConditionalModel, data: Images, limit: int | None = None, 
     if only:
         log_probs = torch.cat(table).double().cpu()
         marginal = -(log_probs.logsumexp(1) - math.log(log_probs.shape[1])).mean().item()
-        bayes = (log_probs.argmax(1) == dataset.images.conditions[only][:count]).double().mean().item()
+        bayes = (log_probs.argmax(1) == dataset.images.conditions[only][chosen]).double().mean().item()
     gaps = {name: -torch.cat(parts).double().mean().item() * per_dim for name, parts in swapped.items()}
     return Likelihood(count, nats, nats * per_dim, gaps, marginal, bayes)
+
+
+def some_rows(available: int, count: int | None) -> list[int]:
+    """Choose rows by a fixed seed, all of them where `count` is `None`: files may come class by class.
+
+    Raises:
+        ValueError: `count` is less than 1.
+    """
+    if count is not None and count < 1:
+        raise ValueError(f"{count} examples are not at least 1")
+    return torch.randperm(available, generator=torch.Generator().manual_seed(0))[:count].tolist()
 
 
 def class_conditions(model: ConditionalModel) -> dict[str, int]:
@@ -124,11 +136,11 @@ class Generated:
     Attributes:
         x: samples, (samples, channels, height, width) of levels.
         conditions: theirs.
-        asked_and_read: per class condition, counts (classes asked, classes read).
-        samples: per class condition, the samples against held-out images.
-        floor: per class condition, as many real *training* images against the same held-out images: the best that a
-            model of the training data can be expected to get.
-        held_out_accuracy: per class condition, what the classifier reads on real held-out images.
+        asked_and_read: per class of the data, counts (classes asked, classes read).
+        samples: the samples against held-out images, in the features of a classifier of each kind of class.
+        floor: as many real *training* images against the same held-out images: the best that a model of the training
+            data can be expected to get.
+        held_out_accuracy: what each classifier reads on real held-out images.
     """
 
     x: Tensor
@@ -142,7 +154,10 @@ class Generated:
 def generate(
     model: ConditionalModel, data: Images, num_samples: int, seed: int = 0, classifier_steps: int = 1000, **options: Any
 ) -> Generated:
-    """Sample with the conditions of the first held-out examples, and let independent classifiers read the samples.
+    """Sample with the conditions of some held-out examples, and let independent classifiers read the samples.
+
+    There is a classifier for each kind of class that the data has, whether or not the model is conditioned on it: an
+    unconditional model reads at chance, and its coverage and distance count all the same.
 
     Args:
         model: in evaluation mode.
@@ -153,26 +168,22 @@ def generate(
         options: further arguments of `condgen.sampling.sample`.
     """
     held_out, train = data.splits["test"], data.splits["train"]
-    num_samples = min(num_samples, len(held_out.x), len(train.x))
-    _, conditions = data.dataset("test").__getitems__(range(num_samples))
-    own = {name: conditions[name] for name in model.generator.encoders}
-    x = sample(model, own, num_samples=num_samples, seed=seed, **options).x.cpu()
+    chosen = some_rows(len(held_out.x), min(num_samples, len(held_out.x), len(train.x)))
+    _, asked = data.dataset("test").__getitems__(chosen)
+    own = {name: asked[name] for name in model.generator.encoders}
+    x = sample(model, own, num_samples=len(chosen), seed=seed, **options).x.cpu()
+    # Training images as the model saw them: binarized where that happens on the fly.
+    real = Labelled(*data.dataset("train").__getitems__(some_rows(len(train.x), len(chosen))))
     result = Generated(x, own, {}, {}, {}, {})
-    for name, classes in class_conditions(model).items():
+    for name in held_out.conditions:
+        classes = len(data.names[name])
         classifier = train_classifier(data.dataset("train"), data.levels, name, classes, classifier_steps, seed)
-        asked, real = own[name], _binary_once(data, train, num_samples)
-        counts = torch.zeros(classes, classes, dtype=torch.long)
-        result.asked_and_read[name] = counts.index_put((asked, classifier.read(x)[1]), torch.tensor(1), accumulate=True)
-        result.samples[name] = fidelity(classifier, x, asked, held_out.x)
+        counts, place = torch.zeros(classes, classes, dtype=torch.long), (asked[name], classifier.read(x)[1])
+        result.asked_and_read[name] = counts.index_put(place, torch.tensor(1), accumulate=True)
+        result.samples[name] = fidelity(classifier, x, asked[name], held_out.x)
         result.floor[name] = fidelity(classifier, real.x, real.conditions[name], held_out.x)
         result.held_out_accuracy[name] = classifier.accuracy(held_out.x, held_out.conditions[name])
     return result
-
-
-def _binary_once(data: Images, train: Labelled, count: int) -> Labelled:
-    """Take some training images as the model saw them, binarized where that happens on the fly."""
-    rows = torch.randperm(len(train.x), generator=torch.Generator().manual_seed(0))[:count]
-    return Labelled(*data.dataset("train").__getitems__(rows.tolist()))
 
 
 def summary(measured: Likelihood | None, generated: Generated | None) -> dict[str, Any]:

@@ -80,6 +80,8 @@ def save_grid(path: str | os.PathLike[str], x: Tensor, levels: int, columns: int
     axes.set_xticks([])
     axes.set_yticks([(height + 1) * (i + 0.5) for i in range(len(labels))], labels, fontsize=11)
     axes.tick_params(left=False)
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
     axes.set_frame_on(False)
     temporary = Path(path).with_suffix(".partial.png")
     figure.savefig(temporary, facecolor="white")
@@ -104,6 +106,8 @@ def save_counts(path: str | os.PathLike[str], counts: Tensor, names: list[str], 
     axes.imshow((counts / counts.sum(1, keepdim=True).clamp(min=1)).numpy(), cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 3 else 90)
     axes.set_yticks(range(len(names)), names)
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        label.set_parse_math(False)
     axes.set_xlabel(f"{condition} read by the classifier")
     axes.set_ylabel(f"{condition} asked for")
     for asked, row in enumerate(counts.tolist()):

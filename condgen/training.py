@@ -86,7 +86,8 @@ class LikelihoodTask(pl.LightningModule):
         if not torch.isfinite(nats):
             raise FloatingPointError(
                 f"the loss is {nats.item()} at step {self.global_step}: lower the learning rate "
-                f"(now {self.learning_rate}) or set trainer.gradient_clip_val, and go on with --ckpt_path last"
+                f"(now {self.learning_rate}) or set trainer.gradient_clip_val; to keep what an earlier checkpoint has "
+                "learned, start from it with --weights FILE"
             )
         return nats / batch[0][0].numel()
 
@@ -162,6 +163,8 @@ class EMA(WeightAveraging):
     """
 
     def __init__(self, decay: float = 0.999) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay {decay} is not in [0, 1)")
         super().__init__(multi_avg_fn=partial(_average, decay=decay))
 
 

@@ -51,15 +51,15 @@ def row(kind: str, reports: list[dict[str, Any]]) -> str:
         return f"{statistics.mean(values):{form}}{spread}"
 
     found = [report["likelihood"] for report in reports]
-    samples = [report["samples"].get("digit") for report in reports]
+    samples = [report["samples"]["digit"] for report in reports]
     cells = [cell([f["bits_per_dim"] for f in found], ".3f")]
-    if all(samples):
-        cells += [cell([f["swap_gap"]["digit"] for f in found], ".3f")]
-        cells += [cell([100 * f["bayes_accuracy"] for f in found], ".1f")]
-        cells += [cell([100 * s["accuracy"] for s in samples], ".1f")]
-        cells += [cell([100 * s["coverage"] for s in samples], ".1f")]
-        cells += [cell([s["frechet"] for s in samples], ".2f")]
-    return f"| `{kind}` | " + " | ".join([*cells, *["–"] * (6 - len(cells))]) + " |"
+    conditional = all(f["swap_gap"] for f in found)
+    cells += [cell([f["swap_gap"]["digit"] for f in found], ".3f") if conditional else "0"]
+    cells += [cell([100 * f["bayes_accuracy"] for f in found], ".1f") if conditional else "–"]
+    cells += [cell([100 * s["accuracy"] for s in samples], ".1f")]
+    cells += [cell([100 * s["coverage"] for s in samples], ".1f")]
+    cells += [cell([s["frechet"] for s in samples], ".2f")]
+    return f"| `{kind}` | " + " | ".join(cells) + " |"
 
 
 def main(

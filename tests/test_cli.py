@@ -127,6 +127,9 @@ def test_completion_keeps_the_rows_asked_for(checkpoint, tmp_path):
         (["--condition.digit", "1", "--seed", "-3"], ["seed"]),
         (["--condition.digit", "1", "--device", "tpu9"], ["device 'tpu9' is not to be had"]),
         (["--condition.digit", "1", "--keep_rows", "3"], ["keep_rows needs --complete"]),
+        (["--condition.digit", "1", "--condition.digit", "2"], ["--condition.digit is given twice", "3,7"]),
+        (["--condition.digit", "1", "--num_sampels", "2"], ["num_sampels"]),
+        (["--condition.digit", "1", "--num_samples", "many"], ["num_samples"]),
         (["--condition.digit", "1", "--complete", "none.npy", "--keep_rows", "3"], ["none.npy does not exist"]),
     ],
 )
@@ -137,18 +140,44 @@ def test_bad_requests_are_refused_in_one_line_and_leave_nothing(options, words, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_with_something_in_it_is_replaced_only_when_asked(checkpoint, tmp_path, capsys):
+def test_results_are_replaced_only_when_asked_and_nothing_else_ever(checkpoint, tmp_path, capsys):
     out = tmp_path / "out"
-    out.mkdir()
-    (out / "precious.txt").write_text("mine")
     arguments = ["sample", "--ckpt_path", checkpoint, "--condition.digit", "1", "--out", str(out)]
+    assert main(arguments) == 0
+    before = (out / "manifest.jsonl").read_text()
     assert main(arguments) == 1
     one_line(capsys, "is not empty", "--overwrite")
     assert main([*arguments, "--overwrite", "--top_k", "0"]) == 1
-    assert (out / "precious.txt").read_text() == "mine"
-    assert main([*arguments, "--overwrite"]) == 0
-    assert not (out / "precious.txt").exists()
+    assert (out / "manifest.jsonl").read_text() == before
+    assert main([*arguments, "--overwrite", "--seed", "9"]) == 0
+    assert (out / "manifest.jsonl").read_text() != before
+    capsys.readouterr()
+    for name in ("precious.txt", "runs"):
+        (out / name).mkdir() if name == "runs" else (out / name).write_text("mine")
+        assert main([*arguments, "--overwrite"]) == 1
+        one_line(capsys, f"holds more than results ({name})", "not overwritten")
+        (out / name).rmdir() if name == "runs" else (out / name).unlink()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_output_that_appears_meanwhile_is_kept(tmp_path):
+    from condgen.commands.output import output_folder
+
+    with pytest.raises(ValueError, match="is not empty"), output_folder(tmp_path / "out") as folder:  # noqa: PT012
+        (folder / "second.npz").touch()
+        with output_folder(tmp_path / "out") as other:
+            (other / "first.npz").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "first.npz"]
+
+
+def test_the_manifest_says_what_decided_the_samples(checkpoint, tmp_path):
+    options = ["--temperature", "0.7", "--top_k", "5"]
+    assert (
+        main(["sample", "--ckpt_path", checkpoint, "--condition.digit", "1", "--out", str(tmp_path / "o"), *options])
+        == 0
+    )
+    row = json.loads((tmp_path / "o" / "manifest.jsonl").read_text().splitlines()[0])
+    assert (row["temperature"], row["top_k"], row["top_p"], row["keep_rows"]) == (0.7, 5, None, 0)
 
 
 @pytest.mark.parametrize("command", ["sample", "evaluate", "test", "fit"])
@@ -156,13 +185,15 @@ def test_checkpoints_that_are_broken_or_foreign_are_refused(command, checkpoint,
     whole = Path(checkpoint).read_bytes()
     (tmp_path / "truncated.ckpt").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.ckpt").write_text("not a checkpoint")
+    (tmp_path / "empty.ckpt").touch()
     torch.save({"state_dict": {}, "hyper_parameters": {"_class_path": "other.Model"}}, tmp_path / "foreign.ckpt")
     torch.save([1, 2], tmp_path / "list.ckpt")
     out = (
         ["-c", str(CONFIGS / "pixelcnn_digits.yaml")] if command in ("fit", "test") else ["--out", str(tmp_path / "o")]
     )
-    cases = {"missing": "does not exist", "truncated": "may be truncated", "text": "may be truncated",
-             "foreign": "not a checkpoint of a condgen", "list": "not a checkpoint of a condgen"}  # fmt: skip
+    broken, foreign = "may be truncated", "not a checkpoint of a condgen model"
+    cases = {"missing": "does not exist", "truncated": broken, "text": broken, "empty": broken, "foreign": foreign}
+    cases["list"] = foreign
     for name, words in cases.items():
         assert main([command, "--ckpt_path", str(tmp_path / f"{name}.ckpt"), *out]) == 1
         one_line(capsys, f"{name}.ckpt", words)
@@ -190,6 +221,35 @@ def test_validate_and_test_score_a_checkpoint(checkpoint, tmp_path, capsys, monk
         found = capsys.readouterr()
         assert "bits_per_dim" in found.out
         assert "the checkpoint's 4 wins over 48" in found.err  # channels: said, because the configuration has others
+
+
+def test_validate_and_test_need_only_the_checkpoint(checkpoint, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in ("validate", "test"):
+        assert main([command, "--ckpt_path", checkpoint]) == 0
+        assert "bits_per_dim" in capsys.readouterr().out
+    assert main(["test"]) == 1
+    one_line(capsys, "are required", "-c FILE.yaml")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["-c", "nowhere.yaml"], ["nowhere.yaml"]),
+        (
+            ["-c", str(CONFIGS / "pixelcnn_digits.yaml"), "--model.network.chanels", "3"],
+            ["network", "Option 'chanels' is not accepted"],
+        ),
+        (["-c", str(CONFIGS / "pixelcnn_digits.yaml"), "--model.network", "condgen.models.PixelRNN"], ["PixelRNN"]),
+        (["-c", str(CONFIGS / "pixelcnn_digits.yaml"), "--model.network.channels", "many"], ["channels", "many"]),
+        (["-c", "bad.yaml"], ["bad.yaml"]),
+    ],
+)
+def test_a_wrong_configuration_is_one_line(options, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("bad.yaml").write_text("model: [unclosed")
+    assert main(["fit", *options]) == 1
+    one_line(capsys, *words)
 
 
 def test_last_goes_on_and_says_so_or_says_that_there_is_none(run, tmp_path, capsys):

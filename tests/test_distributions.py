@@ -264,3 +264,15 @@ def test_a_scale_stops_at_its_floor():
     values = all_values(1, 256)
     assert torch.equal(log_probabilities(family, low, values), log_probabilities(family, lower, values))
     assert math.isclose(family(lower).log_scales.item(), -7)
+
+
+@pytest.mark.parametrize("output", ["bernoulli", "categorical", "logistic_mixture"])
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_probabilities_of_half_precision_parameters_sum_to_one(output, half):
+    levels = 2 if output == "bernoulli" else 256
+    family = output_family(output, 1, levels, 3)
+    torch.manual_seed(0)
+    distribution = family(torch.randn(4, family.parameters).to(half))
+    values = torch.arange(levels)[:, None, None].expand(levels, 4, 1)
+    total = sum(distribution.log_prob(value).reshape(4).exp() for value in values)
+    assert torch.allclose(total, torch.ones(4), atol=1e-5)

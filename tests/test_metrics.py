@@ -8,7 +8,7 @@ import torch
 from condgen.classifier import ImageClassifier
 from condgen.conditioning import ClassEmbedding, FeatureVector
 from condgen.data import Digits, Images
-from condgen.evaluation import fidelity, generate, likelihood, summary, swap_labels
+from condgen.evaluation import fidelity, generate, likelihood, some_rows, summary, swap_labels
 from condgen.metrics import coverage, frechet_distance
 from condgen.models import ConditionalModel, PixelCNN
 
@@ -40,6 +40,14 @@ def test_a_swapped_label_is_never_the_true_one_and_any_other_alike():
     assert (counts[[0, 1, 3]] - 3000).abs().max() < 5 * math.sqrt(2000)
 
 
+def test_rows_are_chosen_all_over_and_always_the_same():
+    assert sorted(some_rows(50, None)) == list(range(50))
+    assert some_rows(50, 10) == some_rows(50, 10)
+    assert max(some_rows(1000, 10)) > 500
+    with pytest.raises(ValueError, match="0 examples are not at least 1"):
+        some_rows(5, 0)
+
+
 @pytest.fixture(scope="module")
 def digits():
     data = Images(Digits())
@@ -61,7 +69,7 @@ def make_model(kind="bias", conditions=None):
 def test_likelihood_is_the_exact_mean_and_the_marginal_sums_over_classes(digits):
     model = make_model()
     found = likelihood(model, digits, limit=37, batch_size=10)
-    x, conditions = digits.dataset("test").__getitems__(range(37))
+    x, conditions = digits.dataset("test").__getitems__(some_rows(500, 37))
     with torch.no_grad():
         table = torch.stack([model.log_prob(x, {"digit": torch.full((37,), y)}) for y in range(10)], 1).double()
     true = table[torch.arange(37), conditions["digit"]]
@@ -104,6 +112,13 @@ def test_an_untrained_model_reads_at_chance_and_real_data_well(measured):
     report = summary(None, measured)["samples"]["digit"]
     read_right = sum(row[i] for i, row in enumerate(report["asked_and_read"]))
     assert read_right / 200 == pytest.approx(report["accuracy"])
+
+
+@pytest.mark.slow
+def test_an_unconditional_model_is_read_by_the_datas_classes(digits):
+    found = generate(make_model("none"), digits, 60, classifier_steps=20, batch_size=60, progress=False)
+    assert found.asked_and_read["digit"].sum() == 60
+    assert found.samples["digit"].accuracy < 0.5
 
 
 @pytest.mark.slow

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentParser
 
-from condgen.checkpoint import load, load_data, sha256
+from condgen.checkpoint import data_settings, load, load_data, sha256
 from condgen.commands.fit import quiet
 from condgen.commands.output import output_folder
+from condgen.commands.parser import OneLineParser, parse
 from condgen.evaluation import Generated, generate, likelihood, summary
 from condgen.models import ConditionalModel
 from condgen.pictures import conditions_grid, save_counts, save_grid
@@ -47,13 +47,17 @@ def measure(
         overwrite: replace an existing folder.
     """
     with output_folder(out, overwrite) as folder:
+        if batch_size < 1 or num_samples < 1:
+            raise ValueError(f"batch_size {batch_size} and num_samples {num_samples} must be at least 1")
         model = load(ckpt_path, device)
         module: Any = load_data(ckpt_path, data or {})
         check_data(model, module)
         module.setup()
         measured = likelihood(model, module, limit, batch_size)
         generated = generate(model, module, num_samples, seed, classifier_steps, batch_size=batch_size)
-        report = {"checkpoint": sha256(ckpt_path), "seed": seed, **summary(measured, generated)}
+        facts = {"checkpoint": sha256(ckpt_path), "seed": seed, "classifier_steps": classifier_steps}
+        settings = {**data_settings(ckpt_path), "changed": data or {}}
+        report = {**facts, "split": "test", "data": settings, **summary(measured, generated)}
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
         _pictures(folder, model, module, generated, seed)
         text = markdown(report)
@@ -68,7 +72,8 @@ def markdown(report: dict[str, Any]) -> str:
     lines = [
         "# Evaluation",
         "",
-        f"Checkpoint {report['checkpoint'][:12]}, seed {report['seed']}, {found['examples']} held-out examples.",
+        f"Checkpoint {report['checkpoint'][:12]}, seed {report['seed']}, likelihood of {found['examples']} examples of "
+        f"the test split of {describe(report['data'])}.",
         "",
         "| likelihood of held-out examples | |",
         "| --- | --- |",
@@ -96,6 +101,15 @@ def markdown(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def describe(settings: dict[str, Any]) -> str:
+    """Name the data with its options, such as `MNIST (binarize fixed)`."""
+    source = settings["source"]
+    options = {**source.get("init_args", {}), **{k: v for k, v in settings["changed"].items() if k != "source"}}
+    options |= settings["changed"].get("source", {})
+    words = ", ".join(f"{name} {value}" for name, value in options.items() if name not in ("download", "source.root"))
+    return source["class_path"].split(".")[-1] + (f" ({words})" if words else "")
+
+
 def _pictures(folder: Path, model: ConditionalModel, module: Any, generated: Generated, seed: int) -> None:
     """Draw samples and real images by class, and which class was read for which."""
     test = module.dataset("test")
@@ -104,17 +118,17 @@ def _pictures(folder: Path, model: ConditionalModel, module: Any, generated: Gen
     save_grid(folder / "samples.png", drawn.x, module.levels, 12, labels)
     for name, counts in generated.asked_and_read.items():
         save_counts(folder / f"read_{name}.png", counts, module.names[name], name)
-        if len(labels) == len(counts):
-            real = [test.images.x[test.images.conditions[name] == label][:12] for label in range(len(counts))]
-            if all(len(images) == 12 for images in real):
-                save_grid(folder / "real.png", torch.cat(real), module.levels, 12, labels)
+    for name, names in list(module.names.items())[:1]:
+        real = [test.images.x[test.images.conditions[name] == label][:12] for label in range(len(names))]
+        if all(len(images) == 12 for images in real):
+            save_grid(folder / "real.png", torch.cat(real), module.levels, 12, names)
 
 
 def run(argv: list[str]) -> None:
     """Run `condgen evaluate`."""
     quiet()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    parser = ArgumentParser(prog="condgen evaluate", description="Measure a checkpoint.")
+    parser = OneLineParser(prog="condgen evaluate", description="Measure a checkpoint.")
     parser.add_function_arguments(measure, skip={"overwrite"})
     parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
-    measure(**parser.parse_args(argv[1:]).as_dict())
+    measure(**parse(parser, argv[1:]))

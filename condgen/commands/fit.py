@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import warnings
@@ -17,6 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 import condgen.data
 import condgen.training  # noqa: F401  (classes that a configuration or a checkpoint names must be imported)
 from condgen.checkpoint import read_checkpoint
+from condgen.commands.parser import OneLineParser, innermost
 
 
 class CondgenCLI(LightningCLI):
@@ -36,7 +38,7 @@ class CondgenCLI(LightningCLI):
         if not path:
             return
         if path == "last":
-            path = config.ckpt_path = str(find_last(Path(config.trainer.default_root_dir or ".")))
+            path = config.ckpt_path = str(find_last(config.trainer))
         stored = dict(read_checkpoint(path)["hyper_parameters"])
         given = config.model.as_dict() if config.get("model") else {}
         for key, theirs in _flatten(stored):
@@ -56,7 +58,10 @@ class CondgenCLI(LightningCLI):
         data = parser.instantiate(Namespace(data=config.data)).data
         for name, encoder in (config.model.init_args.get("conditions") or {}).items():
             open_names = encoder.class_path.endswith("ClassEmbedding") and encoder.init_args.get("names") is None
-            if open_names and encoder.init_args.get("num_classes") is None and name in data.names:
+            if open_names and encoder.init_args.get("num_classes") is None:
+                if name not in data.names:
+                    known = ", ".join(data.names) or "none"
+                    raise ValueError(f"the model has the condition '{name}', the data has: {known}")
                 encoder.init_args.names = data.names[name]
 
     def after_instantiate_classes(self) -> None:
@@ -65,20 +70,42 @@ class CondgenCLI(LightningCLI):
             try:
                 self.model.load_state_dict(read_checkpoint(config.weights)["state_dict"])
             except RuntimeError as error:
-                raise ValueError(f"{config.weights} does not fit this model: {error}") from None
+                mismatch = str(error).splitlines()[1].strip()
+                raise ValueError(f"{config.weights} does not fit this model: {mismatch} …") from None
 
 
-def find_last(root: Path) -> Path:
-    """Return the newest `last.ckpt` below a run's folder.
+def find_last(trainer: Any) -> Path:
+    """Return the newest `last.ckpt` below the folder that a trainer's logger writes to.
 
     Raises:
         ValueError: there is none.
     """
+    logger = trainer.get("logger")
+    places = logger.get("init_args", {}) if isinstance(logger, Mapping | Namespace) else {}
+    root = Path(places.get("save_dir") or trainer.get("default_root_dir") or ".", places.get("name") or "")
     found = sorted(root.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise ValueError(f"--ckpt_path last: there is no last.ckpt below {root}; leave it out to start a new run")
     print(f"condgen: going on from {found[-1]}", file=sys.stderr)
     return found[-1]
+
+
+def from_checkpoint(argv: list[str]) -> list[str]:
+    """Where validate or test is given a checkpoint and no configuration, take model and data from the checkpoint."""
+    command, *options = argv
+    given = {option.split("=")[0] for option in options}
+    if (
+        command == "fit"
+        or given & {"-c", "--config", "--model", "--data", "-h", "--help"}
+        or "--ckpt_path" not in options
+    ):
+        return argv
+    checkpoint = read_checkpoint(options[options.index("--ckpt_path") + 1 :][0])
+    parts = []
+    for name, key in (("--model", "hyper_parameters"), ("--data", "datamodule_hyper_parameters")):
+        stored = {k: v for k, v in checkpoint[key].items() if not k.startswith("_")}
+        parts += [name, json.dumps({"class_path": checkpoint[key]["_class_path"], "init_args": stored})]
+    return [command, *parts, "--trainer.logger", "false", *options]
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -93,26 +120,26 @@ def run(argv: list[str]) -> None:
     """Run fit, validate or test."""
     quiet()
     try:
-        cli(argv)
+        cli(from_checkpoint(argv))
     except (MisconfigurationException, ValueError) as error:
-        raise ValueError(innermost(str(error))) from error
+        message = innermost(str(error))
+        if message.startswith("Problems parsing config"):
+            message = f"{' '.join(a for a in argv if a.endswith(('.yaml', '.yml', '.json')))}: {message}"
+        raise ValueError(message) from error
 
 
 def quiet() -> None:
     """Leave out remarks of Lightning that no user of condgen can act on."""
-    for remark in ("does not have many workers", "LeafSpec", "LightningCLI's args parameter", "dirpath has changed"):
-        warnings.filterwarnings("ignore", f".*{remark}")
+    for remark in (
+        "does not have many workers",
+        "LeafSpec",
+        "LightningCLI's args parameter",
+        "dirpath has changed",
+        "The WeightAveraging state cannot be restored",
+        "callbacks used to create the checkpoint",
+    ):
+        warnings.filterwarnings("ignore", f"(?s).*{remark}")
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda r: "Tip" not in r.getMessage())
-
-
-def innermost(message: str) -> str:
-    """Pick the cause out of jsonargparse's tree of types that a value could have had."""
-    if "Does not validate against any of the Union subtypes" not in message:
-        return message
-    items = [line for line in message.splitlines() if line.lstrip().startswith("- ")]
-    causes = [line for line in items if not line.lstrip().startswith(("- Does not validate", "- Expected a <class"))]
-    deepest = max(causes, key=lambda line: len(line) - len(line.lstrip()), default=message)
-    return deepest.strip().removeprefix("- ")
 
 
 def cli(argv: list[str], run: bool = True) -> CondgenCLI:
@@ -124,6 +151,7 @@ def cli(argv: list[str], run: bool = True) -> CondgenCLI:
         subclass_mode_data=True,
         seed_everything_default=0,
         save_config_kwargs={"overwrite": True},
+        parser_class=OneLineParser,
         args=argv,
         run=run,
     )

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+WRITTEN = {".npz", ".png", ".jsonl", ".json", ".md", ".wav"}
+
 
 @contextmanager
 def output_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
@@ -16,25 +18,44 @@ def output_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iter
 
     Args:
         path: the folder wanted. It may exist if it is empty.
-        overwrite: replace a folder with something in it; what it held stays until the new one is complete.
+        overwrite: replace a folder with results in it; what it held stays until the new one is complete.
 
     Raises:
-        ValueError: `path` is a file, or a folder with something in it and `overwrite` is not set.
+        ValueError: `path` is a file, or a folder with something in it that may not be replaced.
     """
-    final = Path(path)
-    if final.exists() and not final.is_dir():
-        raise ValueError(f"{final} is a file; give the name of a folder")
-    if final.is_dir() and any(final.iterdir()) and not overwrite:
-        raise ValueError(f"{final} is not empty; give another folder, or --overwrite to replace it")
-    final.absolute().parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.absolute().parent))
+    final = Path(path).resolve()
+    _refuse(final, overwrite)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+    except OSError as error:
+        raise ValueError(f"cannot write into {final.parent}: {error.strerror}") from None
     temporary.chmod(0o755)
+    replaced = temporary.with_name(temporary.name + ".replaced")
     try:
         yield temporary
-        replaced = temporary.with_name(temporary.name + ".replaced")
+        _refuse(final, overwrite)  # once more: another run may have finished meanwhile
         if final.exists():
             os.replace(final, replaced)
         os.replace(temporary, final)
-        shutil.rmtree(replaced, ignore_errors=True)
+    except BaseException:
+        if replaced.exists() and not final.exists():
+            os.replace(replaced, final)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _refuse(final: Path, overwrite: bool) -> None:
+    """Refuse what must not be replaced: files, and folders that hold anything but results."""
+    if any(parent.is_file() for parent in (final, *final.parents)):
+        raise ValueError(f"{final} is a file or lies in one; give the name of a folder")
+    found = sorted(final.iterdir()) if final.is_dir() else []
+    if found and not overwrite:
+        raise ValueError(f"{final} is not empty; give another folder, or --overwrite to replace it")
+    foreign = [item.name for item in found if item.is_dir() or item.suffix not in WRITTEN]
+    if foreign:
+        raise ValueError(
+            f"{final} holds more than results ({foreign[0]}), so it is not overwritten; give another folder"
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 
 from condgen.checkpoint import load, sha256
 from condgen.commands.output import output_folder
+from condgen.commands.parser import OneLineParser, parse
 from condgen.conditioning import ClassEmbedding, FeatureVector
 from condgen.models import ConditionalModel
 from condgen.pictures import save_grid
@@ -39,7 +38,7 @@ def draw(
     engine: str = "auto",
     overwrite: bool = False,
 ) -> None:
-    """Draw from a model and write samples.npz, grid.png and manifest.jsonl.
+    """Draw from a model and write samples.npz, manifest.jsonl, and grid.png with up to 16 samples of 100 combinations.
 
     Args:
         ckpt_path: checkpoint that `condgen fit` wrote; its averaged weights are used.
@@ -70,7 +69,8 @@ def draw(
             top_p=top_p, batch_size=batch_size, engine=engine, **_completion(model, complete, keep_rows),
         )  # fmt: skip
         _write(folder, model, drawn, conditions, [label for label in labels for _ in range(num_samples)],
-               {"seed": seed, "checkpoint": sha256(ckpt_path)})  # fmt: skip
+               {"seed": seed, "temperature": temperature, "top_k": top_k, "top_p": top_p, "complete": complete,
+                "keep_rows": keep_rows, "checkpoint": sha256(ckpt_path)})  # fmt: skip
         levels = model.network.levels
         shown = min(num_samples, 16)
         rows = torch.arange(len(drawn.x)).view(-1, num_samples)[:100, :shown].flatten()
@@ -108,6 +108,8 @@ def combine(model: ConditionalModel, given: dict[str, str]) -> tuple[dict[str, T
 def values_of(name: str, encoder: nn.Module, text: str) -> list[tuple[str, Tensor]]:
     """Turn the text of one condition into (label, value) pairs."""
     if isinstance(encoder, ClassEmbedding):
+        if text in encoder.names:
+            return [(text, torch.tensor(encoder.names.index(text)))]
         labels = encoder.names if text == "all" else [_class(name, encoder.names, part) for part in text.split(",")]
         return [(label, torch.tensor(encoder.names.index(label))) for label in labels]
     if isinstance(encoder, FeatureVector) and encoder.names is not None and not text.endswith(".npy"):
@@ -122,7 +124,7 @@ def _class(name: str, names: Sequence[str], text: str) -> str:
     text = text.strip()
     if text in names:
         return text
-    if text.isdigit() and int(text) < len(names):
+    if text.isascii() and text.isdigit() and int(text) < len(names):
         return names[int(text)]
     raise ValueError(f"condition '{name}' has no class '{text}'; its classes: {', '.join(names)} "
                      f"(or ids 0 to {len(names) - 1})")  # fmt: skip
@@ -141,9 +143,12 @@ def read_npy(path: str) -> np.ndarray:
     if not Path(path).is_file():
         raise ValueError(f"{path} does not exist")
     try:
-        return np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise ValueError(f"{path} is not a readable .npy file ({error})") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        raise ValueError(f"{path} holds no plain array of numbers; save one with numpy.save")
+    return array.astype(np.int64) if array.dtype.kind in "biu" else array
 
 
 def _completion(model: ConditionalModel, complete: str | None, keep_rows: int) -> dict[str, Any]:
@@ -169,6 +174,9 @@ def _write(
     facts: dict[str, Any],
 ) -> None:
     """Write samples.npz and manifest.jsonl."""
+    for name in conditions:
+        if name in ("samples", "log_prob", "file"):
+            raise ValueError(f"a condition named '{name}' has no place in samples.npz; name it otherwise in training")
     dtype = np.uint8 if model.network.levels <= 256 else np.int32
     arrays: dict[str, Any] = {name: values.cpu().numpy() for name, values in conditions.items()}
     log_prob = drawn.log_prob.cpu().numpy()
@@ -184,9 +192,7 @@ def _write(
 
 def run(argv: list[str]) -> None:
     """Run `condgen sample`."""
-    parser = ArgumentParser(prog="condgen sample", description="Draw from a checkpoint.")
+    parser = OneLineParser(prog="condgen sample", description="Draw from a checkpoint.")
     parser.add_function_arguments(draw, skip={"overwrite"})
     parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
-    arguments = parser.parse_args(argv[1:])
-    draw(**arguments.as_dict())
-    sys.stdout.flush()
+    draw(**parse(parser, argv[1:]))

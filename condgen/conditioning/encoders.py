@@ -93,6 +93,8 @@ class FrameSequence(nn.Module):
         super().__init__()
         if upsampling not in ("repeat", "linear", "transposed"):
             raise ValueError(f"unknown upsampling '{upsampling}'; known: repeat, linear, transposed")
+        if factor < 1:
+            raise ValueError(f"FrameSequence: factor {factor} is not at least 1")
         self.size, self.features, self.upsampling, self.factor = size, features, upsampling, factor
         self.project = nn.Conv1d(size, features, 1)
         if upsampling == "transposed":

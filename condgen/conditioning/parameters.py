@@ -112,7 +112,11 @@ class FiLMParameters(Mapping[str, GammaBeta]):
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FiLMParameters:
         """Read what `save` wrote. No pickle is loaded."""
-        with np.load(path, allow_pickle=False) as file:
+        try:
+            opened = np.load(path, allow_pickle=False)
+        except ValueError:
+            raise ValueError(f"{path} holds no FiLM parameters") from None
+        with opened as file:
             if "__layers__" not in file:
                 raise ValueError(f"{path} holds no FiLM parameters")
             parts = {key: torch.from_numpy(file[key]) for key in file.files if key != "__layers__"}

@@ -25,7 +25,7 @@ class Labelled(NamedTuple):
 
 
 class ImageSource(Protocol):
-    """Where images come from. Making one reads no images; `load` does.
+    """Where images come from. Making one reads no more than it needs to know their shape; `load` reads them.
 
     Attributes:
         shape: channels, height, width.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from condgen.data.images import Labelled, Split
 
+IMAGES = "binarized_mnist.npz"
+LABELS = "source_index_and_label.npz"
 DIGIT_NAMES = [str(digit) for digit in range(10)]
 
 
@@ -54,6 +57,8 @@ class MNIST:
             raise ValueError(f"unknown binarization '{binarize}'; known: none, dynamic, fixed")
         self.root, self.binarize, self.download = root, binarize, download
         self.shape, self.levels, self.names = (1, 28, 28), 256 if binarize == "none" else 2, {"digit": DIGIT_NAMES}
+        if binarize == "fixed" and Path(root, IMAGES).is_file() and not Path(root, LABELS).is_file():
+            self.names = {}
 
     def load(self, split: Split) -> Labelled:
         """Read one split."""
@@ -170,9 +175,9 @@ def read_fixed_mnist(root: Path, split: Split) -> Labelled:
     original set lacks, come from `source_index_and_label.npz` (`train_label`, `valid_label`, `test_label`) beside it.
     """
     name = {"train": "train", "val": "valid", "test": "test"}[split]
-    packed = _load_npz(root / "binarized_mnist.npz", f"{name}_packed")
+    packed = _load_npz(root / IMAGES, f"{name}_packed")
     x = torch.from_numpy(np.unpackbits(packed, axis=1)[:, :784]).view(-1, 1, 28, 28)
-    labels = root / "source_index_and_label.npz"
+    labels = root / LABELS
     if not labels.is_file():
         return Labelled(x, {})
     return Labelled(x, {"digit": torch.from_numpy(_load_npz(labels, f"{name}_label").astype(np.int64))})
@@ -181,10 +186,14 @@ def read_fixed_mnist(root: Path, split: Split) -> Labelled:
 def _load_npz(path: Path, key: str) -> Any:
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
-    with np.load(path, allow_pickle=False) as file:
-        if key not in file:
-            raise ValueError(f"{path} has no array '{key}'; it has {', '.join(file.files)}")
-        return file[key]
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if key in file:
+                return file[key]
+            found = ", ".join(file.files)
+    except (ValueError, OSError, EOFError, BadZipFile) as error:
+        raise ValueError(f"{path} is not a readable .npz file ({error}); it may be truncated") from None
+    raise ValueError(f"{path} has no array '{key}'; it has {found}")
 
 
 def _torchvision(name: str, root: str, split: Split, held_out: int, download: bool, condition: str) -> Labelled:
@@ -194,8 +203,8 @@ def _torchvision(name: str, root: str, split: Split, held_out: int, download: bo
         raise ValueError(f"{name} is read with torchvision: pip install 'condgen[images]'") from None
     try:
         data = getattr(datasets, name)(root, train=split != "test", download=download)
-    except (RuntimeError, OSError) as error:
-        raise ValueError(f"{name} is not in {root} and could not be fetched: {error}") from None
+    except (RuntimeError, OSError, ValueError) as error:
+        raise ValueError(f"{name} is not whole in {root} and could not be fetched: {error}") from None
     x, labels = torch.as_tensor(data.data), torch.as_tensor(data.targets)
     x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
     rows = {"train": slice(0, len(x) - held_out), "val": slice(len(x) - held_out, None), "test": slice(None)}[split]

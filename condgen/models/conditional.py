@@ -41,5 +41,12 @@ class ConditionalModel(nn.Module):
         return self.network.output(self.network(x, self.film(conditions)))
 
     def log_prob(self, x: Tensor, conditions: Mapping[str, Tensor] | FiLMParameters) -> Tensor:
-        """Return log p(x | conditions) in nats, (batch,)."""
+        """Return log p(x | conditions) in nats, (batch,).
+
+        Raises:
+            ValueError: x holds anything but whole levels of the data grid.
+        """
+        levels = self.network.levels
+        if x.numel() and (x.min() < 0 or x.max() >= levels or (x.is_floating_point() and (x % 1 != 0).any())):
+            raise ValueError(f"the data must be whole levels from 0 to {levels - 1}; got {x.min()} to {x.max()}")
         return self(x, conditions).log_prob(x).flatten(1).sum(1)

@@ -205,7 +205,7 @@ class PixelCNN(nn.Module):
     """Gated PixelCNN: images of whole levels to the parameters of their output distribution.
 
     Args:
-        shape: channels, height and width of the images. Left out on the command line, it is taken from the data.
+        shape: channels, height and width of the images.
         levels: whole levels of each pixel and channel, such as 256 for 8 bits.
         output: `bernoulli`, `categorical` (both draw R, then G, then B), or `logistic_mixture` (PixelCNN++).
         mixtures: components of the logistic mixture.
@@ -238,6 +238,8 @@ class PixelCNN(nn.Module):
         self.shape, self.levels = tuple(shape), levels
         self.output = output_family(output, colours, levels, mixtures)
         groups = self.output.groups
+        if layers < 1:
+            raise ValueError(f"layers {layers} is not at least 1")
         for name, size in (("kernel_size", kernel_size), ("first_kernel_size", first_kernel_size)):
             if size % 2 == 0 or size < 3:
                 raise ValueError(f"{name} {size} is not an odd number of at least 3")

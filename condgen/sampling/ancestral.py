@@ -78,20 +78,26 @@ def sample(
     network: Any = model.network
     temper = _temper(network.output.name, temperature, top_k, top_p)
     device = next(network.parameters()).device
-    with _evaluating(model), torch.inference_mode():
-        film = model.film(_to({} if conditions is None else conditions, device))
-        total = _count(film, num_samples)
-        completion = _check_given(network, given, known, total)
-        batches = []
-        steps = -(-total // batch_size) * network.num_steps
-        with tqdm(total=steps, delay=2, desc="sampling", unit="step", disable=not progress, leave=False) as bar:
-            for start in range(0, total, batch_size):
-                rows = slice(start, min(start + batch_size, total))
-                indices = range(first_index + rows.start, first_index + rows.stop)
-                noise = uniform_noise(seed, indices, (network.num_steps, network.output.uniforms)).to(device)
-                draw = Draw(network, noise, temper, _rows(completion, rows, device), bar)
-                x = ENGINES[engine](network, film.select(rows), len(indices), draw)
-                batches.append(Samples(x, draw.log_prob))
+    conditions = {} if conditions is None else conditions
+    total = _count(conditions, num_samples)
+    completion = _check_given(network, given, known, total)
+    batches = []
+    steps = -(-total // batch_size) * network.num_steps
+    with (
+        _evaluating(model),
+        torch.inference_mode(),
+        tqdm(
+            total=steps, delay=2, desc="sampling", unit="step", disable=None if progress else True, leave=False
+        ) as bar,
+    ):
+        for start in range(0, total, batch_size):
+            rows = slice(start, min(start + batch_size, total))
+            indices = range(first_index + rows.start, first_index + rows.stop)
+            noise = uniform_noise(seed, indices, (network.num_steps, network.output.uniforms)).to(device)
+            draw = Draw(network, noise, temper, _complete(completion, rows, device), bar)
+            film = model.film(_rows(conditions, rows, device))
+            x = ENGINES[engine](network, film, len(indices), draw)
+            batches.append(Samples(x, draw.log_prob))
     return Samples(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
 
 
@@ -143,11 +149,16 @@ def _temper(output: str, temperature: float, top_k: int | None, top_p: float | N
     return {"temperature": temperature, "top_k": top_k, "top_p": top_p}
 
 
-def _count(film: FiLMParameters, num_samples: int | None) -> int:
+def _count(conditions: Mapping[str, Tensor] | FiLMParameters, num_samples: int | None) -> int:
+    """Count the samples: as many as the conditions have rows, or any number for one row."""
+    if isinstance(conditions, FiLMParameters):
+        rows = {conditions.batch_size}
+    else:
+        rows = {len(condition) for condition in conditions.values()} or {1}
     if num_samples is None:
-        return film.batch_size
-    if num_samples < 1 or film.batch_size not in (1, num_samples):
-        raise ValueError(f"num_samples {num_samples} does not fit conditions with {film.batch_size} rows")
+        num_samples = max(rows)
+    if num_samples < 1 or (rows != {1} and rows != {num_samples}):
+        raise ValueError(f"num_samples {num_samples} does not fit conditions with {max(rows)} rows")
     return num_samples
 
 
@@ -167,17 +178,18 @@ def _check_given(network: Any, given: Tensor | None, known: Tensor | None, total
     return given.long(), known.bool().tolist()
 
 
-def _rows(completion: Completion | None, rows: slice, device: torch.device) -> Completion | None:
+def _complete(completion: Completion | None, rows: slice, device: torch.device) -> Completion | None:
     if completion is None:
         return None
     given, known = completion
     return (given if given.shape[0] == 1 else given[rows]).to(device), known
 
 
-def _to(conditions: Mapping[str, Tensor] | FiLMParameters, device: torch.device) -> Any:
+def _rows(conditions: Mapping[str, Tensor] | FiLMParameters, rows: slice, device: torch.device) -> Any:
+    """Take a batch's rows; a single row serves every batch."""
     if isinstance(conditions, FiLMParameters):
-        return conditions.to(device)
-    return {name: condition.to(device) for name, condition in conditions.items()}
+        return conditions.select(rows).to(device)
+    return {name: (value if len(value) == 1 else value[rows]).to(device) for name, value in conditions.items()}
 
 
 @contextmanager

@@ -16,9 +16,10 @@ def uniform_noise(seed: int, indices: Sequence[int], shape: tuple[int, ...]) -> 
     draw begins with the shorter one.
 
     Raises:
-        ValueError: the seed or an index is negative.
+        ValueError: the seed or an index is no whole number from 0 to 2^63 − 1.
     """
-    if seed < 0 or any(index < 0 for index in indices):
-        raise ValueError(f"the seed and the sample indices must not be negative; got seed {seed}")
-    streams = [np.random.Generator(np.random.Philox(key=[seed, index])).random(shape) for index in indices]
+    if any(not isinstance(key, int) or not 0 <= key < 2**63 for key in (seed, *indices)):
+        raise ValueError(f"the seed and the sample indices must be whole numbers from 0 to 2^63 − 1; got seed {seed}")
+    keys = (np.array([seed, index], dtype=np.uint64) for index in indices)
+    streams = [np.random.Generator(np.random.Philox(key=key)).random(shape) for key in keys]
     return torch.from_numpy(np.stack(streams)) if streams else torch.zeros(0, *shape, dtype=torch.float64)

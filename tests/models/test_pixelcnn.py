@@ -428,3 +428,12 @@ def test_parameters_of_another_network_are_refused(make_model, make_conditions):
     film = model.film(make_conditions(model, 2))
     with pytest.raises(ValueError, match=r"another network.*blocks\.1\.horizontal_film"):
         make_model(layers=3).network(torch.zeros(2, 1, 5, 4), film)
+
+
+@pytest.mark.parametrize("value", [-1, 4, 0.5, float("nan")])
+def test_data_off_the_grid_has_no_likelihood(make_model, make_conditions, value):
+    model = make_model("categorical")
+    x = torch.zeros(1, *model.network.shape)
+    x[0, 0, 0, 0] = value
+    with pytest.raises(ValueError, match="whole levels from 0 to 3"):
+        model.log_prob(x, make_conditions(model, 1))

@@ -186,7 +186,7 @@ def test_noise_of_every_seed_and_index_is_another():
 
 @pytest.mark.parametrize(("seed", "indices"), [(-1, [0]), (0, [2, -1])])
 def test_negative_seeds_and_indices_are_refused(seed, indices):
-    with pytest.raises(ValueError, match="must not be negative"):
+    with pytest.raises(ValueError, match="whole numbers from 0"):
         uniform_noise(seed, indices, (1,))
 
 
@@ -322,8 +322,8 @@ def test_float32_samples_are_on_the_grid(make_model, make_conditions):
         ({"num_samples": 4}, "num_samples 4 does not fit conditions with 3 rows"),
         ({"batch_size": 0}, "batch_size 0"),
         ({"engine": "fast"}, "unknown engine 'fast'; known: auto, cached, naive"),
-        ({"seed": -1}, "must not be negative"),
-        ({"first_index": -1}, "must not be negative"),
+        ({"seed": -1}, "whole numbers from 0"),
+        ({"first_index": -1}, "whole numbers from 0"),
     ],
 )
 def test_an_argument_out_of_range_is_refused(make_model, make_conditions, options, message):
