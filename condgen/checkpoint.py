@@ -80,11 +80,7 @@ def load_data(path: PathLike, changes: Mapping[str, Any]) -> pl.LightningDataMod
     rest |= changes.get("source", {})
     rest = {key.removeprefix("source."): value for key, value in rest.items()}
     source = {**stored["source"], "init_args": {**stored["source"].get("init_args", {}), **rest}}
-    try:
-        return pl.LightningDataModule.load_from_checkpoint(path, weights_only=True, **{**own, "source": source})
-    except Exception as error:
-        cause = str(error).strip().splitlines()[-1].strip()
-        raise ValueError(f"the data of {path} cannot be set up with {dict(changes)}: {cause}") from error
+    return pl.LightningDataModule.load_from_checkpoint(path, weights_only=True, **{**own, "source": source})
 
 
 def data_settings(path: PathLike) -> dict[str, Any]:

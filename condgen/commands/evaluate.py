@@ -12,7 +12,7 @@ import torch
 from condgen.checkpoint import data_settings, load, load_data, sha256
 from condgen.commands.fit import quiet
 from condgen.commands.output import output_folder
-from condgen.commands.parser import OneLineParser, parse
+from condgen.commands.parser import OneLineParser, innermost, parse
 from condgen.evaluation import Generated, generate, likelihood, summary
 from condgen.models import ConditionalModel
 from condgen.pictures import conditions_grid, save_counts, save_grid
@@ -50,7 +50,7 @@ def measure(
         if batch_size < 1 or num_samples < 1:
             raise ValueError(f"batch_size {batch_size} and num_samples {num_samples} must be at least 1")
         model = load(ckpt_path, device)
-        module: Any = load_data(ckpt_path, data or {})
+        module = _data(ckpt_path, data or {})
         check_data(model, module)
         module.setup()
         measured = likelihood(model, module, limit, batch_size)
@@ -64,6 +64,13 @@ def measure(
         (folder / "report.md").write_text(text)
     print(text)
     print(f"The report and its pictures are in {out}.")
+
+
+def _data(ckpt_path: str, changes: dict[str, Any]) -> Any:
+    try:
+        return load_data(ckpt_path, changes)
+    except Exception as error:
+        raise ValueError(f"data with {changes}: {innermost(str(error))}" if changes else str(error)) from error
 
 
 def markdown(report: dict[str, Any]) -> str:

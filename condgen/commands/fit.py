@@ -93,14 +93,12 @@ def find_last(trainer: Any) -> Path:
 def from_checkpoint(argv: list[str]) -> list[str]:
     """Where validate or test is given a checkpoint and no configuration, take model and data from the checkpoint."""
     command, *options = argv
-    given = {option.split("=")[0] for option in options}
-    if (
-        command == "fit"
-        or given & {"-c", "--config", "--model", "--data", "-h", "--help"}
-        or "--ckpt_path" not in options
-    ):
+    names, _, values = zip(*(option.partition("=") for option in options), strict=True) if options else ((), (), ())
+    own = {"-c", "--config", "--model", "--data", "-h", "--help"} & set(names)
+    if command == "fit" or own or "--ckpt_path" not in names:
         return argv
-    checkpoint = read_checkpoint(options[options.index("--ckpt_path") + 1 :][0])
+    place = names.index("--ckpt_path")
+    checkpoint = read_checkpoint(values[place] or "".join(options[place + 1 : place + 2]))
     parts = []
     for name, key in (("--model", "hyper_parameters"), ("--data", "datamodule_hyper_parameters")):
         stored = {k: v for k, v in checkpoint[key].items() if not k.startswith("_")}
