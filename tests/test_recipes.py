@@ -1,6 +1,7 @@
 """Every recipe runs, in miniature."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
 def run(recipe, *options, cwd):
     command = [sys.executable, str(RECIPES / recipe), *options]
-    found = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # tests share the cores
+    found = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=900)
     assert found.returncode == 0, found.stderr[-2000:]
     return found.stdout
 
