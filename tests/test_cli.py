@@ -120,7 +120,7 @@ def test_completion_keeps_the_rows_asked_for(checkpoint, tmp_path):
         (["--condition.digit", "-1"], ["has no class '-1'"]),
         (["--condition.speaker", "jackson", "--condition.digit", "1"], ["no condition 'speaker'", "digit"]),
         ([], ["needs --condition.digit"]),
-        (["--condition.digit", "1", "--temperature", "0"], ["temperature 0.0 is not above 0"]),
+        (["--condition.digit", "1", "--temperature", "0"], ["temperature 0.0 is not at least 0.0001"]),
         (["--condition.digit", "1", "--top_p", "2"], ["top_p 2.0 is not in (0, 1]"]),
         (["--condition.digit", "1", "--num_samples", "0"], ["num_samples 0"]),
         (["--condition.digit", "1", "--engine", "warp"], ["unknown engine 'warp'", "cached, naive"]),

@@ -134,10 +134,8 @@ class Draw:
 
 
 def _temper(output: str, temperature: float, top_k: int | None, top_p: float | None) -> dict[str, Any]:
-    if not temperature > 0:
-        raise ValueError(
-            f"temperature {temperature} is not above 0; a small one, such as 0.01, comes close to the mode"
-        )
+    if not 1e-4 <= temperature < float("inf"):  # far below, the logits would overflow
+        raise ValueError(f"temperature {temperature} is not at least 0.0001 (which all but draws the mode) and finite")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k {top_k} is not at least 1")
     if top_p is not None and not 0 < top_p <= 1:

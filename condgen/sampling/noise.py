@@ -18,7 +18,7 @@ def uniform_noise(seed: int, indices: Sequence[int], shape: tuple[int, ...]) -> 
     Raises:
         ValueError: the seed or an index is no whole number from 0 to 2^63 − 1.
     """
-    if any(not isinstance(key, int) or not 0 <= key < 2**63 for key in (seed, *indices)):
+    if any(not isinstance(key, int | np.integer) or not 0 <= key < 2**63 for key in (seed, *indices)):
         raise ValueError(f"the seed and the sample indices must be whole numbers from 0 to 2^63 − 1; got seed {seed}")
     keys = (np.array([seed, index], dtype=np.uint64) for index in indices)
     streams = [np.random.Generator(np.random.Philox(key=key)).random(shape) for key in keys]

@@ -312,8 +312,10 @@ def test_float32_samples_are_on_the_grid(make_model, make_conditions):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0}, "temperature 0 is not above 0"),
-        ({"temperature": -1.0}, "temperature -1.0 is not above 0"),
+        ({"temperature": 0}, "temperature 0 is not at least 0.0001"),
+        ({"temperature": -1.0}, "temperature -1.0 is not at least 0.0001"),
+        ({"temperature": 1e-40}, "temperature 1e-40 is not at least 0.0001"),
+        ({"temperature": float("inf")}, "temperature inf"),
         ({"temperature": float("nan")}, "temperature nan"),
         ({"top_k": 0}, "top_k 0 is not at least 1"),
         ({"top_p": 0.0}, r"top_p 0.0 is not in \(0, 1\]"),
