@@ -12,6 +12,7 @@ import torch
 
 import condgen.data
 import condgen.training  # noqa: F401  (classes that a checkpoint names must be imported)
+from condgen.data.front_end import FrontEnd, front_end
 from condgen.models import ConditionalModel
 
 PathLike = str | Path
@@ -89,6 +90,12 @@ def data_settings(path: PathLike) -> dict[str, Any]:
     if not stored:
         raise ValueError(f"checkpoint {path} does not say what data it was trained on")
     return {key: value for key, value in stored.items() if not key.startswith("_")}
+
+
+def load_front_end(path: PathLike) -> FrontEnd | None:
+    """Rebuild what measures the local conditions of an audio model; `None` for a model of images."""
+    settings = data_settings(path)
+    return front_end(settings) if "sample_rate" in settings else None
 
 
 def sha256(path: PathLike) -> str:

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, RandomSampler
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from condgen.data.images import Batch, ImageSet, as_is
+from condgen.data.batch import Batch, as_is
+from condgen.data.images import ImageSet
 
 
 class ImageClassifier(pl.LightningModule):
@@ -47,7 +48,7 @@ class ImageClassifier(pl.LightningModule):
         return self.output(self.features(x))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        x, conditions = batch
+        x, conditions, _ = batch
         return F.cross_entropy(self(shift(x)), conditions[self.condition])
 
     def configure_optimizers(self) -> Any:

@@ -11,13 +11,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, distributions
 from torch.nn import functional as F
 
-Output = Literal["bernoulli", "categorical", "logistic_mixture"]
+Output = Literal["bernoulli", "categorical", "logistic_mixture", "gaussian"]
 
 
 class Bernoulli(distributions.Bernoulli):
@@ -135,12 +135,59 @@ class DiscretizedLogisticMixture(distributions.Distribution):
         return mean
 
 
+class DiscretizedGaussian(distributions.Distribution):
+    """A Gaussian integrated over the bin of each level; levels lie as in `DiscretizedLogisticMixture`.
+
+    Args:
+        mean: shaped like the data.
+        log_scale: of the standard deviation, same shape.
+        levels: L.
+    """
+
+    arg_constraints = {}  # noqa: RUF012
+
+    def __init__(self, mean: Tensor, log_scale: Tensor, levels: int) -> None:
+        self.mean_level, self.log_scale, self.levels = mean, log_scale, levels
+        super().__init__(mean.shape, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return log-probabilities, shaped like the data."""
+        half, inverse = 1 / (self.levels - 1), torch.exp(-self.log_scale)
+        distance = value.to(self.mean_level.dtype) * (2 / (self.levels - 1)) - 1 - self.mean_level
+        first, last, width = value == 0, value == self.levels - 1, 2 * half * inverse
+        # Mirrored so that the bin lies left of the mean, where log Φ is exact however far out it is.
+        nearer = torch.where(distance > 0, half - distance, distance + half) * inverse
+        upper, lower = torch.special.log_ndtr(nearer), torch.special.log_ndtr(nearer - width)
+        wide = upper + torch.log(-torch.expm1((lower - upper).clamp(max=-1e-6)))
+        # In a narrow bin the two nearly cancel; there it is width times density, with the next term of its series.
+        z2 = (distance * inverse).square()
+        density = torch.log(width) - 0.5 * (z2 + math.log(2 * math.pi)) + torch.log1p((z2 - 1) * width**2 / 24)
+        inside = torch.where(width * z2.sqrt().clamp(min=1) < 0.01, density, wide)
+        # The tail beyond the first or last bin's outer edge belongs to it: all of Φ up to the inner edge.
+        low = torch.special.log_ndtr((distance + half) * inverse)
+        high = torch.special.log_ndtr((half - distance) * inverse)
+        return torch.where(first, low, torch.where(last, high, inside))
+
+    def from_uniform(self, uniform: Tensor) -> Tensor:
+        """Map uniforms (batch, *size, channels) in [0, 1) to levels, by the inverse of the distribution function."""
+        standard = torch.special.ndtri(uniform.movedim(-1, 1)).to(self.mean_level.dtype)
+        x = self.mean_level + self.log_scale.exp() * standard
+        return ((x.clamp(-1, 1) + 1) * ((self.levels - 1) / 2)).round().long()
+
+    def tempered(self, temperature: float) -> DiscretizedGaussian:
+        """Multiply the standard deviation by a temperature."""
+        return DiscretizedGaussian(self.mean_level, self.log_scale + math.log(temperature), self.levels)
+
+
 def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
     """Find the level, along the last axis, at which the distribution function passes a uniform number."""
     cumulative = probabilities.double().cumsum(-1)
     # Scaled by the last entry, which rounding may leave off 1, so that no level without probability is drawn.
     passed = torch.searchsorted(cumulative, uniform[..., None] * cumulative[..., -1:], right=True)[..., 0]
     return passed.clamp(max=probabilities.shape[-1] - 1)
+
+
+AnyOutput = Bernoulli | Categorical | DiscretizedLogisticMixture | DiscretizedGaussian
 
 
 @dataclass(frozen=True)
@@ -161,9 +208,9 @@ class OutputFamily:
     parameters: int
     groups: int
     uniforms: int
-    build: Callable[[Tensor], Bernoulli | Categorical | DiscretizedLogisticMixture]
+    build: Callable[[Tensor], AnyOutput]
 
-    def __call__(self, parameters: Tensor) -> Bernoulli | Categorical | DiscretizedLogisticMixture:
+    def __call__(self, parameters: Tensor) -> AnyOutput:
         """Build the distribution, in float32 at least: probabilities in half precision would not sum to 1."""
         half = parameters.dtype in (torch.bfloat16, torch.float16)
         return self.build(parameters.float() if half else parameters)
@@ -173,7 +220,7 @@ def output_family(output: Output, channels: int, levels: int, mixtures: int = 10
     """Choose an output distribution by name.
 
     Args:
-        output: `bernoulli` (2 levels), `categorical`, or `logistic_mixture`.
+        output: `bernoulli` (2 levels), `categorical`, `logistic_mixture`, or `gaussian`.
         channels: channels of the data.
         levels: whole levels of the data, such as 256 for 8 bits.
         mixtures: components of the mixture.
@@ -191,7 +238,9 @@ def output_family(output: Output, channels: int, levels: int, mixtures: int = 10
         per_component = 1 + 2 * channels + channels * (channels - 1) // 2
         build = partial(_mixture, channels=channels, levels=levels, mixtures=mixtures)
         return OutputFamily(output, mixtures * per_component, 1, 1 + channels, build)
-    raise ValueError(f"unknown output '{output}'; known: bernoulli, categorical, logistic_mixture")
+    if output == "gaussian":
+        return OutputFamily(output, 2 * channels, channels, 1, partial(_gaussian, levels=levels))
+    raise ValueError(f"unknown output '{output}'; known: {', '.join(get_args(Output))}")
 
 
 def _categorical(parameters: Tensor, levels: int) -> Categorical:
@@ -201,5 +250,16 @@ def _categorical(parameters: Tensor, levels: int) -> Categorical:
 def _mixture(parameters: Tensor, channels: int, levels: int, mixtures: int) -> DiscretizedLogisticMixture:
     sizes = [1, channels, channels, channels * (channels - 1) // 2]
     logits, means, log_scales, coefficients = parameters.unflatten(1, (mixtures, -1)).split(sizes, dim=2)
-    # The floor, PixelCNN++'s, keeps a component from collapsing onto one level; at the ceiling it is flat already.
-    return DiscretizedLogisticMixture(logits[:, :, 0], means, log_scales.clamp(-7, 7), torch.tanh(coefficients), levels)
+    scales = _bounded(log_scales, levels)
+    return DiscretizedLogisticMixture(logits[:, :, 0], means, scales, torch.tanh(coefficients), levels)
+
+
+def _gaussian(parameters: Tensor, levels: int) -> DiscretizedGaussian:
+    mean, log_scale = parameters.unflatten(1, (-1, 2)).unbind(2)
+    return DiscretizedGaussian(mean, _bounded(log_scale, levels), levels)
+
+
+def _bounded(log_scales: Tensor, levels: int) -> Tensor:
+    """Keep scales from collapsing onto one level, by PixelCNN++'s floor for 256 levels and its like for more; at the
+    ceiling a distribution is flat already."""
+    return log_scales.clamp(-7 - max(0.0, math.log((levels - 1) / 255)), 7)

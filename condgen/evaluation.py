@@ -16,10 +16,12 @@ from tqdm import tqdm
 
 from condgen.classifier import ImageClassifier, train_classifier
 from condgen.conditioning import ClassEmbedding
-from condgen.data.images import Images, Labelled
+from condgen.data import Batch, Images, Speech
+from condgen.data.batch import count_dims
 from condgen.metrics import coverage, frechet_distance
 from condgen.models import ConditionalModel
 from condgen.sampling import sample
+from condgen.views import view
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,10 @@ class Likelihood:
     Attributes:
         examples: how many.
         nats: −log p(x | conditions) per example.
-        bits_per_dim: the same per channel and pixel, in bits.
-        swapped: per class condition, bits per dim with each label swapped for another one.
+        bits_per_dim: the same per dimension (a channel of a pixel, or a sample of audio), in bits.
+        dim: what a dimension is called.
+        swapped: per class condition, bits per dimension with each label swapped for another one; and, where there are
+            several, with all of them swapped at once (`speaker + digit`).
         marginal_nats: −log Σ_y p(y) p(x | y) per example with all y alike probable; `None` where the model's one
             condition is not a class. Unlike `nats` it compares with unconditional models.
         bayes_accuracy: share of examples for which the true class makes x most probable.
@@ -39,13 +43,16 @@ class Likelihood:
     examples: int
     nats: float
     bits_per_dim: float
+    dim: str
     swapped: dict[str, float]
     marginal_nats: float | None
     bayes_accuracy: float | None
 
 
 @torch.inference_mode()
-def likelihood(model: ConditionalModel, data: Images, limit: int | None = None, batch_size: int = 100) -> Likelihood:
+def likelihood(
+    model: ConditionalModel, data: Images | Speech, limit: int | None = None, batch_size: int = 100
+) -> Likelihood:
     """Measure likelihood and the label-swap gap on the test split.
 
     Args:
@@ -56,34 +63,39 @@ def likelihood(model: ConditionalModel, data: Images, limit: int | None = None, 
     """
     dataset = data.dataset("test")
     chosen = some_rows(len(dataset), limit)
-    count = len(chosen)
     classes = class_conditions(model)
     only = next(iter(classes)) if len(model.generator.encoders) == 1 and classes else None
+    groups = {name: [name] for name in classes} | ({" + ".join(classes): list(classes)} if len(classes) > 1 else {})
     generator = torch.Generator().manual_seed(0)
     device = next(model.parameters()).device
     true: list[Tensor] = []
-    swapped: dict[str, list[Tensor]] = {name: [] for name in classes}
+    swapped: dict[str, list[Tensor]] = {name: [] for name in groups}
     table: list[Tensor] = []
-    for start in tqdm(range(0, count, batch_size), desc="likelihood", delay=2, leave=False):
-        x, conditions = dataset.__getitems__(chosen[start : start + batch_size])
-        x = x.to(device)
-        own = {name: conditions[name].to(device) for name in model.generator.encoders}
-        true.append(model.log_prob(x, own))
-        for name, number in classes.items():
-            other = swap_labels(conditions[name], number, generator).to(device)
-            swapped[name].append(model.log_prob(x, {**own, name: other}))
+    labels: list[Tensor] = []
+    dims = 0
+    for start in tqdm(range(0, len(chosen), batch_size), desc="likelihood", delay=2, leave=False):
+        batch = Batch(*dataset.__getitems__(chosen[start : start + batch_size]))
+        x, scored = batch.x.to(device), None if batch.scored is None else batch.scored.to(device)
+        own = {name: batch.conditions[name].to(device) for name in model.generator.encoders}
+        dims += count_dims(batch)
+        true.append(model.log_prob(x, own, scored))
+        for name, members in groups.items():
+            others = {m: swap_labels(batch.conditions[m], classes[m], generator).to(device) for m in members}
+            swapped[name].append(model.log_prob(x, {**own, **others}, scored))
         if only:
-            labels = [torch.full_like(own[only], label) for label in range(classes[only])]
-            table.append(torch.stack([model.log_prob(x, {only: ids}) for ids in labels], dim=1))
-    nats = -torch.cat(true).double().mean().item()
-    per_dim = 1 / (math.prod(data.shape) * math.log(2))
+            every = [torch.full_like(own[only], label) for label in range(classes[only])]
+            table.append(torch.stack([model.log_prob(x, {only: ids}, scored) for ids in every], dim=1))
+            labels.append(own[only])
+    per_dim = len(chosen) / (dims * math.log(2))
+    nats = {name: -torch.cat(parts).double().mean().item() for name, parts in {**swapped, "": true}.items()}
     marginal = bayes = None
     if only:
-        log_probs = torch.cat(table).double().cpu()
+        log_probs = torch.cat(table).double()
         marginal = -(log_probs.logsumexp(1) - math.log(log_probs.shape[1])).mean().item()
-        bayes = (log_probs.argmax(1) == dataset.images.conditions[only][chosen]).double().mean().item()
-    gaps = {name: -torch.cat(parts).double().mean().item() * per_dim for name, parts in swapped.items()}
-    return Likelihood(count, nats, nats * per_dim, gaps, marginal, bayes)
+        bayes = (log_probs.argmax(1) == torch.cat(labels)).double().mean().item()
+    own_nats = nats.pop("")
+    bits = {name: value * per_dim for name, value in nats.items()}
+    return Likelihood(len(chosen), own_nats, own_nats * per_dim, model.network.dim, bits, marginal, bayes)
 
 
 def some_rows(available: int, count: int | None) -> list[int]:
@@ -134,17 +146,21 @@ class Generated:
     """Samples with the conditions of real held-out examples, and how they compare with real ones.
 
     Attributes:
-        x: samples, (samples, channels, height, width) of levels.
+        x: samples, (samples, channels, *size) of levels.
+        originals: the held-out examples whose conditions they have, shaped alike.
         conditions: theirs.
+        lengths: theirs, of audio.
         asked_and_read: per class of the data, counts (classes asked, classes read).
-        samples: the samples against held-out images, in the features of a classifier of each kind of class.
-        floor: as many real *training* images against the same held-out images: the best that a model of the training
+        samples: the samples against held-out examples, in the features of a classifier of each kind of class.
+        floor: as many real *training* examples against the same held-out ones: the best that a model of the training
             data can be expected to get.
-        held_out_accuracy: what each classifier reads on real held-out images.
+        held_out_accuracy: what each classifier reads on real held-out examples.
     """
 
     x: Tensor
+    originals: Tensor
     conditions: dict[str, Tensor]
+    lengths: list[int] | None
     asked_and_read: dict[str, Tensor]
     samples: dict[str, Fidelity]
     floor: dict[str, Fidelity]
@@ -152,7 +168,12 @@ class Generated:
 
 
 def generate(
-    model: ConditionalModel, data: Images, num_samples: int, seed: int = 0, classifier_steps: int = 1000, **options: Any
+    model: ConditionalModel,
+    data: Images | Speech,
+    num_samples: int,
+    seed: int = 0,
+    classifier_steps: int = 1000,
+    **options: Any,
 ) -> Generated:
     """Sample with the conditions of some held-out examples, and let independent classifiers read the samples.
 
@@ -162,28 +183,41 @@ def generate(
     Args:
         model: in evaluation mode.
         data: after `setup()`.
-        num_samples: how many; at most as many as there are held-out and training images.
+        num_samples: how many; at most as many as there are held-out and training examples.
         seed: of sampling and of the classifiers.
         classifier_steps: training steps of each classifier.
         options: further arguments of `condgen.sampling.sample`.
     """
-    held_out, train = data.splits["test"], data.splits["train"]
-    chosen = some_rows(len(held_out.x), min(num_samples, len(held_out.x), len(train.x)))
-    _, asked = data.dataset("test").__getitems__(chosen)
-    own = {name: asked[name] for name in model.generator.encoders}
-    x = sample(model, own, num_samples=len(chosen), seed=seed, **options).x.cpu()
-    # Training images as the model saw them: binarized where that happens on the fly.
-    real = Labelled(*data.dataset("train").__getitems__(some_rows(len(train.x), len(chosen))))
-    result = Generated(x, own, {}, {}, {}, {})
-    for name in held_out.conditions:
-        classes = len(data.names[name])
-        classifier = train_classifier(data.dataset("train"), data.levels, name, classes, classifier_steps, seed)
-        counts, place = torch.zeros(classes, classes, dtype=torch.long), (asked[name], classifier.read(x)[1])
-        result.asked_and_read[name] = counts.index_put(place, torch.tensor(1), accumulate=True)
-        result.samples[name] = fidelity(classifier, x, asked[name], held_out.x)
-        result.floor[name] = fidelity(classifier, real.x, real.conditions[name], held_out.x)
-        result.held_out_accuracy[name] = classifier.accuracy(held_out.x, held_out.conditions[name])
+    test = data.dataset("test")
+    chosen = some_rows(len(test), min(num_samples, len(test), len(data.dataset("train"))))
+    held_out = Batch(*test.__getitems__(chosen))
+    own = {name: held_out.conditions[name] for name in model.generator.encoders}
+    lengths = None if held_out.scored is None else held_out.scored.sum(1).tolist()
+    x = sample(model, own, num_samples=len(chosen), length=lengths, seed=seed, **options).x.cpu()
+    result = Generated(x, held_out.x, own, lengths, {}, {}, {}, {})
+    read(result, data, held_out.conditions, classifier_steps, seed)
     return result
+
+
+def read(
+    result: Generated, data: Images | Speech, asked: Mapping[str, Tensor], classifier_steps: int, seed: int
+) -> None:
+    """Train a classifier for each kind of class, and enter what they read."""
+    seen = view(data)
+    train, held_out = seen.split("train"), seen.split("test").images
+    drawn = seen.drawn(result.x, result.lengths or [])
+    # Training examples as the model saw them: binarized where that happens on the fly.
+    real, conditions, _ = train.__getitems__(some_rows(len(train), len(drawn)))
+    for name, names in data.names.items():
+        if name not in held_out.conditions:
+            continue
+        classifier = train_classifier(train, seen.levels, name, len(names), classifier_steps, seed)
+        counts = torch.zeros(len(names), len(names), dtype=torch.long)
+        place = (asked[name], classifier.read(drawn)[1])
+        result.asked_and_read[name] = counts.index_put(place, torch.tensor(1), accumulate=True)
+        result.samples[name] = fidelity(classifier, drawn, asked[name], held_out.x)
+        result.floor[name] = fidelity(classifier, real, conditions[name], held_out.x)
+        result.held_out_accuracy[name] = classifier.accuracy(held_out.x, held_out.conditions[name])
 
 
 def summary(measured: Likelihood | None, generated: Generated | None) -> dict[str, Any]:

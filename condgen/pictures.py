@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,49 @@ def save_counts(path: str | os.PathLike[str], counts: Tensor, names: list[str], 
                 axes.text(
                     read, asked, count, ha="center", va="center", color="white" if 2 * count > sum(row) else "black"
                 )
+    temporary = Path(path).with_suffix(".partial.png")
+    figure.savefig(temporary, facecolor="white")
+    os.replace(temporary, path)
+
+
+def save_waveforms(
+    path: str | os.PathLike[str], waveforms: Sequence[np.ndarray], sample_rate: int, titles: Sequence[str]
+) -> None:
+    """Draw waveforms with their spectrograms below, side by side.
+
+    Args:
+        path: the PNG file.
+        waveforms: (samples,) each, in [−1, 1].
+        sample_rate: samples per second.
+        titles: one per waveform.
+    """
+    from librosa import amplitude_to_db, stft
+    from librosa.display import specshow
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    count = len(waveforms)
+    columns = min(count, 4)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(3.4 * columns, 3.6 * rows), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[1, 2] * rows)
+    hop = max(1, sample_rate // 200)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for i, (waveform, title) in enumerate(zip(waveforms, titles, strict=True)):
+        above, below = axes[2 * (i // columns), i % columns], axes[2 * (i // columns) + 1, i % columns]
+        above.set_axis_on()
+        above.plot(np.arange(len(waveform)) / sample_rate, waveform, linewidth=0.5)
+        above.set_xlim(0, len(waveform) / sample_rate)
+        above.set_ylim(-1, 1)
+        above.set_xticks([])
+        above.set_title(title, fontsize=9, parse_math=False)
+        decibels = amplitude_to_db(np.abs(stft(waveform, n_fft=8 * hop, hop_length=hop)), ref=np.max, top_db=70)
+        below.set_axis_on()
+        specshow(decibels, sr=sample_rate, hop_length=hop, x_axis="time", y_axis="linear", ax=below, cmap="magma")
+        below.set_xlabel("seconds")
+        below.set_ylabel("Hz" if i % columns == 0 else "")
     temporary = Path(path).with_suffix(".partial.png")
     figure.savefig(temporary, facecolor="white")
     os.replace(temporary, path)

@@ -14,9 +14,9 @@ import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor, nn
 
-from condgen.conditioning import ClassEmbedding
+from condgen.checks import check_data, check_receptive_field
 from condgen.conditioning.generator import Kind
-from condgen.data.images import Batch
+from condgen.data.batch import Batch, count_dims
 from condgen.hyperparameters import store_hyperparameters
 from condgen.models import ConditionalModel
 from condgen.pictures import conditions_grid, save_grid
@@ -26,11 +26,11 @@ from condgen.sampling import sample
 class LikelihoodTask(pl.LightningModule):
     """Trains p(x | conditions) by maximum likelihood.
 
-    Logs `bits_per_dim` and `nats` (per image or clip) of the train, val and test splits; both are averages over
-    examples, a last partial batch included at its size.
+    Logs `bits_per_dim` (images) or `bits_per_sample` (audio), averages over all dimensions that are scored, and `nats`
+    per image or clip, of the train, val and test splits.
 
     Args:
-        network: a likelihood model, such as `condgen.models.PixelCNN`.
+        network: a likelihood model, `condgen.models.PixelCNN` or `condgen.models.WaveNet`.
         conditions: an encoder per named condition. Conditions that the data has and the model lacks are left out.
         conditioning: how the conditions act: `none`, `bias`, `scale`, `gate`, `film` or `concat`.
         learning_rate: of Adam, at its highest.
@@ -65,6 +65,7 @@ class LikelihoodTask(pl.LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if data is not None:
             check_data(self.model, data)
+        check_receptive_field(self.model)
 
     def on_fit_start(self) -> None:
         if self.compile_network:
@@ -78,18 +79,18 @@ class LikelihoodTask(pl.LightningModule):
 
     def nats(self, batch: Batch) -> Tensor:
         """Return −log p(x | conditions) per example, (batch,)."""
-        x, conditions = batch
-        return -self.model.log_prob(x, self.own_conditions(conditions))
+        x, conditions, scored = batch
+        return -self.model.log_prob(x, self.own_conditions(conditions), scored)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        nats = self._log("train", batch)
-        if not torch.isfinite(nats):
+        loss = self._log("train", batch)
+        if not torch.isfinite(loss):
             raise FloatingPointError(
-                f"the loss is {nats.item()} at step {self.global_step}: lower the learning rate "
+                f"the loss is {loss.item()} at step {self.global_step}: lower the learning rate "
                 f"(now {self.learning_rate}) or set trainer.gradient_clip_val; to keep what an earlier checkpoint has "
                 "learned, start from it with --weights FILE"
             )
-        return nats / batch[0][0].numel()
+        return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._log("val", batch)
@@ -98,17 +99,14 @@ class LikelihoodTask(pl.LightningModule):
         self._log("test", batch)
 
     def _log(self, split: str, batch: Batch) -> Tensor:
-        nats = self.nats(batch).mean()
-        bits = nats / (batch[0][0].numel() * math.log(2))
-        self.log_dict(
-            {f"{split}/bits_per_dim": bits, f"{split}/nats": nats},
-            batch_size=len(batch[0]),
-            on_step=False,
-            on_epoch=True,
-            prog_bar=True,
-            sync_dist=split != "train",
-        )
-        return nats
+        """Log a batch; return its nats per dimension."""
+        nats, dims = self.nats(batch).sum(), count_dims(batch)
+        options: Any = {"on_step": False, "on_epoch": True, "prog_bar": True, "sync_dist": split != "train"}
+        # Weighed by what it is an average over: a batch of short clips counts less than one of long clips.
+        bits = nats / (max(1, dims) * math.log(2))
+        self.log(f"{split}/bits_per_{self.model.network.dim}", bits, batch_size=dims, **options)
+        self.log(f"{split}/nats", nats / len(batch.x), batch_size=len(batch.x), **options)
+        return nats / max(1, dims)
 
     def configure_optimizers(self) -> Any:
         matrices = [p for p in self.model.network.parameters() if p.ndim > 1]
@@ -129,27 +127,6 @@ def learning_rate_factor(step: int, total: float, warmup: int, schedule: str) ->
         return rise
     progress = min(1.0, max(0.0, (step - warmup) / max(1.0, total - warmup)))
     return rise * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def check_data(model: ConditionalModel, data: Any) -> None:
-    """Compare a model's shape, levels and classes with those of a data module.
-
-    Raises:
-        ValueError: they differ; the message holds both.
-    """
-    network: Any = model.network
-    for name in ("shape", "levels"):
-        ours, theirs = getattr(network, name), getattr(data, name)
-        if ours != theirs:
-            raise ValueError(f"the model's {name} is {ours}, the data's is {theirs}: set model.network.{name}")
-    for name, encoder in model.generator.encoders.items():
-        if isinstance(encoder, ClassEmbedding):
-            if name not in data.names:
-                known = ", ".join(data.names) or "none"
-                raise ValueError(f"the model has the condition '{name}', the data has: {known}")
-            if encoder.names != data.names[name]:
-                raise ValueError(f"condition '{name}': the model's classes are {encoder.names}, the data's are "
-                                 f"{data.names[name]}")  # fmt: skip
 
 
 class EMA(WeightAveraging):

@@ -38,9 +38,9 @@ def test_digits_levels_and_labels_fit_what_is_announced():
 def test_loaders_give_whole_batches_and_the_last_partial_one():
     data = Images(Digits(), batch_size=128)
     data.setup()
-    sizes = [len(x) for x, _ in data.test_dataloader()]
+    sizes = [len(x) for x, *_ in data.test_dataloader()]
     assert sizes == [128, 128, 128, 116]
-    x, conditions = next(iter(data.test_dataloader()))
+    x, conditions, _ = next(iter(data.test_dataloader()))
     assert torch.equal(x, data.splits["test"].x[:128])
     assert torch.equal(conditions["digit"], data.splits["test"].conditions["digit"][:128])
 
@@ -48,7 +48,7 @@ def test_loaders_give_whole_batches_and_the_last_partial_one():
 def test_thumbnail_is_the_image_averaged_over_squares():
     data = Images(Digits(), batch_size=4, thumbnail=4)
     data.setup()
-    x, conditions = next(iter(data.test_dataloader()))
+    x, conditions, _ = next(iter(data.test_dataloader()))
     expected = torch.stack([x[:, :, i : i + 4, j : j + 4].float().mean((2, 3)) for i in (0, 4) for j in (0, 4)], dim=-1)
     torch.testing.assert_close(conditions["thumbnail"].flatten(2), expected)
     with pytest.raises(ValueError, match="thumbnail 3 does not divide images of 8 × 8"):

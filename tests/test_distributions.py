@@ -249,7 +249,7 @@ def test_an_excluded_level_is_never_drawn(options, dtype):
         ("bernoulli", 3, "'bernoulli' does not fit 3 levels"),
         ("categorical", 1, "'categorical' does not fit 1 levels"),
         ("logistic_mixture", 0, "'logistic_mixture' does not fit 0 levels"),
-        ("gaussian", 4, "unknown output 'gaussian'; known: bernoulli, categorical, logistic_mixture"),
+        ("laplace", 4, "unknown output 'laplace'; known: bernoulli, categorical, logistic_mixture, gaussian"),
     ],
 )
 def test_levels_and_names_that_do_not_fit_are_refused(output, levels, message):

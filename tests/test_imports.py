@@ -13,11 +13,11 @@ import condgen
 ROOT = Path(condgen.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LEVELS = [
-    {"conditioning", "distributions"},
+    {"quantization", "conditioning", "distributions"},
     {"models"},
     {"sampling"},
     {"hyperparameters", "data"},
-    {"metrics", "classifier", "evaluation", "analysis", "pictures"},
+    {"checks", "views", "copy_synthesis", "metrics", "classifier", "evaluation", "analysis", "pictures"},
     {"training"},
     {"checkpoint"},
     {"commands"},

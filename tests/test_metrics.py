@@ -69,7 +69,7 @@ def make_model(kind="bias", conditions=None):
 def test_likelihood_is_the_exact_mean_and_the_marginal_sums_over_classes(digits):
     model = make_model()
     found = likelihood(model, digits, limit=37, batch_size=10)
-    x, conditions = digits.dataset("test").__getitems__(some_rows(500, 37))
+    x, conditions, _ = digits.dataset("test").__getitems__(some_rows(500, 37))
     with torch.no_grad():
         table = torch.stack([model.log_prob(x, {"digit": torch.full((37,), y)}) for y in range(10)], 1).double()
     true = table[torch.arange(37), conditions["digit"]]

@@ -155,7 +155,7 @@ def test_spatial_conditions_train_too(tmp_path):
     data = Images(Digits(), thumbnail=4)
     make_trainer(tmp_path, max_epochs=10, limit_val_batches=0).fit(task, data)
     data.setup("test")
-    x, conditions = data.dataset("test").__getitems__(range(100))
+    x, conditions, _ = data.dataset("test").__getitems__(range(100))
     with torch.no_grad():
         true = task.model.log_prob(x, {"thumbnail": conditions["thumbnail"]}).mean()
         other = task.model.log_prob(x, {"thumbnail": conditions["thumbnail"].roll(1, 0)}).mean()

@@ -10,14 +10,15 @@ from typing import Any
 import torch
 
 from condgen.checkpoint import data_settings, load, load_data, sha256
+from condgen.checks import check_data
 from condgen.commands.fit import quiet
 from condgen.commands.output import output_folder
 from condgen.commands.parser import OneLineParser, innermost, parse
+from condgen.copy_synthesis import copy_synthesis, mel_condition
 from condgen.evaluation import Generated, generate, likelihood, summary
 from condgen.models import ConditionalModel
-from condgen.pictures import conditions_grid, save_counts, save_grid
+from condgen.pictures import conditions_grid, save_counts, save_grid, save_waveforms
 from condgen.sampling import sample
-from condgen.training import check_data
 
 
 def measure(
@@ -55,9 +56,14 @@ def measure(
         module.setup()
         measured = likelihood(model, module, limit, batch_size)
         generated = generate(model, module, num_samples, seed, classifier_steps, batch_size=batch_size)
+        copies = None
+        if mel_condition(model, module):
+            copies = copy_synthesis(model, module, generated, classifier_steps, seed)
         facts = {"checkpoint": sha256(ckpt_path), "seed": seed, "classifier_steps": classifier_steps}
         settings = {**data_settings(ckpt_path), "changed": data or {}}
         report = {**facts, "split": "test", "data": settings, **summary(measured, generated)}
+        if copies is not None:
+            report["copy_synthesis"] = copies.__dict__
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
         _pictures(folder, model, module, generated, seed)
         text = markdown(report)
@@ -76,6 +82,7 @@ def _data(ckpt_path: str, changes: dict[str, Any]) -> Any:
 def markdown(report: dict[str, Any]) -> str:
     """Write the report for people."""
     found = report["likelihood"]
+    unit = "bits/dim" if found["dim"] == "dim" else f"bits per {found['dim']}"
     lines = [
         "# Evaluation",
         "",
@@ -84,11 +91,11 @@ def markdown(report: dict[str, Any]) -> str:
         "",
         "| likelihood of held-out examples | |",
         "| --- | --- |",
-        f"| bits/dim | {found['bits_per_dim']:.3f} |",
+        f"| {unit} | {found['bits_per_dim']:.3f} |",
         f"| nats per example | {found['nats']:.2f} |",
     ]
     for name, gap in found["swap_gap"].items():
-        lines.append(f"| bits/dim more with another {name} (label-swap gap) | {gap:.3f} |")
+        lines.append(f"| {unit} more with another {name} (label-swap gap) | {gap:.3f} |")
     if found["marginal_nats"] is not None:
         lines.append(f"| nats per example, class summed out (compares with unconditional models) | "
                      f"{found['marginal_nats']:.2f} |")  # fmt: skip
@@ -105,7 +112,22 @@ def markdown(report: dict[str, Any]) -> str:
             f"| held-out examples covered | {samples['coverage']:.1%} | {floor['coverage']:.1%} | |",
             f"| Fréchet distance to held-out examples | {samples['frechet']:.2f} | {floor['frechet']:.2f} | 0 |",
         ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + _copies(report.get("copy_synthesis"))) + "\n"
+
+
+def _copies(found: dict[str, Any] | None) -> list[str]:
+    """Write the table of copy-synthesis."""
+    if found is None:
+        return []
+    lines = ["", "| copies of held-out clips from their mel spectrograms | model | Griffin-Lim | original, quantized |",
+             "| --- | --- | --- | --- |",
+             f"| log-mel distance, dB | {found['distance']:.2f} | {found['griffin_lim']:.2f} | "
+             f"{found['quantized']:.2f} |"]  # fmt: skip
+    for name, accuracy in found["accuracy"].items():
+        lines.append(
+            f"| {name} read as in the original | {accuracy:.1%} | {found['griffin_lim_accuracy'][name]:.1%} | |"
+        )
+    return lines
 
 
 def describe(settings: dict[str, Any]) -> str:
@@ -118,17 +140,35 @@ def describe(settings: dict[str, Any]) -> str:
 
 
 def _pictures(folder: Path, model: ConditionalModel, module: Any, generated: Generated, seed: int) -> None:
-    """Draw samples and real images by class, and which class was read for which."""
+    """Draw samples and real examples, and which class was read for which."""
+    for name, counts in generated.asked_and_read.items():
+        save_counts(folder / f"read_{name}.png", counts, module.names[name], name)
+    if generated.lengths is not None:
+        _sounds(folder, module, generated)
+        return
     test = module.dataset("test")
     conditions, labels = conditions_grid(model, generated.conditions, 12)
     drawn = sample(model, conditions, num_samples=12 * len(labels), seed=seed + 1)
     save_grid(folder / "samples.png", drawn.x, module.levels, 12, labels)
-    for name, counts in generated.asked_and_read.items():
-        save_counts(folder / f"read_{name}.png", counts, module.names[name], name)
     for name, names in list(module.names.items())[:1]:
         real = [test.images.x[test.images.conditions[name] == label][:12] for label in range(len(names))]
         if all(len(images) == 12 for images in real):
             save_grid(folder / "real.png", torch.cat(real), module.levels, 12, names)
+
+
+def _sounds(folder: Path, module: Any, generated: Generated, count: int = 8) -> None:
+    """Write some samples, and the held-out clips whose conditions they have, as sound and as pictures."""
+    import soundfile
+
+    ids = {name: values for name, values in generated.conditions.items() if name in module.names}
+    for kind, x in (("sample", generated.x), ("real", generated.originals)):
+        waveforms = [w[0, :n].numpy() for w, n in zip(module.quantization.decode(x[:count]), generated.lengths or [],
+                                                      strict=False)]  # fmt: skip
+        labels = [", ".join(module.names[n][int(v[i])] for n, v in ids.items()) for i in range(len(waveforms))]
+        titles = [f"{kind}_{i}.wav  {label}" for i, label in enumerate(labels)]
+        for i, waveform in enumerate(waveforms):
+            soundfile.write(folder / f"{kind}_{i}.wav", waveform, module.sample_rate, subtype="PCM_16")
+        save_waveforms(folder / f"{kind}s.png", waveforms, module.sample_rate, titles)
 
 
 def run(argv: list[str]) -> None:

@@ -55,14 +55,23 @@ class CondgenCLI(LightningCLI):
             return
         parser = ArgumentParser()
         parser.add_subclass_arguments(pl.LightningDataModule, "data")
+        features = config.data.init_args.get("features") or {}
+        linguistic = [f for f in features.values() if f.class_path.endswith("Linguistic") and not f.init_args.phonemes]
         data = parser.instantiate(Namespace(data=config.data)).data
+        for feature in linguistic:
+            feature.init_args.phonemes = data.source.phonemes
         for name, encoder in (config.model.init_args.get("conditions") or {}).items():
-            open_names = encoder.class_path.endswith("ClassEmbedding") and encoder.init_args.get("names") is None
-            if open_names and encoder.init_args.get("num_classes") is None:
+            if encoder.init_args.get("names") is not None or encoder.init_args.get("num_classes") is not None:
+                continue
+            if encoder.class_path.endswith("ClassEmbedding"):
                 if name not in data.names:
                     known = ", ".join(data.names) or "none"
                     raise ValueError(f"the model has the condition '{name}', the data has: {known}")
                 encoder.init_args.names = data.names[name]
+            elif encoder.class_path.endswith("LinguisticSequence"):
+                if not data.source.phonemes:
+                    raise ValueError(f"the condition '{name}' needs phonemes, and the data has none")
+                encoder.init_args.names = data.source.phonemes
 
     def after_instantiate_classes(self) -> None:
         config = self.config.get(self.config.get("subcommand"), self.config)

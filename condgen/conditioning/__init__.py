@@ -1,6 +1,6 @@
 """Conditioning: the FiLM layer, its parameters as a value, the FiLM generator, and condition encoders."""
 
-from condgen.conditioning.encoders import ClassEmbedding, FeatureMap, FeatureVector, FrameSequence
+from condgen.conditioning.encoders import ClassEmbedding, FeatureMap, FeatureVector, FrameSequence, LinguisticSequence
 from condgen.conditioning.film import FiLM, GammaBeta, film, film_layers, require_causal
 from condgen.conditioning.generator import FiLMGenerator
 from condgen.conditioning.parameters import FiLMParameters
@@ -14,6 +14,7 @@ __all__ = [
     "FiLMParameters",
     "FrameSequence",
     "GammaBeta",
+    "LinguisticSequence",
     "film",
     "film_layers",
     "require_causal",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -81,6 +82,8 @@ class FrameSequence(nn.Module):
         features: channels of the result.
         upsampling: `repeat` each frame, interpolate them (`linear`), or a learned `transposed` convolution.
         factor: how many frames come out for one that goes in.
+        context: frames to either side that a frame's features depend on, through one hidden layer; 0 for a linear
+            map of each frame alone. Causality concerns the audio, not its condition.
     """
 
     def __init__(
@@ -89,14 +92,17 @@ class FrameSequence(nn.Module):
         features: int = 64,
         upsampling: Literal["repeat", "linear", "transposed"] = "repeat",
         factor: int = 1,
+        context: int = 0,
     ) -> None:
         super().__init__()
         if upsampling not in ("repeat", "linear", "transposed"):
             raise ValueError(f"unknown upsampling '{upsampling}'; known: repeat, linear, transposed")
-        if factor < 1:
-            raise ValueError(f"FrameSequence: factor {factor} is not at least 1")
+        if factor < 1 or context < 0:
+            raise ValueError(f"FrameSequence: factor {factor} must be at least 1 and context {context} at least 0")
         self.size, self.features, self.upsampling, self.factor = size, features, upsampling, factor
-        self.project = nn.Conv1d(size, features, 1)
+        hidden = (nn.Conv1d(size, features, 2 * context + 1, padding=context), nn.ReLU())
+        self.project = nn.Sequential(*hidden, nn.Conv1d(features, features, 1)) if context else (
+            nn.Conv1d(size, features, 1))  # fmt: skip
         if upsampling == "transposed":
             padding = -(-factor // 2)
             self.upsample = nn.ConvTranspose1d(features, features, factor + 2 * padding, stride=factor, padding=padding)
@@ -104,12 +110,61 @@ class FrameSequence(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """Map (batch, size, frames) to (batch, features, frames × factor)."""
         _require(frames, ("batch", self.size, "frames"))
-        projected = self.project(frames.to(self.project.weight.dtype))
+        projected = self.project(frames.to(next(self.parameters()).dtype))
         if self.upsampling == "repeat":
             return projected.repeat_interleave(self.factor, dim=-1)
         if self.upsampling == "linear":
             return F.interpolate(projected, scale_factor=float(self.factor), mode="linear")
         return self.upsample(projected)
+
+
+class LinguisticSequence(nn.Module):
+    """Linguistic frames to features: (batch, 7, frames) to (batch, features, frames × factor).
+
+    A frame holds the ids of the phoneme before, at and after it; the seconds that the present one has lasted and will
+    last; log F0; and 0 or 1 for voicing, as `condgen.data.Linguistic` measures them.
+
+    Source: van den Oord et al., "WaveNet", 2016, section 3.2 and appendix B.
+
+    Args:
+        features: channels of the result.
+        names: the phonemes, in the order of their ids. Left out on the command line, they are taken from the data.
+        embedding: length of a phoneme's vector.
+        upsampling: see `FrameSequence`.
+        factor: see `FrameSequence`.
+        context: see `FrameSequence`.
+    """
+
+    size = 7
+
+    def __init__(
+        self,
+        features: int = 64,
+        names: list[str] | None = None,
+        embedding: int = 16,
+        upsampling: Literal["repeat", "linear", "transposed"] = "repeat",
+        factor: int = 1,
+        context: int = 1,
+    ) -> None:
+        super().__init__()
+        if not names:
+            raise ValueError("LinguisticSequence needs the names of the phonemes")
+        self.features, self.factor, self.names = features, factor, list(names)
+        self.embedding = nn.Embedding(len(self.names), embedding)
+        self.sequence = FrameSequence(3 * embedding + 4, features, upsampling, factor, context)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Map (batch, 7, frames) to (batch, features, frames × factor)."""
+        _require(frames, ("batch", self.size, "frames"))
+        ids = frames[:, :3].long()
+        if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < len(self.names):
+            raise ValueError(f"phoneme ids from {ids.min()} to {ids.max()}, but there are {len(self.names)} phonemes")
+        phonemes = self.embedding(ids).permute(0, 1, 3, 2).flatten(1, 2)
+        numbers = frames[:, 3:].to(phonemes.dtype)
+        # Seconds, log Hz and voicing, brought to about the size of the embeddings: phonemes last about 0.1 s, and
+        # voices lie about 150 Hz, whose logarithm is 5.
+        seconds, pitch, voiced = numbers[:, :2] * 10, (numbers[:, 2:3] - 5) * 3, numbers[:, 3:]
+        return self.sequence(torch.cat([phonemes, seconds, pitch, voiced], dim=1))
 
 
 class FeatureMap(nn.Module):

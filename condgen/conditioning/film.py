@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -44,9 +45,9 @@ def film(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, hop
         ValueError: the shapes do not fit; the message holds both.
     """
     if gamma is not None:
-        x = x * _fit("gamma", gamma, x, hop)
+        x = _apply(torch.mul, "gamma", gamma, x, hop)
     if beta is not None:
-        x = x + _fit("beta", beta, x, hop)
+        x = _apply(torch.add, "beta", beta, x, hop)
     return x
 
 
@@ -55,21 +56,29 @@ def align(parameter: Tensor, rank: int) -> Tensor:
     return parameter[(slice(None), slice(None)) + (None,) * (rank - parameter.ndim)]
 
 
-def _fit(name: str, parameter: Tensor, x: Tensor, hop: int) -> Tensor:
+def _apply(operation: Callable[[Tensor, Tensor], Tensor], name: str, parameter: Tensor, x: Tensor, hop: int) -> Tensor:
+    frames = _has_frames(name, parameter, x, hop)
+    aligned = align(parameter, x.ndim)
+    if not frames:
+        return operation(x, aligned)
+    # The positions of a frame become an axis of their own, so that nothing is repeated in memory.
+    return operation(x.unflatten(-1, (-1, hop)), aligned[..., None]).flatten(-2)
+
+
+def _has_frames(name: str, parameter: Tensor, x: Tensor, hop: int) -> bool:
+    """Check a parameter's shape; say whether it has frames that cover several positions each."""
     shapes = f"{name} is {tuple(parameter.shape)} and the features are {tuple(x.shape)}"
     if parameter.ndim < 2 or parameter.ndim > x.ndim:
         raise ValueError(f"FiLM: {shapes}: {name} needs 2 to {x.ndim} axes (batch, channels, then size)")
     if parameter.shape[1] != x.shape[1] or parameter.shape[0] not in (1, x.shape[0]):
         raise ValueError(f"FiLM: {shapes}: batch and channels must agree")
-    frames = parameter.ndim > 2
-    parameter = align(parameter, x.ndim)
-    if frames and hop > 1:
-        if parameter.shape[-1] * hop != x.shape[-1]:
-            raise ValueError(f"FiLM: {shapes}: {parameter.shape[-1]} frames × hop {hop} ≠ {x.shape[-1]} positions")
-        parameter = parameter.repeat_interleave(hop, dim=-1)
-    if any(p not in (1, s) for p, s in zip(parameter.shape[2:], x.shape[2:], strict=True)):
+    frames = parameter.ndim > 2 and hop > 1
+    if frames and parameter.shape[-1] * hop != x.shape[-1]:
+        raise ValueError(f"FiLM: {shapes}: {parameter.shape[-1]} frames × hop {hop} ≠ {x.shape[-1]} positions")
+    sizes = list(zip(align(parameter, x.ndim).shape[2:], x.shape[2:], strict=True))
+    if any(p not in (1, s) for p, s in (sizes[:-1] if frames else sizes)):
         raise ValueError(f"FiLM: {shapes}: the sizes must agree")
-    return parameter
+    return frames
 
 
 class ChannelNorm(nn.Module):

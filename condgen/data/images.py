@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -11,10 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from condgen.data.batch import Batch, Split, as_is
 from condgen.hyperparameters import store_hyperparameters
-
-Split = Literal["train", "val", "test"]
-Batch = tuple[Tensor, dict[str, Tensor]]
 
 
 class Labelled(NamedTuple):
@@ -65,7 +63,7 @@ class ImageSet(Dataset[Batch]):
         conditions = {name: ids[rows] for name, ids in self.images.conditions.items()}
         if self.thumbnail:
             conditions["thumbnail"] = F.avg_pool2d(x.float(), self.thumbnail)
-        return x, conditions
+        return Batch(x, conditions)
 
 
 class Images(pl.LightningDataModule):
@@ -133,8 +131,3 @@ class Images(pl.LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
         )
-
-
-def as_is(batch: Any) -> Any:
-    """Collate nothing: `ImageSet` gives whole batches."""
-    return batch

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from condgen.data.images import Labelled, Split
+from condgen.data.batch import Split
+from condgen.data.images import Labelled
 
 IMAGES = "binarized_mnist.npz"
 LABELS = "source_index_and_label.npz"

@@ -2,5 +2,6 @@
 
 from condgen.models.conditional import ConditionalModel
 from condgen.models.pixelcnn import PixelCNN
+from condgen.models.wavenet import WaveNet
 
-__all__ = ["ConditionalModel", "PixelCNN"]
+__all__ = ["ConditionalModel", "PixelCNN", "WaveNet"]

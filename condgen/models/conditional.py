@@ -40,8 +40,15 @@ class ConditionalModel(nn.Module):
         """
         return self.network.output(self.network(x, self.film(conditions)))
 
-    def log_prob(self, x: Tensor, conditions: Mapping[str, Tensor] | FiLMParameters) -> Tensor:
+    def log_prob(
+        self, x: Tensor, conditions: Mapping[str, Tensor] | FiLMParameters, scored: Tensor | None = None
+    ) -> Tensor:
         """Return log p(x | conditions) in nats, (batch,).
+
+        Args:
+            x: data on its grid, (batch, channels, *size).
+            conditions: one tensor per named condition, or FiLM parameters.
+            scored: which positions count, (batch, *size) of booleans; `None` for all.
 
         Raises:
             ValueError: x holds anything but whole levels of the data grid.
@@ -49,4 +56,7 @@ class ConditionalModel(nn.Module):
         levels = self.network.levels
         if x.numel() and (x.min() < 0 or x.max() >= levels or (x.is_floating_point() and (x % 1 != 0).any())):
             raise ValueError(f"the data must be whole levels from 0 to {levels - 1}; got {x.min()} to {x.max()}")
-        return self(x, conditions).log_prob(x).flatten(1).sum(1)
+        log_prob = self(x, conditions).log_prob(x)
+        # Some families answer for all channels of a position at once.
+        places = log_prob if log_prob.ndim < x.ndim else log_prob.sum(1)
+        return (places if scored is None else places.masked_fill(~scored, 0)).flatten(1).sum(1)

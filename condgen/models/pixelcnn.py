@@ -19,82 +19,10 @@ from torch.nn import functional as F
 
 from condgen.conditioning.film import FiLM, GammaBeta, Norm, film_layers, require_causal
 from condgen.distributions import Output, output_family
+from condgen.models.convolutions import colour_mask, gate, horizontal_conv, pointwise, vertical_conv
 
 Film = Mapping[str, GammaBeta]
 FIXED = GammaBeta()
-
-
-class CausalConv2d(nn.Conv2d):
-    """A convolution that keeps the size and sees nothing below or, where its kernel ends there, to the right.
-
-    The kernel's last row lies on the output's row. A kernel of one row ends at the output's column.
-
-    Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
-        kernel_size: rows and columns of the kernel.
-        padding: zeros above and on either side.
-        bias: whether to add a bias.
-        mask: weights to keep, (out, in, rows, columns) of ones and zeros, or `None` for all.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: tuple[int, int],
-        padding: tuple[int, int],
-        bias: bool = True,
-        mask: Tensor | None = None,
-    ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, padding=padding, bias=bias)
-        self.mask: Tensor | None
-        self.register_buffer("mask", mask, persistent=False)
-
-    @property
-    def kernel(self) -> Tensor:
-        """The weights in use, (out, in, rows, columns)."""
-        return self.weight if self.mask is None else self.weight * self.mask
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (batch, in_channels, height, width) to (batch, out_channels, height, width)."""
-        y = F.conv2d(x, self.kernel, self.bias, padding=self.padding)
-        return y[..., : x.shape[-2], : x.shape[-1]]
-
-
-def vertical_conv(in_channels: int, out_channels: int, radius: int, bias: bool = True) -> CausalConv2d:
-    """Make the convolution of the vertical stack: its own row and `radius` rows above, `radius` columns either side."""
-    return CausalConv2d(in_channels, out_channels, (radius + 1, 2 * radius + 1), (radius, radius), bias)
-
-
-def horizontal_conv(
-    in_channels: int, out_channels: int, radius: int, bias: bool = True, mask: Tensor | None = None
-) -> CausalConv2d:
-    """Make the convolution of the horizontal stack: its own pixel, subject to `mask`, and `radius` to its left."""
-    return CausalConv2d(in_channels, out_channels, (1, radius + 1), (0, radius), bias, mask)
-
-
-def colour_mask(to: Tensor, source: Tensor, kind: Literal["A", "B"], radius: int = 0) -> Tensor | None:
-    """Mask a kernel's own pixel so that colours come in order: (out, in, 1, radius + 1), or `None` to keep all.
-
-    Args:
-        to: the colour of each output channel, (out,).
-        source: the colour of each input channel, (in,).
-        kind: a colour sees the earlier colours (A), or also itself (B).
-        radius: columns of the kernel to the left, which are all seen.
-    """
-    seen = to[:, None] > source if kind == "A" else to[:, None] >= source
-    if seen.all():
-        return None
-    mask = torch.ones(len(to), len(source), 1, radius + 1)
-    mask[:, :, 0, -1] = seen
-    return mask
-
-
-def gate(x: Tensor) -> Tensor:
-    """Gate 2p features, (batch, 2p, *size): tanh of the first half times σ of the second (equation 2)."""
-    a, b = x.chunk(2, dim=1)
-    return torch.tanh(a) * torch.sigmoid(b)
 
 
 class GatedBlock(nn.Module):
@@ -178,7 +106,7 @@ class GatedBlock(nn.Module):
         """
         window = torch.cat([left, h[:, :, None]], dim=2)
         b = torch.addmm(linked, window.flatten(1), self.horizontal.kernel.flatten(1).T)
-        y = _pointwise(self.output, gate(self.horizontal_film(b, film_h)))
+        y = pointwise(self.output, gate(self.horizontal_film(b, film_h)))
         return h + y if self.residual else y, window
 
 
@@ -218,6 +146,10 @@ class PixelCNN(nn.Module):
         norm: `none` or `channel`; the norms that take statistics over positions would break causality.
     """
 
+    agrees_with_data = ("shape", "levels")
+    dim = "dim"
+    blank = 0
+
     def __init__(
         self,
         shape: tuple[int, int, int],
@@ -235,7 +167,8 @@ class PixelCNN(nn.Module):
         super().__init__()
         require_causal(norm)
         colours, height, width = shape
-        self.shape, self.levels = tuple(shape), levels
+        self.shape: tuple[int, int, int] = (colours, height, width)
+        self.levels = levels
         self.output = output_family(output, colours, levels, mixtures)
         groups = self.output.groups
         if layers < 1:
@@ -314,13 +247,20 @@ class PixelCNN(nn.Module):
         """Steps that draw one image: a step per pixel, or per colour where these come in order."""
         return self.shape[1] * self.shape[2] * self.output.groups
 
-    def locate(self, step: int) -> tuple[int, int, slice, slice]:
-        """Return the row, the column, the image channels and the parameters that a step draws."""
+    def canvas(self, length: int | None = None, film: Film | None = None) -> tuple[int, int, int]:
+        """Return channels, height and width of what is to be drawn; an image has no other length."""
+        if length is not None:
+            raise ValueError(f"a length is for audio; this model draws images of {self.shape}")
+        return self.shape
+
+    def locate(self, step: int) -> tuple[tuple[int, int], slice, slice]:
+        """Return the row and column, the image channels and the parameters that a step draws."""
         groups = self.output.groups
         pixel, colour = divmod(step, groups)
         channels, parameters = self.shape[0] // groups, self.output.parameters // groups
+        row, column = divmod(pixel, self.shape[2])
         return (
-            *divmod(pixel, self.shape[2]),
+            (row, column),
             slice(colour * channels, (colour + 1) * channels),
             slice(colour * parameters, (colour + 1) * parameters),
         )
@@ -356,7 +296,7 @@ class PixelCNN(nn.Module):
         film = self._checked(film) if state.step == 0 else film or {}
         if values is not None:
             state = self._take(values, film, state)
-        row, column, channels, parameters = self.locate(state.step)
+        (row, column), channels, parameters = self.locate(state.step)
         if channels.start == 0:
             pixel = torch.zeros_like(state.windows[0][:, :, 0])
             state = replace(state, row=(*state.row, pixel), windows=tuple(_shift(w) for w in state.windows))
@@ -367,12 +307,12 @@ class PixelCNN(nn.Module):
             h, window = block.step_pixel(h, state.windows[i][:, :, :-1], state.linked[i][column], pair)
             windows.append(window)
         for layer in self.head:
-            h = _pointwise(layer, torch.relu(h))
+            h = pointwise(layer, torch.relu(h))
         return h[:, parameters], replace(state, step=state.step + 1, windows=tuple(windows))
 
     def _take(self, values: Tensor, film: Film, state: PixelCNNState) -> PixelCNNState:
         """Enter the values of the last step; at the end of a row, run the vertical stack on it."""
-        row, column, channels, _ = self.locate(state.step - 1)
+        (row, column), channels, _ = self.locate(state.step - 1)
         pixel = state.row[-1].clone()
         pixel[:, channels] = self.scale(values)
         window = torch.cat([state.windows[0][:, :, :-1], pixel[:, :, None]], dim=2)
@@ -392,11 +332,6 @@ class PixelCNN(nn.Module):
 def _colours(channels: int, groups: int) -> Tensor:
     """Deal channels out to colours in equal runs: the colour of each channel."""
     return torch.arange(channels) * groups // channels
-
-
-def _pointwise(layer: CausalConv2d, x: Tensor) -> Tensor:
-    """Apply a 1 × 1 convolution to one pixel, (batch, in)."""
-    return F.linear(x, layer.kernel.flatten(1), layer.bias)
 
 
 def _shift(window: Tensor) -> Tensor:

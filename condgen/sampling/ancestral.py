@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from tqdm import tqdm
 
 from condgen.conditioning import FiLMParameters
@@ -15,27 +18,36 @@ from condgen.models import ConditionalModel
 from condgen.sampling.engines import ENGINES
 from condgen.sampling.noise import uniform_noise
 
-Completion = tuple[Tensor, list[list[bool]]]
+Conditions = Mapping[str, Tensor] | FiLMParameters
 
 
 class Samples(NamedTuple):
     """What `sample` returns.
 
     Attributes:
-        x: levels on the data grid, (samples, channels, height, width).
+        x: levels on the data grid, (samples, channels, height, width) or (samples, 1, time). Where lengths differ,
+            what is behind a sample's end is silence.
         log_prob: log p(x | conditions) under the model itself, at temperature 1 and without top-k or top-p, in nats,
-            (samples,); pixels that were given are not counted.
+            (samples,); positions that were given are not counted.
     """
 
     x: Tensor
     log_prob: Tensor
 
 
+class Given(NamedTuple):
+    """Levels to keep, (samples or 1, channels, positions), and at which positions, (positions,)."""
+
+    levels: Tensor
+    known: list[bool]
+
+
 def sample(
     model: ConditionalModel,
-    conditions: Mapping[str, Tensor] | FiLMParameters | None = None,
+    conditions: Conditions | None = None,
     *,
     num_samples: int | None = None,
+    length: int | Sequence[int] | None = None,
     seed: int = 0,
     first_index: int = 0,
     temperature: float = 1.0,
@@ -56,15 +68,17 @@ def sample(
         model: the model; the call leaves its mode and weights as they are.
         conditions: one tensor per named condition, (samples, …), or FiLM parameters; `None` for no conditions.
         num_samples: how many; only needed where the conditions do not say, and then one row serves all.
+        length: of audio, in samples of the waveform: one for all, or one for each. Only needed where no local
+            condition says; then the default is all that it covers.
         seed: of the noise.
         first_index: index of the first sample.
-        temperature: divides the logits; for logistic mixtures it multiplies the scales too.
+        temperature: divides the logits; for logistic mixtures and Gaussians it multiplies the scales.
         top_k: draw from the k most probable levels; categorical outputs only.
         top_p: draw from the fewest levels whose probability reaches p; categorical outputs only.
-        given: images to complete, levels (samples, channels, height, width) or (1, …) for all.
-        known: which of their pixels to keep, (height, width) of booleans. A raster-order model uses a known pixel only
-            for the pixels after it.
-        batch_size: samples drawn together.
+        given: levels to complete, (samples, …) or (1, …) for all: images, or the beginning of a waveform.
+        known: which positions of `given` to keep, shaped like its images or waveforms, of booleans; for a waveform,
+            `None` keeps all that is given. A known position only matters to the positions after it.
+        batch_size: samples drawn together; samples of like length are.
         engine: `auto`, `cached` (what each step computes is kept), or `naive` (the whole network at each step).
         progress: show a progress bar where it takes more than two seconds.
 
@@ -75,30 +89,33 @@ def sample(
         raise ValueError(f"unknown engine '{engine}'; known: {', '.join(ENGINES)}")
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is not at least 1")
-    network: Any = model.network
-    temper = _temper(network.output.name, temperature, top_k, top_p)
-    device = next(network.parameters()).device
+    temper = check_temper(model.network.output.name, temperature, top_k, top_p)
     conditions = {} if conditions is None else conditions
-    total = _count(conditions, num_samples)
-    completion = _check_given(network, given, known, total)
-    batches = []
-    steps = -(-total // batch_size) * network.num_steps
-    with (
-        _evaluating(model),
-        torch.inference_mode(),
-        tqdm(
-            total=steps, delay=2, desc="sampling", unit="step", disable=None if progress else True, leave=False
-        ) as bar,
-    ):
-        for start in range(0, total, batch_size):
-            rows = slice(start, min(start + batch_size, total))
-            indices = range(first_index + rows.start, first_index + rows.stop)
-            noise = uniform_noise(seed, indices, (network.num_steps, network.output.uniforms)).to(device)
-            draw = Draw(network, noise, temper, _complete(completion, rows, device), bar)
-            film = model.film(_rows(conditions, rows, device))
-            x = ENGINES[engine](network, film, len(indices), draw)
-            batches.append(Samples(x, draw.log_prob))
-    return Samples(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
+    total = count_samples(conditions, num_samples)
+    device = next(model.parameters()).device
+    with evaluating(model), torch.inference_mode():
+        shape, lengths = _sizes(model, take_rows(conditions, [0], device), length, total)
+        kept = _check_given(model.network, given, known, total, shape)
+        if kept is not None and len(kept.known) > min(lengths):
+            raise ValueError(f"{len(kept.known)} positions are given, more than the shortest sample's {min(lengths)}")
+        steps = model.network.output.groups
+        drawn: list[tuple[int, Tensor, Tensor]] = []
+        with progress_bar(model.network, sum(lengths), progress) as bar:
+            # Those of like length together: a batch takes as long as its longest.
+            order = sorted(range(total), key=lengths.__getitem__)
+            for rows in (order[i : i + batch_size] for i in range(0, total, batch_size)):
+                own = [lengths[row] for row in rows]
+                noise = uniform_noise(
+                    seed, [first_index + row for row in rows], (max(own) * steps, model.network.output.uniforms)
+                ).to(device)
+                draw = Draw(model.network, noise, temper, _given_rows(kept, rows, device), own, bar)
+                film = model.film(take_rows(conditions, rows, device))
+                canvas = draw.canvas(shape)
+                x = ENGINES[engine](model.network, film, canvas, range(draw.first, max(own) * steps), draw)
+                drawn += zip(rows, x, draw.log_prob, strict=True)
+    ordered = [(x, log_prob) for _, x, log_prob in sorted(drawn, key=lambda row: row[0])]
+    x = torch.stack([x for x, _ in ordered])
+    return Samples(x if length is None else x[..., : max(lengths)], torch.stack([p for _, p in ordered]))
 
 
 class Draw:
@@ -106,34 +123,86 @@ class Draw:
 
     Args:
         network: gives the output family and the place of each step.
-        noise: uniforms, (batch, steps, uniforms per step).
+        noise: uniforms, (batch, steps, uniforms per step); step `first_noise` comes first.
         temper: options of `tempered` for the distribution to draw from; empty to draw from the model's own.
-        completion: levels to keep, (batch or 1, channels, height, width), and where; or `None`.
+        given: levels to keep; or `None`.
+        lengths: positions of each row; `None` where there is no end to wait for.
         bar: told of each step.
+        first_noise: the step that the noise begins with.
     """
 
     def __init__(
-        self, network: Any, noise: Tensor, temper: dict[str, Any], completion: Completion | None, bar: tqdm[Any]
+        self,
+        network: Any,
+        noise: Tensor,
+        temper: dict[str, Any],
+        given: Given | None,
+        lengths: Sequence[int] | None,
+        bar: tqdm[Any],
+        first_noise: int = 0,
     ) -> None:
-        self.network, self.noise, self.temper, self.completion, self.bar = network, noise, temper, completion, bar
+        self.network, self.noise, self.temper, self.given, self.bar = network, noise, temper, given, bar
+        self.first_noise, self.groups = first_noise, network.output.groups
         self.log_prob = torch.zeros(noise.shape[0], dtype=torch.float64, device=noise.device)
+        self.ends = None if lengths is None or len(set(lengths)) == 1 else torch.tensor(lengths, device=noise.device)
+        # A network that can take a known beginning in at once starts behind it.
+        primes = given is not None and hasattr(network, "prime")
+        self.first = next((i for i, k in enumerate([*given.known, False]) if not k), 0) if given and primes else 0
+
+    def canvas(self, shape: tuple[int, ...]) -> Tensor:
+        """Return (batch, *shape) levels, blank but for what is known before the first step."""
+        x = torch.full((len(self.noise), *shape), self.network.blank, device=self.noise.device)
+        if self.first and self.given is not None:
+            x[..., : self.first] = self.given.levels[..., : self.first]
+        return x
 
     def __call__(self, step: int, parameters: Tensor) -> Tensor:
         """Choose the values of a step, (batch, channels per step), from its (batch, parameters per step)."""
-        self.bar.update()
-        if self.completion is not None:
-            given, known = self.completion
-            row, column, channels, _ = self.network.locate(step)
-            if known[row][column]:
-                return given[:, channels, row, column].expand(self.noise.shape[0], -1)
+        position, (_, channels, _) = step // self.groups, self.network.locate(step)
+        self._tell(position)
+        if self.given is not None and position < len(self.given.known) and self.given.known[position]:
+            return self.given.levels[:, channels, position].expand(len(self.noise), -1)
         distribution = self.network.output(parameters)
         tempered = distribution.tempered(**self.temper) if self.temper else distribution
-        values = tempered.from_uniform(self.noise[:, step])
-        self.log_prob += distribution.log_prob(values).reshape(len(values), -1).sum(1)
+        values = tempered.from_uniform(self.noise[:, step - self.first_noise])
+        log_prob = distribution.log_prob(values).reshape(len(values), -1).sum(1)
+        if self.ends is not None:
+            goes_on = position < self.ends
+            values = torch.where(goes_on[:, None], values, self.network.blank)
+            log_prob = log_prob.masked_fill(~goes_on, 0)
+        self.log_prob += log_prob
         return values
 
+    def _tell(self, position: int) -> None:
+        active = len(self.noise) if self.ends is None else int((position < self.ends).sum())
+        self.bar.update(active / self.groups)
 
-def _temper(output: str, temperature: float, top_k: int | None, top_p: float | None) -> dict[str, Any]:
+
+class RealTimeBar(tqdm):
+    """A progress bar over samples of audio that also says how fast time passes in them.
+
+    The real-time factor is seconds of audio per second of work, over all rows of the batch.
+    """
+
+    sample_rate = 1
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        found: dict[str, Any] = super().format_dict
+        rate = found["n"] / found["elapsed"] if found["elapsed"] else 0.0
+        return {**found, "postfix": f"{rate / self.sample_rate:.3g} × real time"}
+
+
+def progress_bar(network: Any, positions: int | None, progress: bool) -> tqdm[Any]:
+    """Make the progress bar of a run over so many positions of all samples."""
+    rate = getattr(network, "sample_rate", None)
+    kind = tqdm if rate is None else type("Bar", (RealTimeBar,), {"sample_rate": rate})
+    unit = "pixel" if rate is None else "sample"
+    return kind(total=positions, delay=2, desc="sampling", unit=unit, disable=None if progress else True, leave=False)
+
+
+def check_temper(output: str, temperature: float, top_k: int | None, top_p: float | None) -> dict[str, Any]:
+    """Check how to draw; return the options of `tempered`, none of them for the model's own distribution."""
     if not 1e-4 <= temperature < float("inf"):  # far below, the logits would overflow
         raise ValueError(f"temperature {temperature} is not at least 0.0001 (which all but draws the mode) and finite")
     if top_k is not None and top_k < 1:
@@ -147,7 +216,7 @@ def _temper(output: str, temperature: float, top_k: int | None, top_p: float | N
     return {"temperature": temperature, "top_k": top_k, "top_p": top_p}
 
 
-def _count(conditions: Mapping[str, Tensor] | FiLMParameters, num_samples: int | None) -> int:
+def count_samples(conditions: Conditions, num_samples: int | None) -> int:
     """Count the samples: as many as the conditions have rows, or any number for one row."""
     if isinstance(conditions, FiLMParameters):
         rows = {conditions.batch_size}
@@ -160,43 +229,62 @@ def _count(conditions: Mapping[str, Tensor] | FiLMParameters, num_samples: int |
     return num_samples
 
 
-def _check_given(network: Any, given: Tensor | None, known: Tensor | None, total: int) -> Completion | None:
-    """Check images to complete and where they are known."""
+def _sizes(
+    model: ConditionalModel, first: Conditions, length: int | Sequence[int] | None, total: int
+) -> tuple[tuple[int, ...], list[int]]:
+    """Return the shape of the canvas and how many of its positions each sample takes."""
+    if length is None:
+        shape = model.network.canvas(None, model.film(first))
+        return shape, [math.prod(shape[1:])] * total
+    each = [int(length)] * total if isinstance(length, int | np.integer) else [int(n) for n in length]
+    if len(each) != total:
+        raise ValueError(f"{len(each)} lengths do not fit {total} samples")
+    if min(each) < 1:
+        raise ValueError(f"length {min(each)} is not at least 1 sample")
+    return model.network.canvas(max(each), model.film(first)), each
+
+
+def _check_given(
+    network: Any, given: Tensor | None, known: Tensor | None, total: int, shape: tuple[int, ...]
+) -> Given | None:
+    """Check what is to be completed and where it is known."""
     if given is None and known is None:
         return None
-    if given is None or known is None:
+    if given is None or (known is None and not hasattr(network, "prime")):
         raise ValueError("completion needs both `given` and `known`")
-    colours, height, width = network.shape
-    if given.shape[1:] != (colours, height, width) or given.shape[0] not in (1, total):
-        raise ValueError(f"`given` is {tuple(given.shape)}; expected ({total} or 1, {colours}, {height}, {width})")
-    if tuple(known.shape) != (height, width):
-        raise ValueError(f"`known` is {tuple(known.shape)}; expected ({height}, {width})")
-    if given.is_floating_point() or given.min() < 0 or given.max() >= network.levels:
+    # Of a waveform, a beginning may be given; of an image, all.
+    size = given.shape[2:] if len(shape) == 2 and given.ndim == 3 else shape[1:]
+    if tuple(given.shape[1:]) != (shape[0], *size) or given.shape[0] not in (1, total) or size > shape[1:]:
+        raise ValueError(f"`given` is {tuple(given.shape)}; expected ({total} or 1, {', '.join(map(str, shape))})")
+    if known is not None and tuple(known.shape) != tuple(size):
+        raise ValueError(f"`known` is {tuple(known.shape)}; expected {tuple(size)}")
+    if given.is_floating_point() or (given.numel() and not 0 <= given.min() <= given.max() < network.levels):
         raise ValueError(f"`given` must hold whole levels from 0 to {network.levels - 1}")
-    return given.long(), known.bool().tolist()
+    marks = [True] * math.prod(size) if known is None else known.bool().flatten().tolist()
+    return Given(given.long().flatten(2), marks)
 
 
-def _complete(completion: Completion | None, rows: slice, device: torch.device) -> Completion | None:
-    if completion is None:
+def _given_rows(given: Given | None, rows: list[int], device: torch.device) -> Given | None:
+    if given is None:
         return None
-    given, known = completion
-    return (given if given.shape[0] == 1 else given[rows]).to(device), known
+    return given._replace(levels=(given.levels if len(given.levels) == 1 else given.levels[rows]).to(device))
 
 
-def _rows(conditions: Mapping[str, Tensor] | FiLMParameters, rows: slice, device: torch.device) -> Any:
-    """Take a batch's rows; a single row serves every batch."""
+def take_rows(conditions: Conditions, rows: list[int], device: torch.device) -> Any:
+    """Take a batch's rows to a device; a single row serves every batch."""
     if isinstance(conditions, FiLMParameters):
         return conditions.select(rows).to(device)
     return {name: (value if len(value) == 1 else value[rows]).to(device) for name, value in conditions.items()}
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Switch dropout and its like off, and put each module's mode back afterwards."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
-        yield
+        with parametrize.cached():  # weight norm is worked out once, not once a step
+            yield
     finally:
         for module in training:
             module.training = True

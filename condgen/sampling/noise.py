@@ -9,17 +9,30 @@ import torch
 from torch import Tensor
 
 
-def uniform_noise(seed: int, indices: Sequence[int], shape: tuple[int, ...]) -> Tensor:
+def uniform_noise(seed: int, indices: Sequence[int], shape: tuple[int, ...], skip: int = 0) -> Tensor:
     """Draw uniform numbers in [0, 1), float64, (len(indices), *shape), one stream per sample.
 
-    Philox is a counter-based generator whose key is (seed, index), so streams need no seeding in order and a longer
-    draw begins with the shorter one.
+    Philox is a counter-based generator whose key is (seed, index), so streams need no seeding in order, a longer draw
+    begins with the shorter one, and a draw may begin anywhere.
+
+    Args:
+        seed: of all streams.
+        indices: of the samples.
+        shape: of what is drawn for each.
+        skip: entries along the first axis of `shape` that were drawn before.
 
     Raises:
         ValueError: the seed or an index is no whole number from 0 to 2^63 − 1.
     """
     if any(not isinstance(key, int | np.integer) or not 0 <= key < 2**63 for key in (seed, *indices)):
         raise ValueError(f"the seed and the sample indices must be whole numbers from 0 to 2^63 − 1; got seed {seed}")
-    keys = (np.array([seed, index], dtype=np.uint64) for index in indices)
-    streams = [np.random.Generator(np.random.Philox(key=key)).random(shape) for key in keys]
-    return torch.from_numpy(np.stack(streams)) if streams else torch.zeros(0, *shape, dtype=torch.float64)
+    drawn = [_stream(seed, index, shape, skip) for index in indices]
+    return torch.from_numpy(np.stack(drawn)) if drawn else torch.zeros(0, *shape, dtype=torch.float64)
+
+
+def _stream(seed: int, index: int, shape: tuple[int, ...], skip: int) -> np.ndarray:
+    # Each value of the counter gives four numbers.
+    blocks, rest = divmod(skip * int(np.prod(shape[1:], dtype=int)), 4)
+    generator = np.random.Generator(np.random.Philox(key=np.array([seed, index], dtype=np.uint64)).advance(blocks))
+    generator.random(rest)
+    return generator.random(shape)

@@ -355,7 +355,7 @@ def test_step_equals_forward_at_every_position(make_model, make_conditions, outp
         expected = network(x, film)
         values, state = None, network.start(2)
         for step in range(network.num_steps):
-            row, column, channels, parameters = network.locate(step)
+            (row, column), channels, parameters = network.locate(step)
             result, state = network.step(values, film, state)
             assert (result - expected[:, parameters, row, column]).abs().max() <= 1e-12
             values = x[:, channels, row, column]
@@ -366,7 +366,7 @@ def test_steps_visit_every_channel_of_every_pixel_once_in_raster_order():
         network = PixelCNN((colours, 3, 4), 2, output, channels=6, head=6, layers=1)
         visited = []
         for step in range(network.num_steps):
-            row, column, channels, _ = network.locate(step)
+            (row, column), channels, _ = network.locate(step)
             visited += [(row, column, channel) for channel in range(colours)[channels]]
         assert visited == [(row, column, c) for row in range(3) for column in range(4) for c in range(colours)]
 

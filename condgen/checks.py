@@ -1,0 +1,75 @@
+"""Whether a model fits its data, said before anything is computed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from pytorch_lightning.utilities import rank_zero_info
+
+from condgen.conditioning import ClassEmbedding, FrameSequence, LinguisticSequence
+from condgen.models import ConditionalModel
+
+
+def check_data(model: ConditionalModel, data: Any) -> None:
+    """Compare a model's grid, classes and frames with those of a data module.
+
+    Raises:
+        ValueError: they differ; the message holds both.
+    """
+    network: Any = model.network
+    for name in network.agrees_with_data:
+        ours, theirs = getattr(network, name), getattr(data, name, None)
+        if ours != theirs:
+            raise ValueError(f"the model's {name} is {ours}, the data's is {theirs}: set model.network.{name}")
+    for name, encoder in model.generator.encoders.items():
+        if isinstance(encoder, ClassEmbedding):
+            if name not in data.names:
+                known = ", ".join(data.names) or "none"
+                raise ValueError(f"the model has the condition '{name}', the data has: {known}")
+            _agree(f"condition '{name}': the model's classes are", encoder.names, "the data's are", data.names[name])
+        elif isinstance(encoder, FrameSequence | LinguisticSequence) and hasattr(data, "features"):
+            _check_frames(name, encoder, network, data.features)
+    context = getattr(data, "context", 0)
+    if getattr(data, "crop", None) and context < network.receptive_field:
+        warnings.warn(f"crops have {context} samples of context and the receptive field is {network.receptive_field}: "
+                      "set data.context to at least that, or samples are scored that see less than in generation",
+                      stacklevel=2)  # fmt: skip
+
+
+def _check_frames(name: str, encoder: Any, network: Any, features: Mapping[str, Any]) -> None:
+    if name not in features:
+        raise ValueError(
+            f"the model has the condition '{name}', the data's features are: {', '.join(features) or 'none'}"
+        )
+    feature = features[name]
+    _agree(f"condition '{name}': the model takes frames of size", encoder.size, "the data's have", feature.size)
+    _agree(f"condition '{name}': the model's frames, network.hop {network.hop} × the encoder's factor {encoder.factor},"
+           " have", f"{network.hop * encoder.factor} samples", "the data's have", f"{feature.hop} samples")  # fmt: skip
+    if isinstance(encoder, LinguisticSequence):
+        _agree(f"condition '{name}': the model's phonemes are", encoder.names, "the data's are", feature.phonemes)
+
+
+def _agree(our_words: str, ours: Any, their_words: str, theirs: Any) -> None:
+    if ours != theirs:
+        raise ValueError(f"{our_words} {ours}, {their_words} {theirs}")
+
+
+def check_receptive_field(model: ConditionalModel) -> None:
+    """Warn where a WaveNet without local conditions sees less than 240 ms: too little to hold a word together.
+
+    Source: van den Oord et al., "WaveNet", 2016, section 3: 240 ms with linguistic features, 300 ms without.
+    """
+    network: Any = model.network
+    if not hasattr(network, "receptive_field_ms"):
+        return
+    field = f"{network.receptive_field} samples, {network.receptive_field_ms:.0f} ms"
+    rank_zero_info(f"receptive field: {field}")
+    local = any(isinstance(e, FrameSequence | LinguisticSequence) for e in model.generator.encoders.values())
+    if not local and network.receptive_field_ms < 240:
+        warnings.warn(
+            f"the receptive field is {field}, and nothing but it tells the model what came before; below 240 ms words "
+            "fall apart: use more layers or stacks, or a local condition",
+            stacklevel=2,
+        )

@@ -1,0 +1,174 @@
+"""Conditions in words, as the command line takes them, to tensors."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from condgen.conditioning import ClassEmbedding, FeatureVector
+from condgen.data import Clip, FrameFeature, Phoneme
+from condgen.data.front_end import FrontEnd
+from condgen.data.recordings import read_audio
+from condgen.models import ConditionalModel
+
+
+class Combination(NamedTuple):
+    """One value for each condition: in words; as tensors, without the batch axis; and samples, where audio."""
+
+    labels: dict[str, str]
+    values: dict[str, Tensor]
+    length: int | None = None
+
+
+def combine(
+    model: ConditionalModel, given: Mapping[str, str], front_end: FrontEnd | None = None, seconds: float | None = None
+) -> list[Combination]:
+    """Turn `{name: text}` into every combination of values.
+
+    Args:
+        model: whose conditions they are.
+        given: what the command line says of each.
+        front_end: measures local conditions, for audio.
+        seconds: length of audio, where no local condition says.
+
+    Raises:
+        ValueError: a name or value is unknown or missing; the message holds the known ones.
+    """
+    encoders: Any = model.generator.encoders
+    features = {} if front_end is None else front_end.features
+    derived = [name for name in encoders if name in features and features[name].given == "length"]
+    asked = [name for name in encoders if name not in derived]
+    known = ", ".join(asked) or "none, it is unconditional"
+    for name in [*given, *asked]:
+        if name not in asked:
+            raise ValueError(f"the model has no condition '{name}' to choose; its conditions: {known}")
+        if name not in given:
+            raise ValueError(f"the model needs --condition.{name}: {_example(encoders[name], features.get(name))}")
+    parsed = [
+        [(name, label, value) for label, value in _values(name, encoders[name], given[name], features.get(name))]
+        for name in asked
+    ]
+    rows = []
+    for row in itertools.product(*parsed):
+        labels, values = {n: label for n, label, _ in row}, {n: v for n, _, v in row if v is not None}
+        rows.append(Combination(labels, values) if front_end is None
+                    else _with_frames(labels, values, front_end, derived, seconds))  # fmt: skip
+    return rows
+
+
+def stacked(rows: Sequence[Combination]) -> dict[str, Tensor]:
+    """Stack combinations: (combinations, …) per condition; shorter sequences of frames are padded with zeros."""
+    result = {}
+    for name in rows[0].values if rows else ():
+        parts = [row.values[name] for row in rows]
+        longest = max(part.shape[-1] if part.ndim else 0 for part in parts)
+        ragged = any(part.shape != parts[0].shape for part in parts)
+        padded = [nn.functional.pad(p, (0, longest - p.shape[-1])) for p in parts] if ragged else parts
+        result[name] = torch.stack(padded)
+    return result
+
+
+def _example(encoder: Any, feature: FrameFeature | None) -> str:
+    if feature is not None:
+        return {"audio": "an audio file, or several a.wav,b.wav", "text": "what to say"}[feature.given]
+    names = getattr(encoder, "names", None)
+    return f"one of {', '.join(names)}, or all" if names else "an .npy file"
+
+
+def _values(name: str, encoder: nn.Module, text: str, feature: FrameFeature | None) -> list[tuple[str, Tensor | None]]:
+    """List the (label, value) pairs of one condition; a value that depends on the others is still `None`."""
+    if feature is None or text.endswith(".npy"):
+        return list(values_of(name, encoder, text))
+    return [(part, None) for part in ([text] if feature.given == "text" else text.split(","))]
+
+
+def _with_frames(
+    labels: dict[str, str], values: dict[str, Tensor], front_end: FrontEnd, derived: list[str], seconds: float | None
+) -> Combination:
+    """Measure the local conditions of one combination; all must cover the same time."""
+    measured, lengths = dict(values), {}
+    for name, feature in front_end.features.items():
+        if name in labels and name not in values:
+            waveform, clip = _heard(labels, name, feature, front_end)
+            measured[name] = feature.measure(waveform, front_end.sample_rate, clip)
+        if name in labels:
+            lengths[name] = measured[name].shape[-1] * feature.hop
+    if seconds is not None and lengths:
+        raise ValueError(f"{', '.join(lengths)} says how long the audio is; leave --seconds out")
+    if seconds is None and not lengths:
+        raise ValueError("give --seconds, the length of the audio")
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"local conditions of different lengths, in samples: {lengths}")
+    length = next(iter(lengths.values())) if lengths else front_end.samples(seconds or 0.0)
+    for name in derived:
+        measured[name] = front_end.features[name].measure(torch.zeros(length), front_end.sample_rate, None)
+    return Combination(labels, measured, length)
+
+
+def _heard(labels: dict[str, str], name: str, feature: FrameFeature, front_end: FrontEnd) -> tuple[Tensor, Clip]:
+    """Get the waveform from which a local condition is measured: a file, or a text that eSpeak NG speaks."""
+    if feature.given == "audio":
+        waveform, rate = read_audio(Path(labels[name]))
+        return front_end.ready(waveform, rate, Clip(Path(labels[name]), {}, origin=labels[name]))
+    from condgen.data.espeak import speak
+
+    voice = labels.get("speaker") or front_end.voice
+    if voice is None:
+        raise ValueError(f"condition '{name}': the text is spoken in the speaker's voice, and the model has no speaker")
+    samples, rate, phonemes = speak(labels[name], voice)
+    clip = Clip(
+        Path(labels[name]), {}, labels[name], tuple(Phoneme(*p) for p in phonemes), f"the text '{labels[name]}'"
+    )
+    return front_end.ready(torch.from_numpy(np.array(samples)), rate, clip)
+
+
+def values_of(name: str, encoder: nn.Module, text: str) -> list[tuple[str, Tensor]]:
+    """Turn the text of one condition into (label, value) pairs."""
+    if isinstance(encoder, ClassEmbedding):
+        if text in encoder.names:
+            return [(text, torch.tensor(encoder.names.index(text)))]
+        labels = encoder.names if text == "all" else [_class(name, encoder.names, part) for part in text.split(",")]
+        return [(label, torch.tensor(encoder.names.index(label))) for label in labels]
+    if isinstance(encoder, FeatureVector) and encoder.names is not None and not text.endswith(".npy"):
+        return [(tags, _multi_hot(name, encoder.names, tags)) for tags in text.split(",")]
+    rows = torch.from_numpy(read_npy(text))
+    if not rows.ndim:
+        raise ValueError(f"condition '{name}': {text} holds a single number, not a row per value")
+    return [(f"{Path(text).name}[{i}]", row) for i, row in enumerate(rows)]
+
+
+def _class(name: str, names: Sequence[str], text: str) -> str:
+    text = text.strip()
+    if text in names:
+        return text
+    if text.isascii() and text.isdigit() and int(text) < len(names):
+        return names[int(text)]
+    raise ValueError(f"condition '{name}' has no class '{text}'; its classes: {', '.join(names)} "
+                     f"(or ids 0 to {len(names) - 1})")  # fmt: skip
+
+
+def _multi_hot(name: str, names: Sequence[str], tags: str) -> Tensor:
+    wanted = [tag.strip() for tag in tags.split("+") if tag.strip()]
+    unknown = [tag for tag in wanted if tag not in names]
+    if unknown:
+        raise ValueError(f"condition '{name}' has no tag {', '.join(unknown)}; its tags: {', '.join(names)}")
+    return torch.tensor([float(n in wanted) for n in names])
+
+
+def read_npy(path: str) -> np.ndarray:
+    """Read an array, without running any code in the file."""
+    if not Path(path).is_file():
+        raise ValueError(f"{path} does not exist")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path} is not a readable .npy file ({error})") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        raise ValueError(f"{path} holds no plain array of numbers; save one with numpy.save")
+    return array.astype(np.int64) if array.dtype.kind in "biu" else array

@@ -1,0 +1,239 @@
+"""Sources of speech on disk: folders per class, and the layouts in which the usual corpora are given out."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from condgen.data.batch import Split
+from condgen.data.clips import Clip
+from condgen.data.manifest import Listing, split_by_tens
+
+# What soundfile reads and people keep speech in; other files, such as transcripts, may lie beside them.
+SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".rf64", ".w64"}
+DIGIT_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+
+
+class AudioFolder(Listing):
+    """A folder with one folder of recordings per class; the folders' names are the class names.
+
+    Split as in `Folder`: of every ten recordings of a class, by sorted file name, the 9th is for validation and the
+    10th for testing. Files that are no audio, by their suffix, are passed over.
+
+    Args:
+        root: the folder.
+        condition: name of the condition.
+    """
+
+    def __init__(self, root: str, condition: str = "speaker") -> None:
+        folders = _folders(_existing(root))
+        if not folders:
+            raise ValueError(f"{root} has no folders: put the recordings of each class into a folder named after it")
+        files = {
+            folder.name: [file for file in _files(folder) if file.suffix.lower() in SUFFIXES] for folder in folders
+        }
+        empty = [name for name, found in files.items() if not found]
+        if empty:
+            raise ValueError(f"{root}: no recordings of {condition} {', '.join(empty)}; add some or remove the folder")
+        listed = (
+            (split_by_tens(i), Clip(file, {condition: name}, origin=str(file)))
+            for name, found in files.items()
+            for i, file in enumerate(found)
+        )
+        super().__init__(Path(root), [condition], listed)
+
+
+class FreeSpokenDigits(Listing):
+    """The Free Spoken Digit Dataset (CC BY-SA 4.0): `recordings/{digit}_{speaker}_{take}.wav`, 8 kHz.
+
+    Split: takes 0–4 are the official test set, take 5 is for validation, the rest for training. Conditions: `speaker`
+    and `digit`.
+
+    Args:
+        root: the folder of the data set, or the one of its recordings.
+    """
+
+    def __init__(self, root: str) -> None:
+        folder = _existing(root, "clone https://github.com/Jakobovski/free-spoken-digit-dataset")
+        folder = folder / "recordings" if (folder / "recordings").is_dir() else folder
+        files = [file for file in _files(folder) if file.suffix.lower() == ".wav"]
+        if not files:
+            raise ValueError(f"{folder} holds no .wav files; name the folder of free-spoken-digit-dataset")
+        super().__init__(folder, ["speaker", "digit"], (self._clip(file) for file in files))
+
+    @staticmethod
+    def _clip(file: Path) -> tuple[Split, Clip]:
+        found = re.fullmatch(r"([0-9])_([^_]+)_([0-9]+)", file.stem)
+        if not found:
+            raise ValueError(f"{file} is not named digit_speaker_take.wav, as 7_jackson_3.wav is; rename or remove it")
+        digit, speaker, take = found.groups()
+        split: Split = "test" if int(take) < 5 else "val" if int(take) == 5 else "train"
+        return split, Clip(file, {"speaker": speaker, "digit": digit}, text=DIGIT_WORDS[int(digit)], origin=str(file))
+
+
+class SpeechCommands(Listing):
+    """Speech Commands v0.02 (CC BY 4.0): `{word}/{speaker}_nohash_{n}.wav`, 16 kHz, one second each.
+
+    Split: the official `validation_list.txt` and `testing_list.txt`; the rest is for training. Conditions: `word`, and
+    `speaker` if wanted.
+
+    Args:
+        root: the folder of the words, or one with torchaudio's `SpeechCommands/speech_commands_v0.02` in it.
+        words: the words to take; left out, the ten digits (SC09).
+        speakers: make the speaker a condition too. Off by default: there are thousands, each with few recordings, and
+            the official split shares none between training and testing, so those of the test set stay untrained.
+        download: fetch the set (2.3 GB) with torchaudio where it is missing.
+    """
+
+    def __init__(
+        self, root: str, words: list[str] | None = None, speakers: bool = False, download: bool = False
+    ) -> None:
+        folder = _find_speech_commands(Path(root))
+        if folder is None and download:
+            _download_speech_commands(Path(root))
+            folder = _find_speech_commands(Path(root))
+        if folder is None:
+            raise ValueError(f"{root} has no testing_list.txt of Speech Commands; correct root, or set download=True")
+        words = list(dict.fromkeys(words if words is not None else DIGIT_WORDS))
+        known = [found.name for found in _folders(folder) if found.name != "_background_noise_"]
+        unknown = [word for word in words if word not in known]
+        if unknown or not words:
+            raise ValueError(f"{folder} has no words {', '.join(unknown) or 'to take'}; it has {', '.join(known)}")
+        conditions = ["word", "speaker"] if speakers else ["word"]
+        super().__init__(folder, conditions, self._list(folder, words, conditions))
+
+    @staticmethod
+    def _list(folder: Path, words: list[str], conditions: list[str]) -> Iterator[tuple[Split, Clip]]:
+        held_out = _held_out(folder / "validation_list.txt", "val") | _held_out(folder / "testing_list.txt", "test")
+        for word in words:
+            for file in _files(folder / word):
+                if file.suffix.lower() != ".wav":
+                    continue
+                labels = {"word": word, "speaker": file.stem.partition("_nohash_")[0]}
+                kept = {condition: labels[condition] for condition in conditions}
+                split = held_out.get(f"{word}/{file.name}", "train")
+                yield split, Clip(file, kept, text=word, origin=str(file))
+
+
+class VCTK(Listing):
+    """VCTK 0.92 (CC BY 4.0): `wav48_silence_trimmed/p225/p225_001_mic2.flac`, `txt/p225/p225_001.txt`, 48 kHz.
+
+    The older layout, `wav48/p225/p225_001.wav`, is read too. Speaker p280 has no recordings by the second microphone:
+    a speaker who lacks the chosen one is taken with the other. p315 has no texts: `text` is None.
+
+    Split, of each speaker: utterance numbers that end in 8 are for validation, in 9 for testing. The sentences that
+    all speakers read have the same number for all, so most held-out sentences are held out from every speaker.
+
+    Args:
+        root: the folder that holds these folders, or the one in which `VCTK-Corpus-0.92` or `VCTK-Corpus` lies.
+        microphone: the recordings to take, where there are two of each utterance.
+    """
+
+    def __init__(self, root: str, microphone: Literal["mic1", "mic2"] = "mic2") -> None:
+        if microphone not in ("mic1", "mic2"):
+            raise ValueError(f"unknown microphone '{microphone}'; known: mic1, mic2")
+        top = _existing(root)
+        layouts = [
+            (place / audio, place / "txt")
+            for place in (top, top / "VCTK-Corpus-0.92", top / "VCTK-Corpus")
+            for audio in ("wav48_silence_trimmed", "wav48")
+        ]
+        found = next(((audio, texts) for audio, texts in layouts if audio.is_dir()), None)
+        if found is None:
+            raise ValueError(f"{root} has no folder wav48_silence_trimmed or wav48; name the folder of the VCTK corpus")
+        super().__init__(found[0], ["speaker"], self._list(*found, microphone))
+
+    @staticmethod
+    def _list(audio: Path, texts: Path, microphone: str) -> Iterator[tuple[Split, Clip]]:
+        for folder in _folders(audio):
+            for utterance, file in _one_microphone(folder, microphone):
+                text = texts / folder.name / f"{utterance}.txt"
+                words = text.read_text(encoding="utf-8").strip() if text.is_file() else None
+                split = split_by_tens(int(utterance.rpartition("_")[2]))
+                yield split, Clip(file, {"speaker": folder.name}, text=words or None, origin=str(file))
+
+
+class LJSpeech(Listing):
+    """LJ Speech (public domain): `metadata.csv` with `id|text|normalised text`, `wavs/{id}.wav`, 22,050 Hz.
+
+    One speaker, so no condition. The text is the normalised one, with numbers written out. Split: of every ten rows the
+    9th is for validation and the 10th for testing.
+
+    Args:
+        root: the folder of `metadata.csv`, or the one in which `LJSpeech-1.1` lies.
+    """
+
+    def __init__(self, root: str) -> None:
+        top = _existing(root)
+        folder = top if (top / "metadata.csv").is_file() else top / "LJSpeech-1.1"
+        if not (folder / "metadata.csv").is_file():
+            raise ValueError(f"{root} has no metadata.csv; name the folder of LJ Speech")
+        super().__init__(folder / "metadata.csv", [], self._list(folder))
+
+    @staticmethod
+    def _list(folder: Path) -> Iterator[tuple[Split, Clip]]:
+        # Quote marks are part of the texts, not of the format.
+        with open(folder / "metadata.csv", encoding="utf-8", newline="") as lines:
+            for i, cells in enumerate(csv.reader(lines, delimiter="|", quoting=csv.QUOTE_NONE)):
+                origin = f"{folder / 'metadata.csv'}, row {i + 1}"
+                if len(cells) not in (2, 3):
+                    raise ValueError(f"{origin} has {len(cells)} cells, not id|text|normalised text")
+                file = folder / "wavs" / f"{cells[0]}.wav"
+                if not file.is_file():
+                    raise ValueError(f"{origin}: {file} does not exist; fetch the data set again")
+                yield split_by_tens(i), Clip(file, {}, text=cells[-1] or cells[1], origin=origin)
+
+
+def _existing(root: str, remedy: str = "name the folder that holds the recordings") -> Path:
+    if not Path(root).is_dir():
+        raise ValueError(f"{root} is not a folder; {remedy}")
+    return Path(root)
+
+
+def _visible(paths: Iterable[Path]) -> list[Path]:
+    return sorted(path for path in paths if not path.name.startswith("."))
+
+
+def _folders(root: Path) -> list[Path]:
+    return [path for path in _visible(root.iterdir()) if path.is_dir()]
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in _visible(folder.iterdir()) if path.is_file()]
+
+
+def _find_speech_commands(root: Path) -> Path | None:
+    places = [root, root / "speech_commands_v0.02", root / "SpeechCommands" / "speech_commands_v0.02"]
+    return next((place for place in places if (place / "testing_list.txt").is_file()), None)
+
+
+def _download_speech_commands(root: Path) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        from torchaudio.datasets import SPEECHCOMMANDS
+
+        SPEECHCOMMANDS(root, download=True)
+    except ImportError:
+        raise ValueError("Speech Commands is fetched with torchaudio: pip install torchaudio") from None
+    except (RuntimeError, OSError, EOFError) as error:
+        raise ValueError(f"Speech Commands could not be fetched into {root}: {error}; try again") from None
+
+
+def _held_out(file: Path, split: Split) -> dict[str, Split]:
+    if not file.is_file():
+        raise ValueError(f"{file} does not exist; fetch the data set again, its split is in there")
+    return dict.fromkeys(file.read_text(encoding="utf-8").split(), split)
+
+
+def _one_microphone(folder: Path, microphone: str) -> list[tuple[str, Path]]:
+    """List a speaker's utterances with their recordings: by one microphone, or by the other if that has none."""
+    takes: dict[str, list[tuple[str, Path]]] = {"mic1": [], "mic2": [], "": []}
+    for file in _files(folder):
+        named = re.fullmatch(r"(.+_[0-9]+)(?:_(mic[12]))?\.(?:flac|wav)", file.name)
+        if named:
+            takes[named[2] or ""].append((named[1], file))
+    other = "mic1" if microphone == "mic2" else "mic2"
+    return takes[microphone] or takes[other] or takes[""]

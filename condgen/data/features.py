@@ -1,0 +1,155 @@
+"""Frame features: what is measured of a clip, frame by frame, to be a local condition."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from condgen.data.clips import Clip
+
+
+class FrameFeature(Protocol):
+    """Measures something of every frame of a clip. Frame i is of the samples from i · hop to (i + 1) · hop.
+
+    Attributes:
+        size: numbers per frame.
+        hop: samples per frame.
+        given: what `condgen sample` makes it from: an `audio` file, a `text`, or the `length` alone.
+    """
+
+    size: int
+    hop: int
+    given: str
+
+    def measure(self, waveform: Tensor, sample_rate: int, clip: Clip | None) -> Tensor:
+        """Map a waveform, (samples,) with samples = frames × hop, to (size, frames)."""
+        ...
+
+
+class MelSpectrogram:
+    """The log-mel spectrogram: log10 of mel-band amplitudes (Slaney's scale and norm), floored at 1e-5.
+
+    Args:
+        bands: mel bands.
+        hop: samples per frame.
+        window: samples per window, centred on its frame; `None` for four hops.
+        low: lower edge of the lowest band, in Hz.
+        high: upper edge of the highest band, in Hz; `None` for half the sample rate.
+    """
+
+    given = "audio"
+
+    def __init__(
+        self, bands: int = 80, hop: int = 80, window: int | None = None, low: float = 0.0, high: float | None = None
+    ) -> None:
+        self.size, self.hop, self.window, self.low, self.high = bands, hop, window or 4 * hop, low, high
+        if self.window < hop or (self.window - hop) % 2:
+            raise ValueError(f"MelSpectrogram: window {self.window} must be longer than hop {hop} by an even number")
+
+    def measure(self, waveform: Tensor, sample_rate: int, clip: Clip | None = None) -> Tensor:
+        """See `FrameFeature`."""
+        from torchaudio.transforms import MelSpectrogram as Mel
+
+        transform = Mel(
+            sample_rate, n_fft=self.window, hop_length=self.hop, f_min=self.low, f_max=self.high, n_mels=self.size,
+            power=1.0, center=False, norm="slaney", mel_scale="slaney",
+        )  # fmt: skip
+        side = (self.window - self.hop) // 2
+        padded = torch.nn.functional.pad(waveform.float(), (side, side))
+        return transform(padded).clamp(min=1e-5).log10()
+
+
+class Position:
+    """Where in the clip a frame lies: cos(k π p) for k = 1 … waves, where p from 0 to 1 is the share of the clip that
+    has passed; then the seconds since the start and to the end.
+
+    Known before anything is drawn, once the length is. A network whose receptive field is shorter than a word cannot
+    tell otherwise how far it has got.
+
+    Args:
+        hop: samples per frame.
+        waves: how finely the share is resolved.
+    """
+
+    given = "length"
+
+    def __init__(self, hop: int = 80, waves: int = 8) -> None:
+        self.hop, self.waves, self.size = hop, waves, waves + 2
+
+    def measure(self, waveform: Tensor, sample_rate: int, clip: Clip | None = None) -> Tensor:
+        """See `FrameFeature`."""
+        frames = len(waveform) // self.hop
+        middle = torch.arange(frames) + 0.5
+        share = middle / max(1, frames)
+        waves = torch.cos(math.pi * torch.arange(1, self.waves + 1)[:, None] * share)
+        seconds = torch.stack([middle, frames - middle]) * (self.hop / sample_rate)
+        return torch.cat([waves, seconds])
+
+
+class Linguistic:
+    """Phonemes and melody: ids of the phoneme before, at and after the frame; how long the present one has lasted and
+    will last, in seconds; log F0; and whether there is a voice.
+
+    Source: van den Oord et al., "WaveNet", 2016, section 3.2 and appendix B.
+
+    Args:
+        phonemes: all that occur, in the order of their ids. Left out on the command line, they are taken from the
+            data.
+        hop: samples per frame; the paper's frame is 5 ms.
+        low: lowest fundamental frequency, in Hz.
+        high: highest fundamental frequency, in Hz.
+    """
+
+    given = "text"
+    size = 7
+
+    def __init__(
+        self, phonemes: list[str] | None = None, hop: int = 40, low: float = 60.0, high: float = 400.0
+    ) -> None:
+        self.phonemes, self.hop, self.low, self.high = list(phonemes or []), hop, low, high
+
+    def measure(self, waveform: Tensor, sample_rate: int, clip: Clip | None = None) -> Tensor:
+        """See `FrameFeature`.
+
+        Raises:
+            ValueError: the clip has no phonemes, or one that is unknown.
+        """
+        if clip is None or clip.phonemes is None:
+            raise ValueError(f"{clip.origin if clip else 'the clip'}: has no phonemes, which linguistic features need")
+        unknown = sorted({p.symbol for p in clip.phonemes} - set(self.phonemes))
+        if unknown:
+            raise ValueError(f"{clip.origin}: phonemes that the data do not have: {' '.join(unknown)}; known: "
+                             f"{' '.join(self.phonemes)}")  # fmt: skip
+        frames = len(waveform) // self.hop
+        middle = (np.arange(frames) + 0.5) * self.hop / sample_rate
+        starts = np.array([p.start for p in clip.phonemes])
+        ends = np.array([p.end for p in clip.phonemes])
+        ids = np.array([self.phonemes.index(p.symbol) for p in clip.phonemes])
+        at = np.clip(np.searchsorted(starts, middle, side="right") - 1, 0, len(ids) - 1)
+        context = np.stack([ids[np.maximum(at - 1, 0)], ids[at], ids[np.minimum(at + 1, len(ids) - 1)]])
+        times = np.stack([middle - starts[at], ends[at] - middle]).clip(0)
+        pitch = np.stack(fundamental(waveform.numpy(), sample_rate, self.hop, self.low, self.high))
+        return torch.from_numpy(np.concatenate([context, times, pitch])).float()
+
+
+def fundamental(
+    waveform: np.ndarray, sample_rate: int, hop: int, low: float, high: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Measure log F0, interpolated where there is no voice, and voicing (0 or 1), each (frames,), by pYIN."""
+    import librosa
+
+    frames, window = len(waveform) // hop, 1 << math.ceil(math.log2(3 * sample_rate / low))
+    centred = np.pad(waveform.astype(np.float64), (window // 2, window // 2))[hop // 2 :]
+    # A quarter of a semitone is finer than a voice holds its pitch; the default, a tenth, takes four times as long.
+    f0, voiced, _ = librosa.pyin(
+        centred, fmin=low, fmax=high, sr=sample_rate, frame_length=window, hop_length=hop, center=False, resolution=0.25
+    )
+    f0, voiced = f0[:frames], voiced[:frames]
+    if not voiced.any():
+        return np.full(frames, math.log((low * high) ** 0.5)), np.zeros(frames)
+    at = np.arange(frames)
+    return np.interp(at, at[voiced], np.log(f0[voiced])), voiced.astype(np.float64)

@@ -1,0 +1,66 @@
+"""The front end of a trained audio model: local conditions from files, texts and lengths, measured as in training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jsonargparse import ArgumentParser
+from torch import Tensor
+
+from condgen.data.clips import Clip
+from condgen.data.features import FrameFeature
+from condgen.data.recordings import RecordingReader
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """Measures local conditions.
+
+    Attributes:
+        features: by the name of their condition.
+        reader: brings waveforms to the rate and level of the training data.
+        voice: eSpeak NG's voice for texts, where the model has one speaker only.
+    """
+
+    features: dict[str, FrameFeature]
+    reader: RecordingReader
+    voice: str | None = None
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second."""
+        return self.reader.sample_rate
+
+    @property
+    def unit(self) -> int:
+        """Samples of which every length is a multiple, so that all frames are whole."""
+        return math.lcm(*(feature.hop for feature in self.features.values()))
+
+    def samples(self, seconds: float) -> int:
+        """Return a length in samples, cut to whole frames."""
+        length = int(seconds * self.sample_rate + 1e-6) // self.unit * self.unit
+        if length < 1:
+            raise ValueError(f"{seconds} seconds are less than a frame of {self.unit / self.sample_rate:g} seconds")
+        return length
+
+    def ready(self, waveform: Tensor, rate: int, clip: Clip) -> tuple[Tensor, Clip]:
+        """Bring a waveform, (samples,), to rate and level, and cut it to whole frames."""
+        recording = self.reader.prepare(waveform, rate, clip)
+        length = len(recording.waveform) // self.unit * self.unit
+        if not length:
+            raise ValueError(f"{clip.origin} has fewer samples than the {self.unit} of a whole frame")
+        return recording.waveform[:length], recording.clip
+
+
+def front_end(settings: Mapping[str, Any]) -> FrontEnd:
+    """Rebuild the front end from the arguments of `Speech`, without its source."""
+    parser = ArgumentParser()
+    parser.add_argument("--features", type=dict[str, FrameFeature], default={})
+    features = parser.instantiate(parser.parse_object({"features": settings.get("features") or {}})).features
+    voices = settings["source"].get("init_args", {}).get("voices") or [None, None]
+    # Whole files are heard, whatever was trimmed of the training clips.
+    reader = RecordingReader(settings["sample_rate"], resample=True, normalise=settings["normalise"])
+    return FrontEnd(dict(features), reader, voices[0] if len(voices) == 1 else None)

@@ -1,0 +1,135 @@
+"""Recordings: audio files to waveforms of one rate and level; what is wrong about a file is said in one line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from condgen.data.clips import Clip, Phoneme
+
+Normalise = Literal["peak", "loudness", "none"]
+
+
+class Recording(NamedTuple):
+    """A waveform, (samples,) in [−1, 1], its clip with times that fit it, and the seconds that trimming dropped."""
+
+    waveform: Tensor
+    clip: Clip
+    dropped: float
+
+
+@dataclass(frozen=True)
+class RecordingReader:
+    """Reads audio files.
+
+    Attributes:
+        sample_rate: samples per second wanted.
+        resample: bring files of another rate to it; otherwise they are refused.
+        normalise: each clip's `peak` to 0.95, its `loudness` to −23 LUFS (ITU-R BS.1770; peaks beyond 1 then lower
+            it), or `none`. Without it a model of several speakers can tell them by level alone.
+        trim: drop what is this many dB below the peak at either end; `None` to drop nothing.
+    """
+
+    sample_rate: int
+    resample: bool = False
+    normalise: Normalise = "peak"
+    trim: float | None = None
+
+    def read(self, clip: Clip) -> Recording:
+        """Read a clip.
+
+        Raises:
+            ValueError: the file is missing, unreadable, truncated, empty, silent, not mono, or holds NaN.
+        """
+        return self.prepare(*read_audio(clip.path, clip.origin), clip)
+
+    def prepare(self, waveform: Tensor, rate: int, clip: Clip) -> Recording:
+        """Bring a waveform, (samples,), of a clip to the rate and level wanted; see `read`."""
+        if rate != self.sample_rate and not self.resample:
+            raise ValueError(f"{_name(clip)} has {rate} samples per second, not {self.sample_rate}: set data.resample "
+                             "to true to convert it")  # fmt: skip
+        if rate != self.sample_rate:
+            from torchaudio.functional import resample
+
+            waveform = resample(waveform, rate, self.sample_rate)
+        start, end = self._bounds(waveform)
+        kept = self._levelled(waveform[start:end], clip)
+        return Recording(kept, _shifted(clip, start / self.sample_rate, len(kept) / self.sample_rate),
+                         (len(waveform) - len(kept)) / self.sample_rate)  # fmt: skip
+
+    def _bounds(self, waveform: Tensor) -> tuple[int, int]:
+        if self.trim is None:
+            return 0, len(waveform)
+        from librosa.effects import trim
+
+        window = max(16, self.sample_rate // 50)
+        _, (start, end) = trim(waveform.numpy(), top_db=self.trim, frame_length=window, hop_length=window // 4)
+        return int(start), int(end)
+
+    def _levelled(self, waveform: Tensor, clip: Clip) -> Tensor:
+        peak = float(waveform.abs().max()) if len(waveform) else 0.0
+        if not peak:
+            raise ValueError(f"{_name(clip)} is silent; remove it")
+        if self.normalise == "none":
+            return waveform
+        if self.normalise == "peak":
+            return waveform * (0.95 / peak)
+        from torchaudio.functional import loudness
+
+        # Loudness is defined over blocks of 0.4 s: a shorter clip is repeated until it has one.
+        repeated = waveform.repeat(1 + int(0.4 * self.sample_rate) // len(waveform))
+        gain = 10 ** ((-23.0 - float(loudness(repeated[None], self.sample_rate))) / 20)
+        return waveform * (gain if np.isfinite(gain) and gain * peak < 1 else 0.999 / peak)
+
+
+def read_audio(path: Path, origin: str = "") -> tuple[Tensor, int]:
+    """Read a mono file with soundfile: its waveform, (samples,) float32, and its rate.
+
+    Raises:
+        ValueError: see `RecordingReader.read`.
+    """
+    import soundfile
+
+    name = f"{path} ({origin})" if origin and origin != str(path) else str(path)
+    if not Path(path).is_file():
+        raise ValueError(f"{name} does not exist")
+    try:
+        found = soundfile.info(str(path))
+        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise ValueError(f"{name} is not a readable audio file ({str(error).split(': ')[-1].strip()})") from None
+    if len(samples) < found.frames or _is_cut_off(Path(path)):
+        raise ValueError(f"{name} is truncated: its header promises more than the file holds")
+    if not len(samples):
+        raise ValueError(f"{name} is empty")
+    if samples.shape[1] != 1:
+        raise ValueError(f"{name} has {samples.shape[1]} channels; mix it down to one")
+    if not np.isfinite(samples).all():
+        raise ValueError(f"{name} holds NaN or infinite samples")
+    return torch.from_numpy(samples[:, 0]), rate
+
+
+def _is_cut_off(path: Path) -> bool:
+    """Compare the length in a RIFF header with the file's, which libsndfile quietly puts right."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+    promised = int.from_bytes(head[4:8], "little")
+    # Programs that write to a pipe cannot know the length and leave 0 or the largest number.
+    return head[:4] == b"RIFF" and 0 < promised < 0xFFFFFF00 and promised + 8 > path.stat().st_size
+
+
+def _name(clip: Clip) -> str:
+    return f"{clip.path} ({clip.origin})" if clip.origin and clip.origin != str(clip.path) else str(clip.path)
+
+
+def _shifted(clip: Clip, start: float, duration: float) -> Clip:
+    """Move a clip's phonemes to a beginning at `start`, and cut off those that are gone."""
+    if clip.phonemes is None or (not start and all(p.end <= duration for p in clip.phonemes)):
+        return clip
+    moved = (Phoneme(p.symbol, max(0.0, p.start - start), min(p.end - start, duration)) for p in clip.phonemes)
+    return clip._replace(phonemes=tuple(p for p in moved if p.end > p.start))

@@ -1,0 +1,224 @@
+"""Speech with named conditions, as a Lightning data module."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_info
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from condgen.data.batch import Batch, Split, as_is
+from condgen.data.clips import SpeechSource
+from condgen.data.features import FrameFeature
+from condgen.data.recordings import Normalise, RecordingReader
+from condgen.data.store import ClipStore, store_name, write_store
+from condgen.hyperparameters import store_hyperparameters
+from condgen.quantization import Companding, Quantization
+
+
+class SpeechSet(Dataset[Batch]):
+    """Prepared clips, fetched a batch at a time: whole, or a random crop of each.
+
+    Args:
+        store: the clips.
+        features: of the store.
+        crop: samples to score of each clip; `None` for all.
+        context: samples before these that are given but not scored.
+        unit: crops begin at a multiple of it, so that frames and samples stay aligned.
+        silence: level that pads shorter clips; padding is not scored.
+    """
+
+    def __init__(
+        self,
+        store: ClipStore,
+        features: dict[str, FrameFeature],
+        crop: int | None,
+        context: int,
+        unit: int,
+        silence: int,
+    ) -> None:
+        self.store, self.features, self.crop, self.context = store, features, crop, context
+        self.unit, self.silence = unit, silence
+
+    def __len__(self) -> int:
+        return len(self.store.files)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Samples of each clip, (clips,)."""
+        return np.diff(self.store.ends)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        windows = [self._window(int(self.lengths[i])) for i in indices]
+        longest = max(end - begin for begin, _, end in windows)
+        levels = torch.full((len(indices), 1, longest), self.silence, dtype=torch.long)
+        scored = torch.zeros(len(indices), longest, dtype=torch.bool)
+        frames = {name: torch.zeros(len(indices), f.size, longest // f.hop) for name, f in self.features.items()}
+        for row, (i, (begin, first, end)) in enumerate(zip(indices, windows, strict=True)):
+            offset = int(self.store.ends[i])
+            levels[row, 0, : end - begin] = _copied(self.store.levels[offset + begin : offset + end])
+            scored[row, first - begin : end - begin] = True
+            for name, f in self.features.items():
+                cut = self.store.frames[name][(offset + begin) // f.hop : (offset + end) // f.hop]
+                frames[name][row, :, : len(cut)] = _copied(cut).T
+        ids = {name: torch.from_numpy(values[list(indices)]) for name, values in self.store.ids.items()}
+        return Batch(levels, {**ids, **frames}, scored)
+
+    def _window(self, length: int) -> tuple[int, int, int]:
+        """Choose where a crop begins, where scoring does, and where both end."""
+        if self.crop is None or length <= self.crop:
+            return 0, 0, length
+        first = self.unit * int(torch.randint((length - self.crop) // self.unit + 1, ()))
+        return max(0, first - self.context), first, first + self.crop
+
+
+class ByLength(Sampler[int]):
+    """Orders clips so that those of a batch are alike in length, and shuffles the batches.
+
+    Args:
+        lengths: of the clips.
+        batch_size: clips per batch.
+    """
+
+    def __init__(self, lengths: np.ndarray, batch_size: int) -> None:
+        self.lengths, self.batch_size = lengths, batch_size
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        order = torch.randperm(len(self.lengths)).numpy()
+        pool = 50 * self.batch_size
+        runs = [order[i : i + pool] for i in range(0, len(order), pool)]
+        ordered = np.concatenate([run[np.argsort(self.lengths[run], kind="stable")] for run in runs])
+        batches = [ordered[i : i + self.batch_size] for i in range(0, len(ordered), self.batch_size)]
+        # The last batch may be short; it stays last, or all behind it would be cut differently.
+        for i in [*torch.randperm(len(batches) - 1).tolist(), len(batches) - 1]:
+            yield from batches[i].tolist()
+
+
+class Speech(pl.LightningDataModule):
+    """Batches of speech: levels (batch, 1, time), conditions, and which samples are scored.
+
+    The first use of a source prepares its clips (reads, trims, levels, measures and quantizes them) and stores the
+    result; later uses with the same settings and files map it into memory.
+
+    Args:
+        source: where the clips come from.
+        sample_rate: samples per second.
+        levels: whole levels per sample.
+        companding: how levels stand for amplitudes: `mu_law` or `linear`.
+        features: frame features by the name of their condition.
+        resample: convert clips of another rate; otherwise they are refused.
+        normalise: `peak`, `loudness` or `none`; see `RecordingReader`.
+        trim: drop what is this many dB below the peak at either end of a clip; `None` to drop nothing.
+        crop: samples of each clip to score in training, a random run; `None` for whole clips.
+        context: samples before a crop that are given but not scored; at least the model's receptive field.
+        batch_size: clips per batch.
+        num_workers: processes that load; clips are mapped into memory, so 0 is fast.
+        cache: folder for prepared clips.
+    """
+
+    def __init__(
+        self,
+        source: SpeechSource,
+        sample_rate: int = 16000,
+        levels: int = 256,
+        companding: Companding = "mu_law",
+        features: dict[str, FrameFeature] | None = None,
+        resample: bool = False,
+        normalise: Normalise = "peak",
+        trim: float | None = None,
+        crop: int | None = None,
+        context: int = 0,
+        batch_size: int = 8,
+        num_workers: int = 0,
+        cache: str = "data/prepared",
+    ) -> None:
+        super().__init__()
+        store_hyperparameters(self)
+        self.source, self.features = source, dict(features or {})
+        self.sample_rate, self.levels, self.companding = sample_rate, levels, companding
+        self.quantization = Quantization(levels, companding)
+        self.reader = RecordingReader(sample_rate, resample, normalise, trim)
+        self.unit = math.lcm(*(feature.hop for feature in self.features.values()))
+        for name, samples in (("crop", crop), ("context", context)):
+            if samples is not None and samples % self.unit:
+                raise ValueError(f"{name} {samples} is not a multiple of {self.unit}, the samples of a whole frame")
+        self.crop, self.context, self.batch_size, self.num_workers = crop, context, batch_size, num_workers
+        self.cache = Path(cache)
+        self.stores: dict[Split, ClipStore] = {}
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """Class names per condition."""
+        return self.source.names
+
+    def prepare_data(self) -> None:
+        """Prepare every split that is not yet stored."""
+        for split in ("train", "val", "test"):
+            self._prepare(split)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Map what the stage needs (`fit`, `validate`, `test`, or everything) into memory."""
+        wanted: dict[str | None, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+        for split in wanted.get(stage, ("train", "val", "test")):
+            if split not in self.stores:
+                self.stores[split] = ClipStore.open(self._prepare(split))
+
+    def _prepare(self, split: Split) -> Path:
+        clips = self.source.clips(split)
+        if not clips:
+            raise ValueError(f"the {split} split of {type(self.source).__name__} has no clips")
+        settings = {
+            "reader": vars(self.reader), "levels": self.levels, "companding": self.companding, "names": self.names,
+            "features": {n: [type(f).__name__, vars(f)] for n, f in self.features.items()}, "unit": self.unit,
+        }  # fmt: skip
+        folder = self.cache / f"{type(self.source).__name__.lower()}-{split}-{store_name(clips, settings)}"
+        if not folder.exists():
+            write_store(folder, clips, self.reader, self.quantization, self.features, self.names, self.unit,
+                        f"preparing {split}")  # fmt: skip
+            store = ClipStore.open(folder)
+            seconds = len(store.levels) / self.sample_rate
+            why = "" if self.reader.trim is None else f"trimming at {self.reader.trim:g} dB and "
+            rank_zero_info(
+                f"{split}: {len(clips)} clips, {seconds:.0f} s; {why}cutting to whole frames dropped "
+                f"{store.dropped:.1f} s ({store.dropped / (seconds + store.dropped):.1%})"
+            )
+        return folder
+
+    def dataset(self, split: Split) -> SpeechSet:
+        """Return one split, after `setup`; only training is cropped."""
+        crop = self.crop if split == "train" else None
+        return SpeechSet(self.stores[split], self.features, crop, self.context, self.unit, self.quantization.silence)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return self._loader("train")
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        return self._loader("test")
+
+    def _loader(self, split: Split) -> DataLoader[Batch]:
+        data = self.dataset(split)
+        lengths = np.minimum(data.lengths, self.crop or len(self.stores[split].levels))
+        sampler = (
+            ByLength(lengths, self.batch_size) if split == "train" else np.argsort(lengths, kind="stable").tolist()
+        )
+        return DataLoader(
+            data, batch_size=self.batch_size, sampler=sampler, collate_fn=as_is, num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )  # fmt: skip
+
+
+def _copied(array: np.ndarray) -> Tensor:
+    """Copy a stretch out of a read-only memory map."""
+    return torch.from_numpy(np.array(array))

@@ -1,0 +1,135 @@
+"""A store of prepared clips: read, measured and quantized once, then mapped into memory by every run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from condgen.data.clips import Clip
+from condgen.data.features import FrameFeature
+from condgen.data.recordings import RecordingReader
+from condgen.quantization import Quantization
+
+INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class ClipStore:
+    """Clips one after the other in flat arrays.
+
+    Attributes:
+        levels: of all clips, (samples,).
+        ends: where each clip ends in `levels`, (clips + 1,), beginning with 0.
+        frames: per feature, of all clips, (frames, size).
+        ids: class ids per condition, (clips,).
+        files: the clips' files.
+        dropped: seconds that trimming, and cutting to whole frames, dropped.
+    """
+
+    levels: np.ndarray
+    ends: np.ndarray
+    frames: dict[str, np.ndarray]
+    ids: dict[str, np.ndarray]
+    files: list[str]
+    dropped: float
+
+    @classmethod
+    def open(cls, folder: Path) -> ClipStore:
+        """Map a folder that `write_store` wrote."""
+        index = json.loads((folder / INDEX).read_text())
+        frames = {name: np.memmap(folder / f"{name}.frames", np.float32, "r").reshape(-1, size)
+                  for name, size in index["sizes"].items()}  # fmt: skip
+        return cls(
+            np.memmap(folder / "levels", np.dtype(index["dtype"]), "r"),
+            np.array(index["ends"]),
+            frames,
+            {name: np.array(ids, dtype=np.int64) for name, ids in index["ids"].items()},
+            index["files"],
+            index["dropped"],
+        )
+
+
+def store_name(clips: Sequence[Clip], settings: Mapping[str, Any]) -> str:
+    """Name a store after all that decides what is in it: settings and files with their sizes and times."""
+    files = []
+    for clip in clips:
+        if not Path(clip.path).is_file():
+            raise ValueError(f"{clip.path} ({clip.origin}) does not exist")
+        stat = os.stat(clip.path)
+        files.append([str(clip.path), stat.st_size, stat.st_mtime_ns, clip.labels, clip.phonemes])
+    return hashlib.sha256(json.dumps([settings, files], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_store(
+    folder: Path,
+    clips: Sequence[Clip],
+    reader: RecordingReader,
+    quantization: Quantization,
+    features: Mapping[str, FrameFeature],
+    names: Mapping[str, list[str]],
+    unit: int,
+    description: str,
+) -> None:
+    """Prepare clips and write them to a folder, which appears when all is done.
+
+    Args:
+        folder: of the store.
+        clips: to prepare.
+        reader: reads and levels them.
+        quantization: of their samples.
+        features: to measure.
+        names: class names per condition.
+        unit: samples that a clip's length must be a multiple of; what is over is cut off its end.
+        description: for the progress bar.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    dtype = np.dtype(np.uint8 if quantization.levels <= 256 else np.int32)
+    index: dict[str, Any] = {
+        "dtype": dtype.name, "ends": [0], "files": [str(clip.path) for clip in clips], "dropped": 0.0,
+        "sizes": {name: feature.size for name, feature in features.items()},
+        "ids": {name: [_id(clip, name, known) for clip in clips] for name, known in names.items()},
+    }  # fmt: skip
+    try:
+        for clip in tqdm(clips, desc=description, unit="clip", delay=1, leave=False):
+            waveform, moved, dropped = reader.read(clip)
+            kept = waveform[: len(waveform) // unit * unit]
+            if not len(kept):
+                raise ValueError(f"{clip.path} ({clip.origin}) has {len(waveform)} samples, fewer than the {unit} "
+                                 "that the frames of its features need")  # fmt: skip
+            for name, feature in features.items():
+                frames = feature.measure(kept, reader.sample_rate, moved)
+                if frames.shape != (feature.size, len(kept) // feature.hop):
+                    raise ValueError(f"{clip.path}: feature '{name}' has {frames.shape[-1]} frames: × hop {feature.hop}"
+                                     f" ≠ {len(kept)} samples")  # fmt: skip
+                _append(temporary / f"{name}.frames", frames.T.numpy().astype(np.float32))
+            _append(temporary / "levels", quantization.encode(kept).numpy().astype(dtype))
+            index["ends"].append(index["ends"][-1] + len(kept))
+            index["dropped"] += dropped + (len(waveform) - len(kept)) / reader.sample_rate
+        (temporary / INDEX).write_text(json.dumps(index))
+        if not folder.exists():
+            os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _append(path: Path, array: np.ndarray) -> None:
+    with open(path, "ab") as file:
+        file.write(np.ascontiguousarray(array).tobytes())
+
+
+def _id(clip: Clip, name: str, known: list[str]) -> int:
+    if clip.labels.get(name) not in known:
+        raise ValueError(f"{clip.path} ({clip.origin}): {name} '{clip.labels.get(name)}' is not one of "
+                         f"{', '.join(known)}")  # fmt: skip
+    return known.index(clip.labels[name])

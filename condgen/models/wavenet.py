@@ -1,0 +1,374 @@
+"""WaveNet with global and local conditions.
+
+Source: van den Oord et al., "WaveNet: A Generative Model for Raw Audio", 2016 (sections by their numbers there).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm as normalise_weight
+
+from condgen.conditioning.film import FiLM, GammaBeta, Norm, film_layers, require_causal
+from condgen.distributions import Output, output_family
+from condgen.models.convolutions import CausalConv1d, gate
+from condgen.quantization import Companding, Quantization
+
+Film = Mapping[str, GammaBeta]
+FIXED = GammaBeta()
+
+
+class ConditionConv(nn.Module):
+    """What a condition adds behind a layer's convolution when it is concatenated to the layer's input.
+
+    A condition holds before the start of a clip as it does at the start: there the audio is padded with zeros, the
+    condition with its first frame. So a global condition adds a constant, and concatenation equals a bias.
+
+    Args:
+        features: of the condition.
+        out_channels: of the layer's convolution.
+        kernel_size: of the layer's convolution.
+        dilation: of the layer's convolution.
+        hop: positions per frame; conditions with frames need 1, because the taps of one position see two frames.
+    """
+
+    def __init__(self, features: int, out_channels: int, kernel_size: int, dilation: int, hop: int) -> None:
+        super().__init__()
+        self.conv, self.hop = CausalConv1d(features, out_channels, kernel_size, dilation, bias=False), hop
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map (batch, features) to (batch, out_channels), or (batch, features, time) to (batch, out_channels, time)."""
+        if z.ndim == 2:
+            return F.linear(z, self.conv.weight.sum(0))
+        if self.hop != 1:
+            raise ValueError(f"kind 'concat' needs local conditions at the sample rate: set the network's hop (now "
+                             f"{self.hop}) to 1 and multiply the encoder's factor by {self.hop}")  # fmt: skip
+        held = torch.cat([z[..., :1].expand(-1, -1, self.conv.reach), z], dim=-1)
+        return self.conv(held.transpose(1, 2)).transpose(1, 2)[..., self.conv.reach :]
+
+
+class GatedLayer(nn.Module):
+    """One layer: dilated causal convolution, FiLM, gate, then 1 × 1 to the residual and the skip path (section 2.3).
+
+    With `kind: bias` this is z = tanh(W_f ∗ x + V_f h) ⊙ σ(W_g ∗ x + V_g h) of section 2.5.
+
+    Args:
+        channels: of the residual path.
+        hidden: features behind the gate; half of those before it.
+        skip: channels of the skip path.
+        kernel_size: taps of the convolution.
+        dilation: positions between two taps.
+        residual: whether a layer follows; the last one feeds the skip path alone.
+        hop: positions per frame of local conditions.
+        norm: normalisation before FiLM.
+        dropout: share of gated features set to zero in training.
+        weight_norm: whether to learn length and direction of the weights apart.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        hidden: int,
+        skip: int,
+        kernel_size: int,
+        dilation: int,
+        residual: bool,
+        hop: int,
+        norm: Norm,
+        dropout: float,
+        weight_norm: bool,
+    ) -> None:
+        super().__init__()
+        self.channels = channels if residual else 0
+        like = partial(ConditionConv, out_channels=2 * hidden, kernel_size=kernel_size, dilation=dilation, hop=hop)
+        self.conv: Any = CausalConv1d(channels, 2 * hidden, kernel_size, dilation)
+        self.film = FiLM(2 * hidden, norm, dims=1, like=like, hop=hop)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(hidden, self.channels + skip)
+        if weight_norm:
+            self.conv = normalise_weight(self.conv, dim=1)
+            self.output = normalise_weight(self.output)
+
+    def forward(self, x: Tensor, film: GammaBeta) -> tuple[Tensor, Tensor]:
+        """Map (batch, time, channels) to the next layer's input, shaped alike, and (batch, time, skip)."""
+        y = self.film(self.conv(x).transpose(1, 2), film).transpose(1, 2)
+        return self._paths(x, self.output(self.dropout(gate(y, -1))))
+
+    def step(self, x: Tensor, past: tuple[Tensor, ...], film: GammaBeta) -> tuple[Tensor, Tensor]:
+        """Map one position, (batch, channels), with the convolution's past inputs; see `CausalConv1d.step`."""
+        y = self.film(self.conv.step(x, past)[..., None], film)[..., 0]
+        return self._paths(x, self.output(gate(y)))
+
+    def _paths(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.channels:
+            return x, y
+        residual, skip = y.split([self.channels, y.shape[-1] - self.channels], dim=-1)
+        return x + residual, skip
+
+
+@dataclass(frozen=True)
+class WaveNetState:
+    """What `WaveNet.step` carries from one step to the next. A value: a step returns a new one and copies no tensor.
+
+    Attributes:
+        step: steps taken.
+        past: per layer, its last inputs, oldest first, each (batch, channels).
+    """
+
+    step: int
+    past: tuple[tuple[Tensor, ...], ...]
+
+    def select(self, rows: Tensor) -> WaveNetState:
+        """Keep some rows of the batch."""
+        return WaveNetState(self.step, tuple(tuple(x[rows] for x in layer) for layer in self.past))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the state as plain tensors, to be saved."""
+        return {"step": torch.tensor(self.step)} | {
+            f"past.{i}": torch.stack(layer) for i, layer in enumerate(self.past)
+        }
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> WaveNetState:
+        """Take up what `tensors` returned."""
+        layers = sum(name.startswith("past.") for name in tensors)
+        if not layers:
+            raise ValueError("there are no layers in it")
+        return cls(int(tensors["step"]), tuple(tensors[f"past.{i}"].unbind() for i in range(layers)))
+
+
+class WaveNet(nn.Module):
+    """WaveNet: whole levels of a waveform to the parameters of their output distribution.
+
+    Args:
+        levels: whole levels of each sample, such as 256 for 8 bits.
+        output: `categorical` (softmax), `logistic_mixture`, or `gaussian`; the last two for many levels.
+        mixtures: components of the logistic mixture.
+        input: the level before as an `embedding`, or as a number in [−1, 1] (`scalar`).
+        channels: of the residual path.
+        hidden: features behind each gate; `None` for as many as `channels`.
+        skip: channels of the skip path; `None` for as many as `channels`.
+        head: features of the two-layer head; `None` for as many as `skip`.
+        layers: gated layers.
+        stacks: runs of layers; in each, dilations double from 1. Used where `dilations` is `None`.
+        dilations: dilation of each layer, in place of `layers` and `stacks`.
+        kernel_size: taps of every convolution.
+        dropout: share of gated features set to zero in training.
+        norm: `none` or `channel`; the norms that take statistics over positions would break causality.
+        weight_norm: whether to learn length and direction of the weights apart.
+        hop: samples per frame of local conditions, after their encoders.
+        sample_rate: samples per second.
+        companding: how levels stand for amplitudes: `mu_law` or `linear`.
+    """
+
+    agrees_with_data = ("levels", "sample_rate", "companding")
+    dim = "sample"
+
+    def __init__(
+        self,
+        levels: int = 256,
+        output: Output = "categorical",
+        mixtures: int = 10,
+        input: Literal["embedding", "scalar"] = "embedding",
+        channels: int = 64,
+        hidden: int | None = None,
+        skip: int | None = None,
+        head: int | None = None,
+        layers: int = 30,
+        stacks: int = 3,
+        dilations: list[int] | None = None,
+        kernel_size: int = 2,
+        dropout: float = 0.0,
+        norm: Norm = "none",
+        weight_norm: bool = False,
+        hop: int = 1,
+        sample_rate: int = 16000,
+        companding: Companding = "mu_law",
+    ) -> None:
+        super().__init__()
+        require_causal(norm)
+        if input not in ("embedding", "scalar"):
+            raise ValueError(f"unknown input '{input}'; known: embedding, scalar")
+        dilations = _dilations(layers, stacks) if dilations is None else list(dilations)
+        hidden, skip = (channels if size is None else size for size in (hidden, skip))
+        head = skip if head is None else head
+        sizes = {"channels": channels, "hidden": hidden, "skip": skip, "head": head, "kernel_size": kernel_size,
+                 "hop": hop, "sample_rate": sample_rate, "mixtures": mixtures,
+                 "shortest dilation": min(dilations, default=0)}  # fmt: skip
+        for name, size in sizes.items():
+            least = 2 if name == "kernel_size" else 1
+            if size < least:
+                raise ValueError(f"{name} {size} is not at least {least}")
+        self.levels, self.hop, self.sample_rate, self.companding = levels, hop, sample_rate, companding
+        self.quantization = Quantization(levels, companding)
+        self.output = output_family(output, 1, levels, mixtures)
+        self.channels = channels
+        self.input: Any = nn.Embedding(levels, channels) if input == "embedding" else nn.Linear(1, channels)
+        layer = partial(GatedLayer, channels, hidden, skip, kernel_size, hop=hop, norm=norm, dropout=dropout,
+                        weight_norm=weight_norm)  # fmt: skip
+        last = len(dilations) - 1
+        self.layers: Any = nn.ModuleList(layer(dilation=d, residual=i < last) for i, d in enumerate(dilations))
+        self.skip_scale = len(dilations) ** -0.5
+        self.head = nn.Sequential(nn.ReLU(), nn.Linear(skip, head), nn.ReLU(), nn.Linear(head, self.output.parameters))
+
+    @property
+    def film_layers(self) -> dict[str, FiLM]:
+        """The FiLM layers by name: one in each gated layer."""
+        return film_layers(self)
+
+    @property
+    def receptive_field(self) -> int:
+        """How many earlier samples an output depends on."""
+        return 1 + sum(layer.conv.reach for layer in self.layers)
+
+    @property
+    def receptive_field_ms(self) -> float:
+        """The receptive field in milliseconds."""
+        return 1000 * self.receptive_field / self.sample_rate
+
+    @property
+    def blank(self) -> int:
+        """The level of silence, for what is not drawn."""
+        return self.quantization.silence
+
+    @staticmethod
+    def frames(film: Film | None) -> int:
+        """Count the frames of FiLM parameters; 0 where all are global."""
+        parts = (part for pair in (film or {}).values() for part in pair if part is not None and part.ndim > 2)
+        return max((part.shape[-1] for part in parts), default=0)
+
+    def canvas(self, length: int | None, film: Film | None = None) -> tuple[int, int]:
+        """Return channels and samples of what is to be drawn: `length`, or what the local conditions cover.
+
+        Raises:
+            ValueError: neither says how long, or the conditions are shorter than `length`.
+        """
+        frames = self.frames(film)
+        covered = frames * self.hop if frames else None
+        if covered is None and length is None:
+            raise ValueError("no local condition says how long the audio is to be: give a length in samples")
+        if length is not None and length < 1:
+            raise ValueError(f"length {length} is not at least 1 sample")
+        if covered is not None and length is not None and length > covered:
+            raise ValueError(f"length {length} is more than the local conditions cover: "
+                             f"{frames} frames × hop {self.hop} = {covered} samples")  # fmt: skip
+        return 1, int(covered or length or 0)
+
+    def forward(self, x: Tensor, film: Film | None = None) -> Tensor:
+        """Compute the parameters of every sample from the samples before it.
+
+        Args:
+            x: levels, (batch, 1, time).
+            film: (γ, β) per FiLM layer, or `None` for an unconditional pass.
+
+        Returns:
+            Parameters for `output`, (batch, parameters, time).
+        """
+        if x.ndim != 3 or x.shape[1] != 1:
+            raise ValueError(f"this WaveNet takes levels of (batch, 1, time), not {tuple(x.shape)}")
+        parameters, _ = self._run(self._shifted(x), self._checked(film))
+        return parameters.transpose(1, 2)
+
+    def _run(self, h: Tensor, film: Film) -> tuple[Tensor, list[Tensor]]:
+        """Run all layers on (batch, time, channels): parameters, (batch, time, parameters); and each layer's input."""
+        # At hop 1, FiLM would stretch a single frame over all samples.
+        frames, time = self.frames(film), h.shape[1]
+        if frames and frames * self.hop != time:
+            raise ValueError(f"the local conditions are for {frames} frames × hop {self.hop} ≠ {time} samples")
+        skips: Tensor | float = 0.0
+        inputs = []
+        for i, layer in enumerate(self.layers):
+            inputs.append(h)
+            h, skip = layer(h, _pair(film, i))
+            skips = skips + skip
+        return self.head(skips * self.skip_scale), inputs
+
+    def _shifted(self, x: Tensor) -> Tensor:
+        """Turn levels, (batch, 1, time), into the first layer's input: the sample before each; before the first, 0."""
+        return F.pad(self._entered(x[:, 0, :-1]), (0, 0, 1, 0))
+
+    def _entered(self, levels: Tensor) -> Tensor:
+        """Map levels of any shape to (*shape, channels)."""
+        if isinstance(self.input, nn.Embedding):
+            return self.input(levels.long())
+        return self.input((levels.to(self.input.weight.dtype) * (2 / (self.levels - 1)) - 1)[..., None])
+
+    def _checked(self, film: Film | None) -> Film:
+        """Refuse FiLM parameters that are for another network."""
+        if film and set(film) != set(self.film_layers):
+            raise ValueError(f"FiLM parameters of another network: they are for the layers {list(film)}")
+        return film or {}
+
+    def locate(self, step: int) -> tuple[tuple[int], slice, slice]:
+        """Return the time, the channels and the parameters that a step draws."""
+        return (step,), slice(0, 1), slice(None)
+
+    def start(self, batch: int) -> WaveNetState:
+        """Return the state before the first step."""
+        weight = next(self.head.parameters())
+        zero = torch.zeros(batch, self.channels, dtype=weight.dtype, device=weight.device)
+        return WaveNetState(0, tuple((zero,) * layer.conv.reach for layer in self.layers))
+
+    def prime(self, x: Tensor, film: Film | None = None) -> WaveNetState:
+        """Return the state after steps over given levels, (batch, 1, time), computed for all of them at once."""
+        film, time = self._checked(film), x.shape[-1]
+        if not time:
+            return self.start(len(x))
+        frames = -(-time // self.hop)
+        covered = {name: GammaBeta(*(p if p is None or p.ndim < 3 else p[..., :frames] for p in pair))
+                   for name, pair in film.items()}  # fmt: skip
+        _, inputs = self._run(self._shifted(F.pad(x, (0, frames * self.hop - time))), covered)
+        past = []
+        for layer, h in zip(self.layers, inputs, strict=True):
+            reach = layer.conv.reach
+            kept = F.pad(h[:, max(0, time - reach) : time], (0, 0, max(0, reach - time), 0))
+            past.append(kept.unbind(1))
+        return WaveNetState(time, tuple(past))
+
+    def step(self, values: Tensor | None, film: Film | None, state: WaveNetState) -> tuple[Tensor, WaveNetState]:
+        """Compute the parameters of the next sample.
+
+        Args:
+            values: levels drawn at the previous step, (batch, 1); `None` at the first.
+            film: (γ, β) per FiLM layer for the whole clip, or `None`.
+            state: what the previous step returned, `start(batch)`, or `prime(x, film)`.
+
+        Returns:
+            The parameters of this step, (batch, parameters), equal to those of `forward` at its place; and the next
+            state.
+        """
+        film = self._checked(film) if state.step == 0 else film or {}
+        h = torch.zeros_like(state.past[0][-1]) if values is None else self._entered(values[:, 0])
+        skips: Tensor | float = 0.0
+        past = []
+        for i, layer in enumerate(self.layers):
+            before = state.past[i]
+            past.append((*before[1:], h) if before else ())
+            h, skip = layer.step(h, before, _at(_pair(film, i), state.step // self.hop))
+            skips = skips + skip
+        return self.head(skips * self.skip_scale), WaveNetState(state.step + 1, tuple(past))
+
+
+def _dilations(layers: int, stacks: int) -> list[int]:
+    """Deal layers out to stacks, in each of which dilations double from 1."""
+    if layers < 1 or stacks < 1 or layers % stacks:
+        raise ValueError(f"layers {layers} do not divide into {stacks} stacks")
+    return [2**i for _ in range(stacks) for i in range(layers // stacks)]
+
+
+def _pair(film: Film, layer: int) -> GammaBeta:
+    """Pick (γ, β) of one FiLM layer; both are fixed where there are none."""
+    return film.get(f"layers.{layer}.film", FIXED)
+
+
+def _at(pair: GammaBeta, frame: int) -> GammaBeta:
+    """Cut one frame, (batch, channels), out of local parameters; global ones serve every frame."""
+    if all(part is None or part.ndim == 2 for part in pair):
+        return pair
+    return GammaBeta(*(p if p is None or p.ndim == 2 else p[..., frame] for p in pair))

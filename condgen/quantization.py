@@ -1,0 +1,52 @@
+"""Waveforms to whole levels and back: linear, or companded by the mu-law."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from torch import Tensor
+
+Companding = Literal["mu_law", "linear"]
+
+
+class Quantization:
+    """A grid of whole levels for waveforms in [−1, 1].
+
+    Source: ITU-T Recommendation G.711 for the mu-law, as van den Oord et al., "WaveNet", 2016, section 2.2 use it.
+
+    Args:
+        levels: how many; 256 are 8 bits, 65,536 are 16.
+        companding: `mu_law` puts most levels where speech is, near 0; `linear` spaces them evenly.
+
+    Raises:
+        ValueError: the companding is unknown or there are fewer than 2 levels.
+    """
+
+    def __init__(self, levels: int = 256, companding: Companding = "mu_law") -> None:
+        if companding not in get_args(Companding):
+            raise ValueError(f"unknown companding '{companding}'; known: {', '.join(get_args(Companding))}")
+        if not 2 <= levels <= 65536:
+            raise ValueError(f"levels {levels} is not from 2 to 65536")
+        self.levels, self.companding = levels, companding
+
+    @property
+    def silence(self) -> int:
+        """The level of 0."""
+        return self.levels // 2
+
+    def encode(self, waveform: Tensor) -> Tensor:
+        """Map a waveform of any shape to levels 0 … L − 1; what lies beyond ±1 is clipped."""
+        waveform = waveform.clamp(-1, 1)
+        if self.companding == "mu_law":
+            from torchaudio.functional import mu_law_encoding
+
+            return mu_law_encoding(waveform, self.levels)
+        return ((waveform + 1) * ((self.levels - 1) / 2) + 0.5).floor().long()
+
+    def decode(self, levels: Tensor) -> Tensor:
+        """Map levels of any shape to a waveform, float32."""
+        if self.companding == "mu_law":
+            from torchaudio.functional import mu_law_decoding
+
+            return mu_law_decoding(levels.long(), self.levels)
+        return levels.float() * (2 / (self.levels - 1)) - 1
