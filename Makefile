@@ -18,7 +18,7 @@ test: .venv/installed-dev
 	$(PYTHON) -m venv .venv
 
 .venv/installed: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install -q -e .
+	$(BIN)/python -m pip install -q -e '.[espeak]'
 	touch $@
 
 .venv/installed-dev: pyproject.toml | .venv/bin/python
