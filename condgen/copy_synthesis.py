@@ -70,7 +70,7 @@ def copy_synthesis(
     padded = torch.stack([torch.nn.functional.pad(r, (0, longest - len(r)), value=data.quantization.silence)
                           for r in rebuilt])[:, None]  # fmt: skip
     baseline = Generated(padded, generated.originals, generated.conditions, generated.lengths, {}, {}, {}, {})
-    read(baseline, data, generated.conditions, classifier_steps, seed)
+    read(baseline, data, classifier_steps, seed)
     accuracies = ({n: f.accuracy for n, f in g.samples.items()} for g in (generated, baseline))
     return Copies(distance(copies), distance(rebuilt), distance(originals), *accuracies)
 

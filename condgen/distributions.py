@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, distributions
@@ -157,15 +157,15 @@ class DiscretizedGaussian(distributions.Distribution):
         first, last, width = value == 0, value == self.levels - 1, 2 * half * inverse
         # Mirrored so that the bin lies left of the mean, where log Φ is exact however far out it is.
         nearer = torch.where(distance > 0, half - distance, distance + half) * inverse
-        upper, lower = torch.special.log_ndtr(nearer), torch.special.log_ndtr(nearer - width)
+        upper, lower = _log_ndtr(nearer), _log_ndtr(nearer - width)
         wide = upper + torch.log(-torch.expm1((lower - upper).clamp(max=-1e-6)))
         # In a narrow bin the two nearly cancel; there it is width times density, with the next term of its series.
         z2 = (distance * inverse).square()
         density = torch.log(width) - 0.5 * (z2 + math.log(2 * math.pi)) + torch.log1p((z2 - 1) * width**2 / 24)
         inside = torch.where(width * z2.sqrt().clamp(min=1) < 0.01, density, wide)
         # The tail beyond the first or last bin's outer edge belongs to it: all of Φ up to the inner edge.
-        low = torch.special.log_ndtr((distance + half) * inverse)
-        high = torch.special.log_ndtr((half - distance) * inverse)
+        low = _log_ndtr((distance + half) * inverse)
+        high = _log_ndtr((half - distance) * inverse)
         return torch.where(first, low, torch.where(last, high, inside))
 
     def from_uniform(self, uniform: Tensor) -> Tensor:
@@ -177,6 +177,26 @@ class DiscretizedGaussian(distributions.Distribution):
     def tempered(self, temperature: float) -> DiscretizedGaussian:
         """Multiply the standard deviation by a temperature."""
         return DiscretizedGaussian(self.mean_level, self.log_scale + math.log(temperature), self.levels)
+
+
+class LogNormalCDF(torch.autograd.Function):
+    """log Φ. The derivative that PyTorch 2.14 gives, e^(−x² / 2 − log Φ(x)), is a difference of large numbers: in
+    float32 it is a quarter off at −2,000 and infinite from −100,000 on."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.special.log_ndtr(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grads[0] * math.sqrt(2 / math.pi) / torch.special.erfcx(x * -math.sqrt(0.5))
+
+
+def _log_ndtr(x: Tensor) -> Tensor:
+    log_cdf: Tensor = LogNormalCDF.apply(x)
+    return log_cdf
 
 
 def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:

@@ -148,7 +148,7 @@ class Generated:
     Attributes:
         x: samples, (samples, channels, *size) of levels.
         originals: the held-out examples whose conditions they have, shaped alike.
-        conditions: theirs.
+        conditions: theirs, also those that the model does not use.
         lengths: theirs, of audio.
         asked_and_read: per class of the data, counts (classes asked, classes read).
         samples: the samples against held-out examples, in the features of a classifier of each kind of class.
@@ -194,16 +194,14 @@ def generate(
     own = {name: held_out.conditions[name] for name in model.generator.encoders}
     lengths = None if held_out.scored is None else held_out.scored.sum(1).tolist()
     x = sample(model, own, num_samples=len(chosen), length=lengths, seed=seed, **options).x.cpu()
-    result = Generated(x, held_out.x, own, lengths, {}, {}, {}, {})
-    read(result, data, held_out.conditions, classifier_steps, seed)
+    result = Generated(x, held_out.x, held_out.conditions, lengths, {}, {}, {}, {})
+    read(result, data, classifier_steps, seed)
     return result
 
 
-def read(
-    result: Generated, data: Images | Speech, asked: Mapping[str, Tensor], classifier_steps: int, seed: int
-) -> None:
+def read(result: Generated, data: Images | Speech, classifier_steps: int, seed: int) -> None:
     """Train a classifier for each kind of class, and enter what they read."""
-    seen = view(data)
+    seen, asked = view(data), result.conditions
     train, held_out = seen.split("train"), seen.split("test").images
     drawn = seen.drawn(result.x, result.lengths or [])
     # Training examples as the model saw them: binarized where that happens on the fly.

@@ -157,6 +157,7 @@ def save_waveforms(
         decibels = amplitude_to_db(np.abs(stft(waveform, n_fft=8 * hop, hop_length=hop)), ref=np.max, top_db=70)
         below.set_axis_on()
         specshow(decibels, sr=sample_rate, hop_length=hop, x_axis="time", y_axis="linear", ax=below, cmap="magma")
+        below.locator_params(axis="x", nbins=5)
         below.set_xlabel("seconds")
         below.set_ylabel("Hz" if i % columns == 0 else "")
     temporary = Path(path).with_suffix(".partial.png")

@@ -6,7 +6,6 @@ import math
 import os
 import shutil
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -19,8 +18,9 @@ from condgen.conditioning.generator import Kind
 from condgen.data.batch import Batch, count_dims
 from condgen.hyperparameters import store_hyperparameters
 from condgen.models import ConditionalModel
-from condgen.pictures import conditions_grid, save_grid
-from condgen.sampling import sample
+from condgen.monitoring import SampleAudio, SampleGrid
+
+__all__ = ["EMA", "LikelihoodTask", "SampleAudio", "SampleGrid"]
 
 
 class LikelihoodTask(pl.LightningModule):
@@ -153,35 +153,3 @@ def _average(averaged: list[Tensor], current: list[Tensor], updates: Tensor | in
             average.lerp_(new, weight)
         else:
             average.copy_(new)
-
-
-class SampleGrid(pl.Callback):
-    """Draws a grid of samples per class while training, from the same noise each time, into the log folder.
-
-    Args:
-        every_n_epochs: how often; after validation, with the averaged weights where `EMA` is used.
-        per_class: samples per class.
-    """
-
-    def __init__(self, every_n_epochs: int = 1, per_class: int = 8) -> None:
-        self.every_n_epochs, self.per_class = every_n_epochs, per_class
-
-    def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        last = batch_idx + 1 == trainer.num_val_batches[dataloader_idx]
-        due = (trainer.current_epoch + 1) % self.every_n_epochs == 0
-        if not (last and due) or trainer.sanity_checking or not trainer.is_global_zero or trainer.log_dir is None:
-            return
-        conditions, labels = conditions_grid(pl_module.model, pl_module.own_conditions(batch[1]), self.per_class)
-        drawn = sample(pl_module.model, conditions, num_samples=len(labels) * self.per_class, progress=False)
-        path = Path(trainer.log_dir) / "samples" / f"step_{trainer.global_step:07d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_grid(path, drawn.x, pl_module.model.network.levels, self.per_class, labels)
-        writer: Any = getattr(trainer.logger, "experiment", None)
-        if hasattr(writer, "add_image"):
-            import numpy as np
-            from PIL import Image
-
-            writer.add_image("samples", np.array(Image.open(path).convert("RGB")), trainer.global_step,
-                             dataformats="HWC")  # fmt: skip

@@ -1,10 +1,10 @@
-"""A small conditional PixelCNN and conditions for it, shared by the tests of models and of sampling."""
+"""Small conditional models and conditions for them, shared by the tests of models and of sampling."""
 
 import pytest
 import torch
 
 from condgen.conditioning import ClassEmbedding, FeatureMap, FrameSequence
-from condgen.models import ConditionalModel, PixelCNN
+from condgen.models import ConditionalModel, PixelCNN, WaveNet
 
 torch.set_num_threads(1)  # the models are small, and a second thread waits more than it works
 
@@ -39,6 +39,43 @@ def make_conditions():
             "label": torch.randint(3, (rows,), generator=generator),
             "columns": torch.randn(rows, 2, width, generator=generator),
             "map": torch.randn(rows, 1, height, width, generator=generator),
+        }
+        return {name: conditions[name] for name in model.generator.encoders}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_wavenet():
+    """Build a WaveNet in float64 under a global and a local condition, all weights random, so that γ ≠ 1.
+
+    `hop` samples per frame: repeated by the network or, for `concat`, by the encoder.
+    """
+
+    def make(output="categorical", kind="film", norm="none", input="embedding", hop=1, seed=0, **options):
+        torch.manual_seed(seed)
+        options = {"levels": 6, "channels": 4, "dilations": [1, 2], "mixtures": 2, "sample_rate": 100, **options}
+        factor, hop = (hop, 1) if kind == "concat" else (1, hop)
+        network = WaveNet(output=output, input=input, norm=norm, hop=hop, **options)
+        encoders = {"speaker": ClassEmbedding(4, num_classes=3), "melody": FrameSequence(2, 4, factor=factor)}
+        model = ConditionalModel(network, {} if kind == "none" else encoders, kind).double().eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_(std=0.4)
+        return model
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_melodies():
+    """Draw random conditions for the rows of a batch, those that a model of `make_wavenet` takes."""
+
+    def make(model, rows, frames, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        conditions = {
+            "speaker": torch.randint(3, (rows,), generator=generator),
+            "melody": torch.randn(rows, 2, frames, generator=generator),
         }
         return {name: conditions[name] for name in model.generator.encoders}
 

@@ -18,6 +18,7 @@ LEVELS = [
     {"sampling"},
     {"hyperparameters", "data"},
     {"checks", "views", "copy_synthesis", "metrics", "classifier", "evaluation", "analysis", "pictures"},
+    {"monitoring"},
     {"training"},
     {"checkpoint"},
     {"commands"},

@@ -164,7 +164,9 @@ class LinguisticSequence(nn.Module):
         # Seconds, log Hz and voicing, brought to about the size of the embeddings: phonemes last about 0.1 s, and
         # voices lie about 150 Hz, whose logarithm is 5.
         seconds, pitch, voiced = numbers[:, :2] * 10, (numbers[:, 2:3] - 5) * 3, numbers[:, 3:]
-        return self.sequence(torch.cat([phonemes, seconds, pitch, voiced], dim=1))
+        features = torch.cat([phonemes, seconds, pitch, voiced], dim=1)
+        # A frame of zeros, which would be a voice of 1 Hz, is padding: it must be to its neighbours what nothing is.
+        return self.sequence(features * (frames != 0).any(1, keepdim=True))
 
 
 class FeatureMap(nn.Module):

@@ -118,7 +118,7 @@ class Linguistic:
         Raises:
             ValueError: the clip has no phonemes, or one that is unknown.
         """
-        if clip is None or clip.phonemes is None:
+        if clip is None or not clip.phonemes:
             raise ValueError(f"{clip.origin if clip else 'the clip'}: has no phonemes, which linguistic features need")
         unknown = sorted({p.symbol for p in clip.phonemes} - set(self.phonemes))
         if unknown:

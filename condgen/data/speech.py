@@ -148,7 +148,9 @@ class Speech(pl.LightningDataModule):
         self.quantization = Quantization(levels, companding)
         self.reader = RecordingReader(sample_rate, resample, normalise, trim)
         self.unit = math.lcm(*(feature.hop for feature in self.features.values()))
-        for name, samples in (("crop", crop), ("context", context)):
+        for name, samples, least in (("crop", crop, 1), ("context", context, 0)):
+            if samples is not None and samples < least:
+                raise ValueError(f"{name} {samples} is not at least {least}")
             if samples is not None and samples % self.unit:
                 raise ValueError(f"{name} {samples} is not a multiple of {self.unit}, the samples of a whole frame")
         self.crop, self.context, self.batch_size, self.num_workers = crop, context, batch_size, num_workers
@@ -209,7 +211,7 @@ class Speech(pl.LightningDataModule):
 
     def _loader(self, split: Split) -> DataLoader[Batch]:
         data = self.dataset(split)
-        lengths = np.minimum(data.lengths, self.crop or len(self.stores[split].levels))
+        lengths = data.lengths if data.crop is None else np.minimum(data.lengths, data.crop)
         sampler = (
             ByLength(lengths, self.batch_size) if split == "train" else np.argsort(lengths, kind="stable").tolist()
         )

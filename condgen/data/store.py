@@ -92,14 +92,14 @@ def write_store(
         unit: samples that a clip's length must be a multiple of; what is over is cut off its end.
         description: for the progress bar.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     dtype = np.dtype(np.uint8 if quantization.levels <= 256 else np.int32)
     index: dict[str, Any] = {
         "dtype": dtype.name, "ends": [0], "files": [str(clip.path) for clip in clips], "dropped": 0.0,
         "sizes": {name: feature.size for name, feature in features.items()},
         "ids": {name: [_id(clip, name, known) for clip in clips] for name, known in names.items()},
     }  # fmt: skip
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         for clip in tqdm(clips, desc=description, unit="clip", delay=1, leave=False):
             waveform, moved, dropped = reader.read(clip)
