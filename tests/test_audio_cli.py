@@ -11,8 +11,9 @@ from condgen.cli import main
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 SMALL = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2", "--trainer.limit_val_batches", "1",
-         "--trainer.enable_progress_bar", "false", "--trainer.check_val_every_n_epoch", "1", "--model.network.layers", "4",
-         "--model.network.channels", "4", "--model.network.head", "4", "--model.compile", "false"]  # fmt: skip
+         "--trainer.enable_progress_bar", "false", "--trainer.check_val_every_n_epoch", "1",
+         "--model.network.layers", "4", "--model.network.channels", "4", "--model.network.head", "4",
+         "--model.compile", "false"]  # fmt: skip
 
 
 def tone(path, pitch, samples, rate=8000):
@@ -146,7 +147,7 @@ def test_reports_name_bits_gaps_readings_and_copies(at, tmp_path):
         ("wavenet_fsdd", [*asked(), "--keep_rows", "2"], ["--prime FILE.wav"]),
         ("wavenet_fsdd", [*asked(), "--prime", "nowhere.wav"], ["nowhere.wav does not exist"]),
         ("wavenet_fsdd_mel", ["--condition.speaker", "theo"], ["--condition.mel", "an audio file"]),
-        ("wavenet_fsdd_mel", ["--condition.speaker", "theo", "--condition.mel", "nowhere.wav"], ["nowhere.wav does not"]),
+        ("wavenet_fsdd_mel", ["--condition.speaker", "theo", "--condition.mel", "no.wav"], ["no.wav does not exist"]),
         ("wavenet_fsdd_mel", ["--condition.speaker", "theo", "--condition.mel", "fsdd/0_theo_0.wav", "--seconds", "1"],
          ["leave --seconds out"]),
     ],

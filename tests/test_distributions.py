@@ -3,11 +3,18 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from condgen.distributions import Bernoulli, Categorical, DiscretizedLogisticMixture, output_family
+from condgen.distributions import (
+    Bernoulli,
+    Categorical,
+    DiscretizedGaussian,
+    DiscretizedLogisticMixture,
+    output_family,
+)
 
 FAMILIES = [
     ("bernoulli", 1, 2),
@@ -276,3 +283,159 @@ def test_probabilities_of_half_precision_parameters_sum_to_one(output, half):
     values = torch.arange(levels)[:, None, None].expand(levels, 4, 1)
     total = sum(distribution.log_prob(value).reshape(4).exp() for value in values)
     assert torch.allclose(total, torch.ones(4), atol=1e-5)
+
+
+# Gaussians, and what 16 bits ask of all.
+
+MEANS = [-30.0, -1.2, -1.0, -0.37, 0.0, 0.613, 1.0, 5.0]
+
+
+def gaussian(mean, log_scale, levels, dtype=torch.float64):
+    """One mean or many, (rows, 1), with one scale."""
+    mean = torch.as_tensor(mean, dtype=dtype).view(-1, 1)
+    return DiscretizedGaussian(mean, torch.full_like(mean, log_scale), levels)
+
+
+@pytest.mark.parametrize("levels", [2, 3, 256, 65536])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("log_scale", [-7.0, -5.0, -2.0, 0.0, 7.0])
+@pytest.mark.parametrize("mean", MEANS)
+def test_the_mass_of_a_gaussian_is_1(levels, dtype, log_scale, mean):
+    log_prob = gaussian(mean, log_scale, levels, dtype).log_prob(torch.arange(levels)[:, None])
+    assert log_prob.dtype == dtype
+    assert not log_prob.isnan().any()
+    assert (log_prob <= 1e-6).all()
+    assert log_prob.double().exp().sum().item() == pytest.approx(1, abs=1e-9 if dtype == torch.float64 else 2e-3)
+
+
+@pytest.mark.parametrize("output", ["gaussian", "logistic_mixture"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-2), (torch.float64, 1e-9)])
+@pytest.mark.parametrize("log_scale", [-50.0, -12.0, -9.0, -5.0, -1.0, 7.0])
+@pytest.mark.parametrize("mean", [-1.0, -0.37, 0.0, 0.99])
+def test_16_bits_sum_to_1_at_every_scale(output, dtype, tolerance, log_scale, mean):
+    """At the floor a bin is a few times the scale wide, and float32 places its edges no better than that allows."""
+    family = output_family(output, 1, 65536, mixtures=1)
+    parameters = torch.tensor([[mean, log_scale] if output == "gaussian" else [0.0, mean, log_scale]], dtype=dtype)
+    total = log_probabilities(family, parameters, torch.arange(65536)[:, None]).double().exp().sum().item()
+    assert total == pytest.approx(1, abs=tolerance)
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256])
+@pytest.mark.parametrize("log_scale", [-7.0, -3.0, -1.0, 2.0])
+@pytest.mark.parametrize("mean", MEANS)
+def test_a_gaussian_is_the_mass_of_each_bin(levels, log_scale, mean):
+    """Φ at the upper edge less Φ at the lower, by another library; the first and last bin take the tails."""
+    edges = np.linspace(-1 - 1 / (levels - 1), 1 + 1 / (levels - 1), levels + 1)
+    edges[0], edges[-1] = -np.inf, np.inf
+    z = (edges - mean) / math.exp(log_scale)
+    left = stats.norm.cdf(z[1:]) - stats.norm.cdf(z[:-1])
+    right = stats.norm.sf(z[:-1]) - stats.norm.sf(z[1:])
+    expected = np.where(z[1:] < 0, left, right)
+    found = gaussian(mean, log_scale, levels).log_prob(torch.arange(levels)[:, None])[:, 0].exp().numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-15)
+
+
+@pytest.mark.parametrize("levels", [256, 65536])
+@pytest.mark.parametrize("log_scale", [-7.0, -4.0, 0.0])
+def test_far_out_bins_of_a_gaussian_have_the_logarithm_of_their_tail(levels, log_scale):
+    """Where the mass underflows, its logarithm still follows the tail: about that of the bin's nearer edge."""
+    log_prob = gaussian(-1.0, log_scale, levels).log_prob(torch.arange(levels)[:, None])[:, 0].numpy()
+    nearer = (np.linspace(-1, 1, levels) - 1 / (levels - 1) + 1) / math.exp(log_scale)
+    far = nearer > 0
+    assert np.isfinite(log_prob).all()
+    assert (np.diff(log_prob[far][:-1]) < 0).all()
+    assert (log_prob[far] <= (1 - 1e-9) * stats.norm.logsf(nearer[far]) + 1e-9).all()
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256])
+@pytest.mark.parametrize(("mean", "log_scale"), [(-0.4, -1.0), (0.3, -3.0), (0.9, 0.5), (-1.5, -1.0)])
+@pytest.mark.parametrize("temperature", [None, 0.5, 2.0])
+def test_sampling_inverts_the_distribution_function_of_a_gaussian(levels, mean, log_scale, temperature):
+    n, distribution = 20_000, gaussian(mean, log_scale, levels)
+    distribution = distribution if temperature is None else distribution.tempered(temperature)
+    uniform = ((torch.arange(n, dtype=torch.float64) + 0.5) / n)[:, None]
+    sample = distribution.from_uniform(uniform)
+    assert (sample.diff(dim=0) >= 0).all()
+    frequencies = sample.flatten().bincount(minlength=levels) / n
+    probabilities = distribution.log_prob(torch.arange(levels)[:, None])[:, 0].exp()
+    assert ((frequencies - probabilities).abs() <= 1.001 / n).all()
+
+
+@pytest.mark.parametrize("output", ["gaussian", "logistic_mixture"])
+def test_16_bit_samples_invert_the_distribution_function(output):
+    """With as many levels as samples: the share up to each level, within the one sample at its edge."""
+    n, family = 100_000, output_family(output, 1, 65536, mixtures=1)
+    parameters = torch.tensor([[0.2, -6.0] if output == "gaussian" else [0.0, 0.2, -6.0]], dtype=torch.float64)
+    uniform = torch.full((n, family.uniforms), 0.5, dtype=torch.float64)
+    uniform[:, -1] = (torch.arange(n) + 0.5) / n
+    counts = family(parameters.expand(n, -1)).from_uniform(uniform)[:, 0].bincount(minlength=65536)
+    mass = log_probabilities(family, parameters, torch.arange(65536)[:, None]).exp()
+    assert ((counts.cumsum(0) / n) - mass.cumsum(0)).abs().max() <= 1.001 / n
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_temperature_multiplies_the_deviation_of_a_gaussian(temperature):
+    before = gaussian([0.3, -0.2], -2.0, 256)
+    after = before.tempered(temperature)
+    assert torch.allclose(after.log_scale.exp(), before.log_scale.exp() * temperature)
+    assert torch.equal(after.mean_level, before.mean_level)
+
+
+def test_a_gaussian_at_a_low_temperature_draws_the_level_next_to_its_mean():
+    distribution = gaussian([-0.9, -0.31, 0.02, 0.77], -1.0, 17).tempered(1e-4)
+    nearest = (distribution.mean_level - torch.linspace(-1, 1, 17)).abs().argmin(1, keepdim=True)
+    for u in (2**-60, 0.5, ALMOST_1):
+        uniform = torch.full((4, 1), u, dtype=torch.float64)
+        assert torch.equal(distribution.from_uniform(uniform), nearest)
+
+
+@pytest.mark.parametrize("levels", [2, 256, 65536])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1.0, 30.0, 1000.0])
+def test_log_probabilities_and_gradients_of_a_gaussian_stay_finite(levels, dtype, size):
+    family = output_family("gaussian", 1, levels)
+    values = torch.tensor([[0], [1], [levels // 2], [levels - 1]])
+    for signs in draw(8, family, dtype=dtype).sign():
+        parameters = (size * signs).requires_grad_()
+        log_prob = log_probabilities(family, parameters, values)
+        log_prob.sum().backward()
+        assert log_prob.isfinite().all()
+        assert parameters.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("levels", [2, 256, 65536])
+@pytest.mark.parametrize("log_scale", [-12.0, -9.0, -6.5, -3.0])
+def test_far_out_gradients_of_a_gaussian_are_right_in_float32(levels, log_scale):
+    """There d log p / d mean is z / σ and d log p / d log σ is z², for z from the mean to the bin's nearer edge.
+
+    They are φ(z) / Φ(−z) apart from small terms, whose logarithms are alike and large.
+    """
+    family, value = output_family("gaussian", 1, levels), torch.tensor([[levels - 1]])
+    parameters = torch.tensor([[-0.9, log_scale]], requires_grad=True)
+    distribution = family(parameters)
+    distribution.log_prob(value).sum().backward()
+    scale = distribution.log_scale.exp().item()
+    z = (1.9 - 1 / (levels - 1)) / scale
+    assert parameters.grad[0, 0].item() == pytest.approx(z / scale, rel=1e-2)
+    bounded = distribution.log_scale.item() > log_scale + 1e-6
+    assert parameters.grad[0, 1].item() == pytest.approx(0 if bounded else z**2, rel=1e-2)
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256, 65536])
+def test_gradients_of_a_gaussian_are_those_of_differences(levels):
+    values = torch.tensor([0, 1, levels // 2, levels - 2, levels - 1])[:, None]
+    parameters = torch.tensor([0.1, -1.0], dtype=torch.float64, requires_grad=True)
+
+    def log_prob(parameters):
+        return DiscretizedGaussian(parameters[:1], parameters[1:], levels).log_prob(values)
+
+    assert torch.autograd.gradcheck(log_prob, parameters, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("levels", "floor"), [(2, -7), (256, -7), (65536, -7 - math.log(257))])
+@pytest.mark.parametrize("output", ["gaussian", "logistic_mixture"])
+def test_the_floor_of_scales_keeps_its_size_in_levels(output, levels, floor):
+    family = output_family(output, 1, levels, mixtures=1)
+    parameters = torch.full((1, family.parameters), -50.0, dtype=torch.float64)
+    scale = family(parameters).log_scale if output == "gaussian" else family(parameters).log_scales
+    assert scale.item() == pytest.approx(floor)

@@ -1,6 +1,7 @@
 """Training: exact averages, the right weights averaged and decayed, and runs that go on as if never stopped."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
@@ -8,10 +9,10 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from condgen.conditioning import ClassEmbedding
-from condgen.data import Digits, Images
+from condgen.conditioning import ClassEmbedding, FrameSequence
+from condgen.data import Clip, Digits, Images, Position, Speech
 from condgen.data.images import as_is
-from condgen.models import PixelCNN
+from condgen.models import PixelCNN, WaveNet
 from condgen.training import EMA, LikelihoodTask, SampleGrid, learning_rate_factor
 
 
@@ -160,3 +161,57 @@ def test_spatial_conditions_train_too(tmp_path):
         true = task.model.log_prob(x, {"thumbnail": conditions["thumbnail"]}).mean()
         other = task.model.log_prob(x, {"thumbnail": conditions["thumbnail"].roll(1, 0)}).mean()
     assert true > other + 1
+
+
+def make_speech(tmp_path, **options):
+    """Tones of two speakers, each at a pitch of its own."""
+    import numpy as np
+    import soundfile
+
+    clips = []
+    for i, length in enumerate((400, 640, 520, 800)):
+        soundfile.write(tmp_path / f"{i}.wav", np.sin((0.2 + 0.3 * (i % 2)) * np.arange(length)), 1000, subtype="FLOAT")
+        clips.append(Clip(tmp_path / f"{i}.wav", {"speaker": "ab"[i % 2]}))
+    source = SimpleNamespace(names={"speaker": ["a", "b"]}, clips=lambda split: clips)
+    return Speech(source, 1000, 64, features={"place": Position(40, 2)}, cache=str(tmp_path / "cache"), **options)
+
+
+def make_audio_task(**options):
+    torch.manual_seed(0)
+    network = WaveNet(64, channels=8, layers=5, stacks=1, **{"hop": 40, "sample_rate": 1000, **options})
+    conditions = {"speaker": ClassEmbedding(3, names=["a", "b"]), "place": FrameSequence(4, 3)}
+    return LikelihoodTask(network, conditions, learning_rate=1e-2, warmup_steps=1, schedule="constant")
+
+
+def test_audio_is_measured_per_scored_sample_whatever_the_padding(tmp_path):
+    task, data = make_audio_task(), make_speech(tmp_path, batch_size=3)
+    found = make_trainer(tmp_path).test(task, data, verbose=False)[0]
+    alone = data.dataset("test")
+    with torch.no_grad():
+        nats = [task.nats(alone.__getitems__([i])).item() for i in range(4)]
+    assert found["test/bits_per_sample"] == pytest.approx(sum(nats) / (2360 * math.log(2)), rel=1e-5)
+    assert found["test/nats"] == pytest.approx(sum(nats) / 4, rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"weight_norm": True}, {"output": "gaussian", "input": "scalar"}], ids=str)
+def test_training_on_crops_lowers_the_loss_of_whole_clips(tmp_path, options):
+    task, data = make_audio_task(**options), make_speech(tmp_path, crop=160, context=40, batch_size=4)
+    before = make_trainer(tmp_path).test(task, data, verbose=False)[0]["test/bits_per_sample"]
+    make_trainer(tmp_path, max_epochs=40, limit_val_batches=0).fit(task, data)
+    assert make_trainer(tmp_path).test(task, data, verbose=False)[0]["test/bits_per_sample"] < before - 1
+
+
+def test_audio_that_a_model_does_not_fit_is_refused_before_training(tmp_path):
+    data = make_speech(tmp_path)
+    for options, message in (
+        ({"sample_rate": 8000}, "sample_rate is 8000, the data's is 1000"),
+        ({"hop": 20}, "hop 20 ×"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make_trainer(tmp_path, max_epochs=1).fit(make_audio_task(**options), data)
+
+
+def test_crops_with_too_little_context_are_warned_of_before_training(tmp_path):
+    data = make_speech(tmp_path, crop=160)
+    with pytest.warns(UserWarning, match="crops have 0 samples of context and the receptive field is 32"):
+        make_trainer(tmp_path, max_steps=1, limit_val_batches=0).fit(make_audio_task(), data)

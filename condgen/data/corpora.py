@@ -17,7 +17,7 @@ SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", "
 DIGIT_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
-class AudioFolder(Listing):
+class AudioFolder:
     """A folder with one folder of recordings per class; the folders' names are the class names.
 
     Split as in `Folder`: of every ten recordings of a class, by sorted file name, the 9th is for validation and the
@@ -43,10 +43,15 @@ class AudioFolder(Listing):
             for name, found in files.items()
             for i, file in enumerate(found)
         )
-        super().__init__(Path(root), [condition], listed)
+        self.listing = Listing(Path(root), [condition], listed)
+        self.names, self.phonemes = self.listing.names, self.listing.phonemes
+
+    def clips(self, split: Split) -> list[Clip]:
+        """List one split."""
+        return self.listing.clips(split)
 
 
-class FreeSpokenDigits(Listing):
+class FreeSpokenDigits:
     """The Free Spoken Digit Dataset (CC BY-SA 4.0): `recordings/{digit}_{speaker}_{take}.wav`, 8 kHz.
 
     Split: takes 0–4 are the official test set, take 5 is for validation, the rest for training. Conditions: `speaker`
@@ -62,7 +67,12 @@ class FreeSpokenDigits(Listing):
         files = [file for file in _files(folder) if file.suffix.lower() == ".wav"]
         if not files:
             raise ValueError(f"{folder} holds no .wav files; name the folder of free-spoken-digit-dataset")
-        super().__init__(folder, ["speaker", "digit"], (self._clip(file) for file in files))
+        self.listing = Listing(folder, ["speaker", "digit"], (self._clip(file) for file in files))
+        self.names, self.phonemes = self.listing.names, self.listing.phonemes
+
+    def clips(self, split: Split) -> list[Clip]:
+        """List one split."""
+        return self.listing.clips(split)
 
     @staticmethod
     def _clip(file: Path) -> tuple[Split, Clip]:
@@ -74,7 +84,7 @@ class FreeSpokenDigits(Listing):
         return split, Clip(file, {"speaker": speaker, "digit": digit}, text=DIGIT_WORDS[int(digit)], origin=str(file))
 
 
-class SpeechCommands(Listing):
+class SpeechCommands:
     """Speech Commands v0.02 (CC BY 4.0): `{word}/{speaker}_nohash_{n}.wav`, 16 kHz, one second each.
 
     Split: the official `validation_list.txt` and `testing_list.txt`; the rest is for training. Conditions: `word`, and
@@ -103,7 +113,12 @@ class SpeechCommands(Listing):
         if unknown or not words:
             raise ValueError(f"{folder} has no words {', '.join(unknown) or 'to take'}; it has {', '.join(known)}")
         conditions = ["word", "speaker"] if speakers else ["word"]
-        super().__init__(folder, conditions, self._list(folder, words, conditions))
+        self.listing = Listing(folder, conditions, self._list(folder, words, conditions))
+        self.names, self.phonemes = self.listing.names, self.listing.phonemes
+
+    def clips(self, split: Split) -> list[Clip]:
+        """List one split."""
+        return self.listing.clips(split)
 
     @staticmethod
     def _list(folder: Path, words: list[str], conditions: list[str]) -> Iterator[tuple[Split, Clip]]:
@@ -118,7 +133,7 @@ class SpeechCommands(Listing):
                 yield split, Clip(file, kept, text=word, origin=str(file))
 
 
-class VCTK(Listing):
+class VCTK:
     """VCTK 0.92 (CC BY 4.0): `wav48_silence_trimmed/p225/p225_001_mic2.flac`, `txt/p225/p225_001.txt`, 48 kHz.
 
     The older layout, `wav48/p225/p225_001.wav`, is read too. Speaker p280 has no recordings by the second microphone:
@@ -144,7 +159,12 @@ class VCTK(Listing):
         found = next(((audio, texts) for audio, texts in layouts if audio.is_dir()), None)
         if found is None:
             raise ValueError(f"{root} has no folder wav48_silence_trimmed or wav48; name the folder of the VCTK corpus")
-        super().__init__(found[0], ["speaker"], self._list(*found, microphone))
+        self.listing = Listing(found[0], ["speaker"], self._list(*found, microphone))
+        self.names, self.phonemes = self.listing.names, self.listing.phonemes
+
+    def clips(self, split: Split) -> list[Clip]:
+        """List one split."""
+        return self.listing.clips(split)
 
     @staticmethod
     def _list(audio: Path, texts: Path, microphone: str) -> Iterator[tuple[Split, Clip]]:
@@ -156,7 +176,7 @@ class VCTK(Listing):
                 yield split, Clip(file, {"speaker": folder.name}, text=words or None, origin=str(file))
 
 
-class LJSpeech(Listing):
+class LJSpeech:
     """LJ Speech (public domain): `metadata.csv` with `id|text|normalised text`, `wavs/{id}.wav`, 22,050 Hz.
 
     One speaker, so no condition. The text is the normalised one, with numbers written out. Split: of every ten rows the
@@ -171,7 +191,12 @@ class LJSpeech(Listing):
         folder = top if (top / "metadata.csv").is_file() else top / "LJSpeech-1.1"
         if not (folder / "metadata.csv").is_file():
             raise ValueError(f"{root} has no metadata.csv; name the folder of LJ Speech")
-        super().__init__(folder / "metadata.csv", [], self._list(folder))
+        self.listing = Listing(folder / "metadata.csv", [], self._list(folder))
+        self.names, self.phonemes = self.listing.names, self.listing.phonemes
+
+    def clips(self, split: Split) -> list[Clip]:
+        """List one split."""
+        return self.listing.clips(split)
 
     @staticmethod
     def _list(folder: Path) -> Iterator[tuple[Split, Clip]]:

@@ -22,7 +22,7 @@ Row = tuple[str, dict[str, Any]]  # where it stands, for messages; and its cells
 
 
 class Listing:
-    """Clips that were listed when the source was made: the `SpeechSource` that all sources here are.
+    """Clips that were listed when the source was made: what every `SpeechSource` of files holds.
 
     Args:
         where: the source, for messages.
@@ -54,7 +54,7 @@ class Listing:
         return chosen
 
 
-class Manifest(Listing):
+class Manifest:
     """A CSV or JSONL table with a recording per row.
 
     Columns: `path`, or `file_name` as in Hugging Face's audiofolder, relative to the manifest; optionally `text`;
@@ -88,7 +88,12 @@ class Manifest(Listing):
         columns, rows = _read(file)
         conditions = _choose_labels(file, columns, labels)
         shares = None if "split" in columns else (val_share, test_share)
-        super().__init__(file, conditions, _clips_of(file, rows, conditions, shares))
+        self.listing = Listing(file, conditions, _clips_of(file, rows, conditions, shares))
+        self.names, self.phonemes = self.listing.names, self.listing.phonemes
+
+    def clips(self, split: Split) -> list[Clip]:
+        """List one split."""
+        return self.listing.clips(split)
 
 
 def split_by_tens(number: int) -> Split:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from condgen.conditioning import ClassEmbedding, FeatureMap, FeatureVector, FrameSequence
+from condgen.conditioning import ClassEmbedding, FeatureMap, FeatureVector, FrameSequence, LinguisticSequence
 
 UPSAMPLINGS = ["repeat", "linear", "transposed"]
 
@@ -67,6 +67,87 @@ def test_frames_come_out_factor_times(upsampling, factor):
         assert FrameSequence(2, 3, upsampling, factor)(torch.zeros(4, 2, frames)).shape == (4, 3, frames * factor)
 
 
+def alive(sequence):
+    """Raise the biases before the ReLU, so that it hides no dependence."""
+    sequence.project[0].bias.data += 100
+    return sequence
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+@pytest.mark.parametrize("context", [1, 2, 3])
+def test_features_depend_on_exactly_the_frames_of_their_context(context, factor):
+    encoder = alive(FrameSequence(2, 3, "repeat", factor, context).double())
+    sees = torch.autograd.functional.jacobian(encoder, draw(1, 2, 9))[0, :, :, 0] != 0
+    away = (torch.arange(9 * factor)[:, None] // factor - torch.arange(9)).abs()
+    assert torch.equal(sees, (away <= context)[None, :, None, :].expand_as(sees))
+
+
+def linguistic_frames(rows, frames, phonemes=3):
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(phonemes, (rows, 3, frames), generator=generator)
+    numbers = torch.rand(rows, 4, frames, dtype=torch.float64, generator=generator)
+    return torch.cat([ids, numbers + torch.tensor([[0.0], [0], [5], [0]])], dim=1)
+
+
+def make_linguistic(**options):
+    return LinguisticSequence(3, ["a", "b", "c"], 4, **options).double()
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+@pytest.mark.parametrize("context", [1, 2])
+def test_linguistic_features_depend_on_exactly_the_frames_of_their_context(context, factor):
+    encoder, frames = make_linguistic(context=context, factor=factor), linguistic_frames(1, 9)
+    alive(encoder.sequence)
+    before = encoder(frames)
+    for row, at in [(row, at) for row in range(7) for at in range(9)]:
+        moved = frames.clone()
+        moved[0, row, at] = (moved[0, row, at] + 1) % 3 if row < 3 else moved[0, row, at] + 0.1
+        changed = (encoder(moved) != before).any(1)[0]
+        assert torch.equal(changed, (torch.arange(9 * factor) // factor - at).abs() <= context)
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+@pytest.mark.parametrize("context", [0, 1, 2])
+def test_frames_of_zeros_behind_a_clip_are_nothing_to_it(context, factor):
+    """So what a clip is padded with in a batch changes nothing of it."""
+    for encoder, frames in (
+        (FrameSequence(2, 3, "repeat", factor, context).double(), draw(2, 2, 5)),
+        (make_linguistic(context=context, factor=factor), linguistic_frames(2, 5)),
+    ):
+        padded = encoder(F.pad(frames, (0, 4)))
+        assert torch.allclose(padded[..., : 5 * factor], encoder(frames), rtol=0, atol=1e-12)
+
+
+def test_linguistic_features_are_embeddings_and_numbers_of_their_size():
+    """An id is looked up as it is by its own place; seconds, pitch and voicing act linearly."""
+    encoder, frames = make_linguistic(context=0), linguistic_frames(2, 5)
+    ids, (past, future, pitch, voiced) = frames[:, :3].long(), frames[:, 3:].unbind(1)
+    vectors = [encoder.embedding.weight[ids[:, place]].transpose(1, 2) for place in range(3)]
+    numbers = torch.stack([10 * past, 10 * future, 3 * (pitch - 5), voiced], dim=1)
+    expected = encoder.sequence(torch.cat([*vectors, numbers], dim=1))
+    assert torch.allclose(encoder(frames), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("wrong", [-1, 3])
+def test_phonemes_that_are_not_known_are_refused(wrong):
+    frames = linguistic_frames(1, 4)
+    frames[0, 1, 2] = wrong
+    with pytest.raises(ValueError, match="but there are 3 phonemes"):
+        make_linguistic()(frames)
+
+
+def test_linguistic_frames_need_the_names_of_the_phonemes():
+    for names in (None, []):
+        with pytest.raises(ValueError, match="needs the names of the phonemes"):
+            LinguisticSequence(3, names)
+
+
+@pytest.mark.parametrize(("factor", "context"), [(0, 0), (-1, 0), (1, -1)])
+def test_a_factor_or_a_context_that_makes_no_sense_is_refused(factor, context):
+    with pytest.raises(ValueError, match=f"factor {factor} must be at least 1 and context {context} at least 0"):
+        FrameSequence(2, factor=factor, context=context)
+
+
 @pytest.mark.parametrize("factor", [2, 3, 4, 5])
 @pytest.mark.parametrize("upsampling", UPSAMPLINGS)
 def test_a_frame_acts_on_its_own_place_and_at_most_its_neighbours(upsampling, factor):
@@ -116,6 +197,7 @@ def test_a_factor_that_is_no_power_of_two_is_refused(factor):
     [
         (FeatureVector(3), "(batch, 3)", [(2,), (2, 4), (2, 3, 1)]),
         (FrameSequence(3), "(batch, 3, frames)", [(2, 3), (2, 4, 5), (2, 3, 5, 1)]),
+        (LinguisticSequence(3, ["a"]), "(batch, 7, frames)", [(2, 7), (2, 6, 5), (2, 7, 5, 1)]),
         (FeatureMap(3), "(batch, 3, height, width)", [(2, 3), (2, 4, 5, 5), (3, 5, 5)]),
     ],
 )

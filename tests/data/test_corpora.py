@@ -104,7 +104,7 @@ def test_hashed_split_stays_when_rows_are_shuffled_and_others_added(tmp_path_fac
 
     def split_of(listed):
         source = Manifest(write_csv(folder, [[name, "ann"] for name in listed]), val_share=0.3, test_share=0.3)
-        return {clip.path.name: split for split, clip in source.splits}
+        return {clip.path.name: split for split, clip in source.listing.splits}
 
     assert split_of(fewer).items() <= split_of(sorted(names)).items()
 
