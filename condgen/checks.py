@@ -31,11 +31,22 @@ def check_data(model: ConditionalModel, data: Any) -> None:
             _agree(f"condition '{name}': the model's classes are", encoder.names, "the data's are", data.names[name])
         elif isinstance(encoder, FrameSequence | LinguisticSequence) and hasattr(data, "features"):
             _check_frames(name, encoder, network, data.features)
-    context = getattr(data, "context", 0)
-    if getattr(data, "crop", None) and context < network.receptive_field:
-        warnings.warn(f"crops have {context} samples of context and the receptive field is {network.receptive_field}: "
-                      "set data.context to at least that, or samples are scored that see less than in generation",
-                      stacklevel=2)  # fmt: skip
+    if getattr(data, "crop", None):
+        _check_crops(model, data)
+
+
+def _check_crops(model: ConditionalModel, data: Any) -> None:
+    """Warn where what a crop scores depends on more than it holds."""
+    encoders = {n: e for n, e in model.generator.encoders.items() if isinstance(e, FrameSequence | LinguisticSequence)}
+    around = max((e.around * data.features[name].hop for name, e in encoders.items()), default=0)
+    needed = {"context": model.network.receptive_field + around, "lookahead": around}
+    for name, samples in needed.items():
+        if getattr(data, name) < samples:
+            warnings.warn(
+                f"crops have {getattr(data, name)} samples of {name} and the model sees {samples}: set data.{name} to "
+                "at least that, or samples are scored that see less than in generation",
+                stacklevel=2,
+            )
 
 
 def _check_frames(name: str, encoder: Any, network: Any, features: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Checks before training: what of a model does not fit its data is said with both, and nothing else is."""
 
 import warnings
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -19,7 +20,15 @@ def make_model(conditions=None, **options):
 
 
 def make_data(features=None, **options):
-    options = {"levels": 64, "sample_rate": 8000, "companding": "mu_law", "crop": None, "context": 0, **options}
+    options = {
+        "levels": 64,
+        "sample_rate": 8000,
+        "companding": "mu_law",
+        "crop": None,
+        "context": 0,
+        "lookahead": 0,
+        **options,
+    }
     return SimpleNamespace(names={"speaker": NAMES}, features=features or {}, **options)
 
 
@@ -91,7 +100,7 @@ def test_what_fits_is_passed_without_a_word(model, data):
 def test_crops_with_too_little_context_are_warned_of():
     model = make_model(dilations=[1, 2, 4])
     assert model.network.receptive_field == 8
-    with pytest.warns(UserWarning, match="crops have 7 samples of context and the receptive field is 8: set data.cont"):
+    with pytest.warns(UserWarning, match="crops have 7 samples of context and the model sees 8: set data.context"):
         check_data(model, make_data(crop=400, context=7))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -119,3 +128,16 @@ def test_images_have_no_receptive_field_in_time():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_receptive_field(ConditionalModel(PixelCNN((1, 5, 5), 2, channels=4, head=4, layers=1), {}, "none"))
+
+
+def test_crops_are_warned_of_when_an_encoder_looks_beyond_them():
+    """Two frames of eight samples to either side, and eight samples of receptive field."""
+    model = make_model({"mel": FrameSequence(3, 4, context=2)}, dilations=[1, 2, 4], hop=8)
+    data = partial(make_data, features={"mel": SimpleNamespace(size=3, hop=8)}, crop=400)
+    with pytest.warns(UserWarning, match="16 samples of context and the model sees 24: set data.context"):
+        check_data(model, data(context=16, lookahead=16))
+    with pytest.warns(UserWarning, match="8 samples of lookahead and the model sees 16: set data.lookahead"):
+        check_data(model, data(context=24, lookahead=8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_data(model, data(context=24, lookahead=16))

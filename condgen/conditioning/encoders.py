@@ -100,6 +100,8 @@ class FrameSequence(nn.Module):
         if factor < 1 or context < 0:
             raise ValueError(f"FrameSequence: factor {factor} must be at least 1 and context {context} at least 0")
         self.size, self.features, self.upsampling, self.factor = size, features, upsampling, factor
+        # Frames to either side that a result depends on.
+        self.around = context + (upsampling != "repeat")
         hidden = (nn.Conv1d(size, features, 2 * context + 1, padding=context), nn.ReLU())
         self.project = nn.Sequential(*hidden, nn.Conv1d(features, features, 1)) if context else (
             nn.Conv1d(size, features, 1))  # fmt: skip
@@ -151,6 +153,7 @@ class LinguisticSequence(nn.Module):
             raise ValueError("LinguisticSequence needs the names of the phonemes")
         self.features, self.factor, self.names = features, factor, list(names)
         self.embedding = nn.Embedding(len(self.names), embedding)
+        self.around = context + (upsampling != "repeat")
         self.sequence = FrameSequence(3 * embedding + 4, features, upsampling, factor, context)
 
     def forward(self, frames: Tensor) -> Tensor:

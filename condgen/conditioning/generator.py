@@ -152,6 +152,8 @@ def _add(a: Tensor | None, b: Tensor) -> Tensor:
         return b
     rank = max(a.ndim, b.ndim)
     try:
+        if a.ndim == b.ndim and a.shape[2:] != b.shape[2:]:  # a single frame would be spread over all
+            raise RuntimeError
         return align(a, rank) + align(b, rank)
     except RuntimeError:
         raise ValueError(

@@ -21,6 +21,8 @@ from condgen.data.store import ClipStore, store_name, write_store
 from condgen.hyperparameters import store_hyperparameters
 from condgen.quantization import Companding, Quantization
 
+FORMAT = 1  # to be raised when what is stored for the same settings changes
+
 
 class SpeechSet(Dataset[Batch]):
     """Prepared clips, fetched a batch at a time: whole, or a random crop of each.
@@ -30,6 +32,7 @@ class SpeechSet(Dataset[Batch]):
         features: of the store.
         crop: samples to score of each clip; `None` for all.
         context: samples before these that are given but not scored.
+        lookahead: samples behind them, likewise.
         unit: crops begin at a multiple of it, so that frames and samples stay aligned.
         silence: level that pads shorter clips; padding is not scored.
     """
@@ -40,11 +43,12 @@ class SpeechSet(Dataset[Batch]):
         features: dict[str, FrameFeature],
         crop: int | None,
         context: int,
+        lookahead: int,
         unit: int,
         silence: int,
     ) -> None:
         self.store, self.features, self.crop, self.context = store, features, crop, context
-        self.unit, self.silence = unit, silence
+        self.lookahead, self.unit, self.silence = lookahead, unit, silence
 
     def __len__(self) -> int:
         return len(self.store.files)
@@ -56,26 +60,29 @@ class SpeechSet(Dataset[Batch]):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         windows = [self._window(int(self.lengths[i])) for i in indices]
-        longest = max(end - begin for begin, _, end in windows)
+        longest = max(end - begin for begin, _, _, end in windows)
         levels = torch.full((len(indices), 1, longest), self.silence, dtype=torch.long)
         scored = torch.zeros(len(indices), longest, dtype=torch.bool)
         frames = {name: torch.zeros(len(indices), f.size, longest // f.hop) for name, f in self.features.items()}
-        for row, (i, (begin, first, end)) in enumerate(zip(indices, windows, strict=True)):
+        for row, (i, (begin, first, last, end)) in enumerate(zip(indices, windows, strict=True)):
             offset = int(self.store.ends[i])
             levels[row, 0, : end - begin] = _copied(self.store.levels[offset + begin : offset + end])
-            scored[row, first - begin : end - begin] = True
+            scored[row, first - begin : last - begin] = True
             for name, f in self.features.items():
                 cut = self.store.frames[name][(offset + begin) // f.hop : (offset + end) // f.hop]
                 frames[name][row, :, : len(cut)] = _copied(cut).T
         ids = {name: torch.from_numpy(values[list(indices)]) for name, values in self.store.ids.items()}
         return Batch(levels, {**ids, **frames}, scored)
 
-    def _window(self, length: int) -> tuple[int, int, int]:
-        """Choose where a crop begins, where scoring does, and where both end."""
+    def _window(self, length: int) -> tuple[int, int, int, int]:
+        """Choose where a crop begins, where scoring begins and ends, and where the crop ends."""
         if self.crop is None or length <= self.crop:
-            return 0, 0, length
-        first = self.unit * int(torch.randint((length - self.crop) // self.unit + 1, ()))
-        return max(0, first - self.context), first, first + self.crop
+            return 0, 0, length, length
+        # Drawn also from beyond both ends and moved inside, or the ends of clips would all but never be scored.
+        drawn = int(torch.randint(-self.crop // self.unit, length // self.unit + 1, ()))
+        first = min(max(0, self.unit * drawn), length - self.crop)
+        last = first + self.crop
+        return max(0, first - self.context), first, last, min(length, last + self.lookahead)
 
 
 class ByLength(Sampler[int]):
@@ -120,6 +127,7 @@ class Speech(pl.LightningDataModule):
         trim: drop what is this many dB below the peak at either end of a clip; `None` to drop nothing.
         crop: samples of each clip to score in training, a random run; `None` for whole clips.
         context: samples before a crop that are given but not scored; at least the model's receptive field.
+        lookahead: samples behind a crop, likewise, for encoders that look at the frames around each.
         batch_size: clips per batch.
         num_workers: processes that load; clips are mapped into memory, so 0 is fast.
         cache: folder for prepared clips.
@@ -137,6 +145,7 @@ class Speech(pl.LightningDataModule):
         trim: float | None = None,
         crop: int | None = None,
         context: int = 0,
+        lookahead: int = 0,
         batch_size: int = 8,
         num_workers: int = 0,
         cache: str = "data/prepared",
@@ -147,13 +156,17 @@ class Speech(pl.LightningDataModule):
         self.sample_rate, self.levels, self.companding = sample_rate, levels, companding
         self.quantization = Quantization(levels, companding)
         self.reader = RecordingReader(sample_rate, resample, normalise, trim)
+        twice = sorted(set(self.features) & set(source.names))
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is the name of a feature and of a class; name the feature otherwise")
         self.unit = math.lcm(*(feature.hop for feature in self.features.values()))
-        for name, samples, least in (("crop", crop, 1), ("context", context, 0)):
+        for name, samples, least in (("crop", crop, 1), ("context", context, 0), ("lookahead", lookahead, 0)):
             if samples is not None and samples < least:
                 raise ValueError(f"{name} {samples} is not at least {least}")
             if samples is not None and samples % self.unit:
                 raise ValueError(f"{name} {samples} is not a multiple of {self.unit}, the samples of a whole frame")
-        self.crop, self.context, self.batch_size, self.num_workers = crop, context, batch_size, num_workers
+        self.crop, self.context, self.lookahead = crop, context, lookahead
+        self.batch_size, self.num_workers = batch_size, num_workers
         self.cache = Path(cache)
         self.stores: dict[Split, ClipStore] = {}
 
@@ -163,14 +176,13 @@ class Speech(pl.LightningDataModule):
         return self.source.names
 
     def prepare_data(self) -> None:
-        """Prepare every split that is not yet stored."""
-        for split in ("train", "val", "test"):
+        """Prepare what the trainer's stage needs and is not yet stored."""
+        for split in _splits(self.trainer.state.fn if self.trainer else None):
             self._prepare(split)
 
     def setup(self, stage: str | None = None) -> None:
         """Map what the stage needs (`fit`, `validate`, `test`, or everything) into memory."""
-        wanted: dict[str | None, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
-        for split in wanted.get(stage, ("train", "val", "test")):
+        for split in _splits(stage):
             if split not in self.stores:
                 self.stores[split] = ClipStore.open(self._prepare(split))
 
@@ -179,7 +191,8 @@ class Speech(pl.LightningDataModule):
         if not clips:
             raise ValueError(f"the {split} split of {type(self.source).__name__} has no clips")
         settings = {
-            "reader": vars(self.reader), "levels": self.levels, "companding": self.companding, "names": self.names,
+            "format": FORMAT, "reader": vars(self.reader), "levels": self.levels, "companding": self.companding,
+            "names": self.names,
             "features": {n: [type(f).__name__, vars(f)] for n, f in self.features.items()}, "unit": self.unit,
         }  # fmt: skip
         folder = self.cache / f"{type(self.source).__name__.lower()}-{split}-{store_name(clips, settings)}"
@@ -198,7 +211,9 @@ class Speech(pl.LightningDataModule):
     def dataset(self, split: Split) -> SpeechSet:
         """Return one split, after `setup`; only training is cropped."""
         crop = self.crop if split == "train" else None
-        return SpeechSet(self.stores[split], self.features, crop, self.context, self.unit, self.quantization.silence)
+        return SpeechSet(
+            self.stores[split], self.features, crop, self.context, self.lookahead, self.unit, self.quantization.silence
+        )
 
     def train_dataloader(self) -> DataLoader[Batch]:
         return self._loader("train")
@@ -219,6 +234,12 @@ class Speech(pl.LightningDataModule):
             data, batch_size=self.batch_size, sampler=sampler, collate_fn=as_is, num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
         )  # fmt: skip
+
+
+def _splits(stage: str | None) -> tuple[Split, ...]:
+    """Return the splits that a stage of the trainer needs; all for none."""
+    wanted: dict[str | None, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+    return wanted.get(stage, ("train", "val", "test"))
 
 
 def _copied(array: np.ndarray) -> Tensor:

@@ -117,8 +117,11 @@ def write_store(
             index["ends"].append(index["ends"][-1] + len(kept))
             index["dropped"] += dropped + (len(waveform) - len(kept)) / reader.sample_rate
         (temporary / INDEX).write_text(json.dumps(index))
-        if not folder.exists():
+        try:
             os.replace(temporary, folder)
+        except OSError:  # another process has prepared the same clips meanwhile
+            if not (folder / INDEX).is_file():
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
