@@ -1,0 +1,253 @@
+"""The bodies of a conditional DCGAN, for images and for audio, under every conditioning mechanism.
+
+Sources: Radford et al., "Unsupervised Representation Learning with DCGAN", 2016; Mirza and Osindero, "Conditional
+Generative Adversarial Nets", 2014 (concatenation); Donahue et al., "Adversarial Audio Synthesis" (WaveGAN), 2019, for
+the body in one dimension.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm as normalise_spectrum
+
+from condgen.conditioning.film import FiLM, GammaBeta, Norm, film_layers
+
+Film = Mapping[str, GammaBeta]
+FIXED = GammaBeta()
+CONV: Any = (nn.Conv1d, nn.Conv2d)
+CONV_TRANSPOSE: Any = (nn.ConvTranspose1d, nn.ConvTranspose2d)
+NORM = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+@dataclass(frozen=True)
+class Body:
+    """Sizes of a DCGAN's maps: `start`, then `stride` times larger at each of `layers` layers.
+
+    Attributes:
+        shape: channels and size of the data.
+        channels: of the largest hidden map; each smaller one has twice as many, up to eight times.
+        kernel_size: of every strided convolution.
+        stride: of every strided convolution.
+        start: size of the smallest map.
+        layers: strided convolutions.
+    """
+
+    shape: tuple[int, ...]
+    channels: int
+    kernel_size: int
+    stride: int
+    start: tuple[int, ...]
+    layers: int
+
+    @property
+    def dims(self) -> int:
+        """Axes of size: 1 for audio, 2 for images."""
+        return len(self.shape) - 1
+
+    def width(self, layer: int) -> int:
+        """Channels of the hidden map after so many enlargements."""
+        return self.channels * min(8, 2 ** (self.layers - 1 - layer))
+
+    def size(self, layer: int) -> tuple[int, ...]:
+        """Size of the map after so many enlargements."""
+        return tuple(s * self.stride**layer for s in self.start)
+
+    def up(self, in_channels: int, out_channels: int, bias: bool = True) -> nn.Module:
+        """Make the transposed convolution that multiplies the size by the stride."""
+        over = self.stride - self.kernel_size + 2 * self._padding
+        kind = CONV_TRANSPOSE[self.dims - 1]
+        return kind(in_channels, out_channels, self.kernel_size, self.stride, self._padding, over, bias=bias)
+
+    def down(self, in_channels: int, out_channels: int, bias: bool = True) -> nn.Module:
+        """Make the convolution that divides the size by the stride."""
+        kind = CONV[self.dims - 1]
+        return kind(in_channels, out_channels, self.kernel_size, self.stride, self._padding, bias=bias)
+
+    def unfold(self, in_channels: int, out_channels: int, bias: bool = True) -> nn.Module:
+        """Make the transposed convolution from a single position to the smallest map: a linear map per position."""
+        return CONV_TRANSPOSE[self.dims - 1](in_channels, out_channels, self.start, bias=bias)
+
+    @property
+    def _padding(self) -> int:
+        return (self.kernel_size - self.stride + 1) // 2
+
+
+def body(shape: tuple[int, ...], channels: int, kernel_size: int | None = None, stride: int | None = None) -> Body:
+    """Fit a body to data: 4 × 4 kernels of stride 2 for images, 25 taps of stride 4 for audio, unless said otherwise.
+
+    Raises:
+        ValueError: the size is no power of 2 of at least 8, or the kernel is smaller than the stride.
+    """
+    size = tuple(shape[1:])
+    if len(size) not in (1, 2) or len(set(size)) > 1 or any(s < 8 or s & (s - 1) for s in size):
+        raise ValueError(
+            f"a DCGAN takes square images, or audio, whose size is a power of 2 of at least 8; got "
+            f"{' × '.join(map(str, size))}: pad or crop the data (28 to 32: --data.padding 2)"
+        )
+    kernel_size, stride = kernel_size or (25, 4)[len(size) - 1], stride or (4, 2)[len(size) - 1]
+    if stride < 2 or kernel_size < stride:
+        raise ValueError(f"kernel_size {kernel_size} must be at least the stride {stride}, and that at least 2")
+    layers = max(1, int(math.log(size[0] / 4, stride) + 1e-9))
+    if size[0] % stride**layers:
+        raise ValueError(f"stride {stride} does not divide the size {size[0]} {layers} times")
+    start = tuple(s // stride**layers for s in size)
+    return Body(tuple(shape), channels, kernel_size, stride, start, layers)
+
+
+class Generator(nn.Module):
+    """DCGAN generator: noise to data in [−1, 1]. Linear map, normalisation, FiLM, ReLU; the last layer ends in tanh.
+
+    Args:
+        shape: channels and size of the data; one axis of size for audio, two for images.
+        noise: length of the noise vector.
+        channels: of the largest hidden map; each smaller one has twice as many, up to eight times.
+        norm: normalisation before FiLM. With `batch`, `kind: film` is conditional batch norm.
+        labels: where conditions act: on `every` hidden layer, or on the `first` alone. With `kind: concat`, `first`
+            is the label concatenated to the noise, `every` the original conditional DCGAN.
+        kernel_size: of the strided convolutions; `None` for 4 (images) or 25 (audio).
+        stride: of the strided convolutions; `None` for 2 (images) or 4 (audio).
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        noise: int = 64,
+        channels: int = 32,
+        norm: Norm = "batch",
+        labels: Literal["first", "every"] = "every",
+        kernel_size: int | None = None,
+        stride: int | None = None,
+    ) -> None:
+        super().__init__()
+        if labels not in ("first", "every"):
+            raise ValueError(f"unknown labels '{labels}'; known: first, every")
+        self.shape, self.noise, self.labels = tuple(shape), noise, labels
+        self.body = fit = body(self.shape, channels, kernel_size, stride)
+        widths = [fit.width(i) for i in range(fit.layers)]
+        # Normalisation has a bias of its own, or the FiLM generator learns it.
+        plain = norm == "none"
+        self.convs: Any = nn.ModuleList([fit.unfold(noise, widths[0], plain)])
+        self.convs.extend(fit.up(a, b, plain) for a, b in itertools.pairwise(widths))
+        self.output = fit.up(widths[-1], fit.shape[0])
+        self.films: Any = nn.ModuleList(self._film(i, widths[i], norm) for i in range(fit.layers))
+
+    def _film(self, layer: int, width: int, norm: Norm) -> nn.Module:
+        """Make what stands behind a convolution: FiLM, or a norm with affine where no condition acts."""
+        fit = self.body
+        if layer and self.labels == "first":
+            return _affine(norm, width, fit.dims)
+        make = fit.up if layer else fit.unfold
+        like = partial(_like, make, width)
+        return FiLM(width, norm, fit.dims, like=like, size=fit.size(layer - 1) if layer else (1,) * fit.dims)
+
+    @property
+    def film_layers(self) -> dict[str, FiLM]:
+        """The FiLM layers by name."""
+        return film_layers(self)
+
+    def forward(self, z: Tensor, film: Film | None = None) -> Tensor:
+        """Map noise, (batch, noise), to data, (batch, *shape).
+
+        Args:
+            z: noise.
+            film: (γ, β) per FiLM layer, or `None`.
+        """
+        x = z.reshape(*z.shape, *(1,) * self.body.dims)
+        for i, (conv, layer) in enumerate(zip(self.convs, self.films, strict=True)):
+            y = conv(x)
+            x = torch.relu(layer(y, (film or {}).get(f"films.{i}", FIXED)) if isinstance(layer, FiLM) else layer(y))
+        return torch.tanh(self.output(x))
+
+
+class Discriminator(nn.Module):
+    """DCGAN discriminator: data to features and a realness score. Convolution, normalisation, FiLM, leaky ReLU.
+
+    Args:
+        shape: channels and size of the data.
+        channels: of the largest hidden map; each smaller one has twice as many, up to eight times.
+        norm: normalisation before FiLM; the first layer has none. Batch norm mixes real and fake: `none` is safer.
+        spectral_norm: divide every weight by its largest singular value, so that the network is 1-Lipschitz but for
+            the conditions' part.
+        phase_shuffle: for audio: move each hidden map by up to so many positions, at random, in training (WaveGAN).
+        kernel_size: see `Generator`.
+        stride: see `Generator`.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        channels: int = 32,
+        norm: Norm = "none",
+        spectral_norm: bool = False,
+        phase_shuffle: int = 0,
+        kernel_size: int | None = None,
+        stride: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.shape, self.phase_shuffle = tuple(shape), phase_shuffle
+        self.body = fit = body(self.shape, channels, kernel_size, stride)
+        widths = [fit.shape[0], *(fit.width(i) for i in reversed(range(fit.layers)))]
+        norms: list[Norm] = ["none", *[norm] * (fit.layers - 1)]
+        wrapped = normalise_spectrum if spectral_norm else _same
+        self.convs: Any = nn.ModuleList(
+            wrapped(fit.down(a, b, n == "none")) for a, b, n in zip(widths[:-1], widths[1:], norms, strict=True)
+        )
+        sizes = [fit.size(i) for i in reversed(range(1, fit.layers + 1))]
+        self.films: Any = nn.ModuleList(
+            FiLM(w, n, fit.dims, like=partial(_like, fit.down, w), size=size)
+            for w, n, size in zip(widths[1:], norms, sizes, strict=True)
+        )
+        self.features = widths[-1]
+        self.output = wrapped(nn.Linear(self.features * math.prod(fit.start), 1))
+
+    @property
+    def film_layers(self) -> dict[str, FiLM]:
+        """The FiLM layers by name."""
+        return film_layers(self)
+
+    def forward(self, x: Tensor, film: Film | None = None) -> tuple[Tensor, Tensor]:
+        """Map data, (batch, *shape), to scores, (batch,), and to features summed over positions, (batch, features)."""
+        if tuple(x.shape[1:]) != self.shape:
+            raise ValueError(f"this discriminator takes data of {self.shape}, not of {tuple(x.shape[1:])}")
+        for i, (conv, layer) in enumerate(zip(self.convs, self.films, strict=True)):
+            x = F.leaky_relu(layer(conv(x), (film or {}).get(f"films.{i}", FIXED)), 0.2)
+            if self.phase_shuffle and self.training and i + 1 < len(self.convs):
+                x = shuffle_phase(x, self.phase_shuffle)
+        return self.output(x.flatten(1))[:, 0], x.flatten(2).sum(2)
+
+
+def shuffle_phase(x: Tensor, most: int) -> Tensor:
+    """Move each row of (batch, channels, time) by −most … most positions, at random, reflecting at the ends.
+
+    Source: Donahue et al., "Adversarial Audio Synthesis", 2019, section 3.3. It keeps a discriminator from telling
+    generated audio by the phase of the artefacts that transposed convolutions leave.
+    """
+    shifts = torch.randint(-most, most + 1, (len(x), 1, 1), device=x.device)
+    places = torch.arange(x.shape[-1], device=x.device) + shifts
+    last = x.shape[-1] - 1
+    reflected = last - (last - places.abs()).abs()
+    return x.gather(-1, reflected.expand_as(x))
+
+
+def _like(make: Any, out_channels: int, in_channels: int) -> nn.Module:
+    return make(in_channels, out_channels, bias=False)
+
+
+def _same(module: nn.Module) -> nn.Module:
+    return module
+
+
+def _affine(norm: Norm, channels: int, dims: int) -> nn.Module:
+    makers: dict[str, Any] = {"none": nn.Identity, "batch": partial(NORM[dims - 1], channels)}
+    if norm not in makers:
+        raise ValueError(f"labels 'first' goes with norm none or batch, not '{norm}'")
+    return makers[norm]()
