@@ -1,8 +1,17 @@
 """Models, free of Lightning: one paper, one file."""
 
+from condgen.models.adversarial import ConditionalDiscriminator, ConditionalGenerator
 from condgen.models.conditional import ConditionalModel
 from condgen.models.dcgan import Discriminator, Generator
 from condgen.models.pixelcnn import PixelCNN
 from condgen.models.wavenet import WaveNet
 
-__all__ = ["ConditionalModel", "Discriminator", "Generator", "PixelCNN", "WaveNet"]
+__all__ = [
+    "ConditionalDiscriminator",
+    "ConditionalGenerator",
+    "ConditionalModel",
+    "Discriminator",
+    "Generator",
+    "PixelCNN",
+    "WaveNet",
+]
