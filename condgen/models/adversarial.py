@@ -75,7 +75,7 @@ class ConditionalDiscriminator(nn.Module):
         inside: Any = kind if kind in ("concat", "bias", "film") else "none"
         layers: Any = network.film_layers
         self.generator = FiLMGenerator({} if inside == "none" else conditions, layers, inside)
-        features = self.network.features
+        features: Any = network.features
         projected, read = (beside, {}) if kind == "projection" else ({}, beside)
         self.encoders = nn.ModuleDict(projected)
         self.project = nn.ModuleDict({n: nn.Linear(e.features, features, bias=False) for n, e in projected.items()})
