@@ -29,6 +29,7 @@ def measure(
     limit: int | None = None,
     seed: int = 0,
     classifier_steps: int = 1000,
+    temperature: float = 1.0,
     batch_size: int = 100,
     device: str = "auto",
     overwrite: bool = False,
@@ -43,6 +44,7 @@ def measure(
         limit: score the likelihood of only so many held-out examples.
         seed: of the samples and the classifiers.
         classifier_steps: training steps of the classifiers that read the samples.
+        temperature: of the samples; the likelihood is the model's own.
         batch_size: examples scored or drawn together.
         device: `auto`, `cpu`, `cuda`, …
         overwrite: replace an existing folder.
@@ -55,11 +57,18 @@ def measure(
         check_data(model, module)
         module.setup()
         measured = likelihood(model, module, limit, batch_size)
-        generated = generate(model, module, num_samples, seed, classifier_steps, batch_size=batch_size)
+        generated = generate(
+            model, module, num_samples, seed, classifier_steps, batch_size=batch_size, temperature=temperature
+        )
         copies = None
         if mel_condition(model, module):
             copies = copy_synthesis(model, module, generated, classifier_steps, seed)
-        facts = {"checkpoint": sha256(ckpt_path), "seed": seed, "classifier_steps": classifier_steps}
+        facts = {
+            "checkpoint": sha256(ckpt_path),
+            "seed": seed,
+            "temperature": temperature,
+            "classifier_steps": classifier_steps,
+        }
         settings = {**data_settings(ckpt_path), "changed": data or {}}
         report = {**facts, "split": "test", "data": settings, **summary(measured, generated)}
         if copies is not None:
@@ -86,7 +95,8 @@ def markdown(report: dict[str, Any]) -> str:
     lines = [
         "# Evaluation",
         "",
-        f"Checkpoint {report['checkpoint'][:12]}, seed {report['seed']}, likelihood of {found['examples']} examples of "
+        f"Checkpoint {report['checkpoint'][:12]}, seed {report['seed']}, temperature {report['temperature']:g}, "
+        f"likelihood of {found['examples']} examples of "
         f"the test split of {describe(report['data'])}.",
         "",
         "| likelihood of held-out examples | |",
