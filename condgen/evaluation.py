@@ -18,6 +18,7 @@ from condgen.classifier import ImageClassifier, train_classifier
 from condgen.conditioning import ClassEmbedding
 from condgen.data import Batch, Images, Speech
 from condgen.data.batch import count_dims
+from condgen.data.speech import SpeechSet
 from condgen.metrics import coverage, frechet_distance
 from condgen.models import ConditionalModel
 from condgen.sampling import sample
@@ -63,6 +64,8 @@ def likelihood(
     """
     dataset = data.dataset("test")
     chosen = some_rows(len(dataset), limit)
+    if isinstance(dataset, SpeechSet):  # clips of like length together, so that little is padding
+        chosen.sort(key=dataset.lengths.tolist().__getitem__)
     classes = class_conditions(model)
     only = next(iter(classes)) if len(model.generator.encoders) == 1 and classes else None
     groups = {name: [name] for name in classes} | ({" + ".join(classes): list(classes)} if len(classes) > 1 else {})
