@@ -67,7 +67,7 @@ def _agree(our_words: str, ours: Any, their_words: str, theirs: Any) -> None:
         raise ValueError(f"{our_words} {ours}, {their_words} {theirs}")
 
 
-def check_receptive_field(model: ConditionalModel) -> None:
+def check_receptive_field(model: ConditionalModel, data: Any = None) -> None:
     """Warn where a WaveNet without local conditions sees less than 240 ms: too little to hold a word together.
 
     Source: van den Oord et al., "WaveNet", 2016, section 3: 240 ms with linguistic features, 300 ms without.
@@ -77,7 +77,12 @@ def check_receptive_field(model: ConditionalModel) -> None:
         return
     field = f"{network.receptive_field} samples, {network.receptive_field_ms:.0f} ms"
     rank_zero_info(f"receptive field: {field}")
-    local = any(isinstance(e, FrameSequence | LinguisticSequence) for e in model.generator.encoders.values())
+    features = getattr(data, "features", {})
+    local = any(
+        isinstance(encoder, FrameSequence | LinguisticSequence)
+        and getattr(features.get(name), "given", "audio") != "length"  # how far a clip has got says nothing of words
+        for name, encoder in model.generator.encoders.items()
+    )
     if not local and network.receptive_field_ms < 240:
         warnings.warn(
             f"the receptive field is {field}, and nothing but it tells the model what came before; below 240 ms words "

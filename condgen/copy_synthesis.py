@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ class Copies:
         quantized: the same for the originals quantized, the best that a model of these levels can do.
         accuracy: per kind of class, what the classifiers read in the model's copies.
         griffin_lim_accuracy: the same for Griffin-Lim's.
+        original_accuracy: the same for the originals.
     """
 
     distance: float
@@ -31,6 +33,7 @@ class Copies:
     quantized: float
     accuracy: dict[str, float]
     griffin_lim_accuracy: dict[str, float]
+    original_accuracy: dict[str, float]
 
 
 def mel_condition(model: ConditionalModel, data: Any) -> str | None:
@@ -58,21 +61,27 @@ def copy_synthesis(
     feature: Any = data.features[name]
     targets = [mel[:, : n // feature.hop] for mel, n in zip(generated.conditions[name], generated.lengths, strict=True)]
     copies = [x[0, :n] for x, n in zip(generated.x, generated.lengths, strict=True)]
-    rebuilt = [data.quantization.encode(w) for w in griffin_lim(targets, feature, data.sample_rate, seed)]
+    heard = griffin_lim(targets, feature, data.sample_rate, seed)
+    rebuilt = [data.quantization.encode(waveform) for waveform in heard]
     originals = [x[0, :n] for x, n in zip(generated.originals, generated.lengths, strict=True)]
 
-    def distance(clips: list[Tensor]) -> float:
-        found = [feature.measure(data.quantization.decode(c), data.sample_rate, None) for c in clips]
+    def distance(waveforms: Iterable[Tensor]) -> float:
+        found = [feature.measure(waveform, data.sample_rate, None) for waveform in waveforms]
         parts = [mel_distance(mel, target) for mel, target in zip(found, targets, strict=True)]
         return float(torch.cat(parts).mean())
 
     longest = generated.x.shape[-1]
     padded = torch.stack([torch.nn.functional.pad(r, (0, longest - len(r)), value=data.quantization.silence)
                           for r in rebuilt])[:, None]  # fmt: skip
-    baseline = Generated(padded, generated.originals, generated.conditions, generated.lengths, {}, {}, {}, {})
+    baseline = Generated(
+        padded, generated.originals, generated.conditions, generated.lengths, {}, {}, {}, {}, generated.classifiers
+    )
     read(baseline, data, classifier_steps, seed)
-    accuracies = ({n: f.accuracy for n, f in g.samples.items()} for g in (generated, baseline))
-    return Copies(distance(copies), distance(rebuilt), distance(originals), *accuracies)
+    real = replace(baseline, x=generated.originals, samples={}, floor={}, asked_and_read={}, held_out_accuracy={})
+    read(real, data, classifier_steps, seed)
+    distances = (distance(map(data.quantization.decode, copies)), distance(heard),
+                 distance(map(data.quantization.decode, originals)))  # fmt: skip
+    return Copies(*distances, *({n: f.accuracy for n, f in g.samples.items()} for g in (generated, baseline, real)))
 
 
 def mel_distance(found: Tensor, target: Tensor) -> Tensor:
@@ -92,8 +101,9 @@ def griffin_lim(mels: list[Tensor], feature: MelSpectrogram, sample_rate: int, s
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for mel in mels:
-            # Its frame i is centred on sample i · hop, ours half a hop later: so its waveform starts half a hop late.
-            waveform = phases(inverse(10 ** torch.cat([mel, mel[:, -1:]], dim=1)))
-            shifted = torch.nn.functional.pad(waveform, (feature.hop // 2, feature.hop))[: mel.shape[1] * feature.hop]
-            waveforms.append(shifted.clamp(-1, 1))
+            # Its frame i is centred on sample i · hop, ours half a hop later. With a frame more at either end, its
+            # waveform begins half a hop before ours.
+            waveform = phases(inverse(10 ** torch.cat([mel[:, :1], mel, mel[:, -1:]], dim=1)))
+            start = feature.hop // 2
+            waveforms.append(waveform[start : start + mel.shape[1] * feature.hop].clamp(-1, 1))
     return waveforms

@@ -24,6 +24,9 @@ from condgen.models import ConditionalModel
 from condgen.sampling import sample
 from condgen.views import view
 
+NEIGHBOURS = 5  # of `coverage`, and so the fewest examples less one
+SCORED_TOGETHER = 400_000  # samples of audio at the most: the softmax of each takes a kilobyte, several times
+
 
 @dataclass(frozen=True)
 class Likelihood:
@@ -66,6 +69,7 @@ def likelihood(
     chosen = some_rows(len(dataset), limit)
     if isinstance(dataset, SpeechSet):  # clips of like length together, so that little is padding
         chosen.sort(key=dataset.lengths.tolist().__getitem__)
+        batch_size = max(1, min(batch_size, SCORED_TOGETHER // int(dataset.lengths.max())))
     classes = class_conditions(model)
     only = next(iter(classes)) if len(model.generator.encoders) == 1 and classes else None
     groups = {name: [name] for name in classes} | ({" + ".join(classes): list(classes)} if len(classes) > 1 else {})
@@ -112,6 +116,29 @@ def some_rows(available: int, count: int | None) -> list[int]:
     return torch.randperm(available, generator=torch.Generator().manual_seed(0))[:count].tolist()
 
 
+def matching_rows(available: Mapping[str, Tensor], asked: Mapping[str, Tensor]) -> list[int]:
+    """Choose for each row asked for an available one with all the same classes, none twice while others are left.
+
+    Sets that differ in their classes' shares differ in distribution for that alone.
+
+    Args:
+        available: class ids per condition, (examples,).
+        asked: class ids for the same conditions, (rows,).
+    """
+    order = torch.randperm(
+        len(next(iter(available.values()), torch.zeros(0))), generator=torch.Generator().manual_seed(0)
+    )
+    places: dict[tuple[int, ...], list[int]] = {}
+    for i in order.tolist():
+        places.setdefault(tuple(int(ids[i]) for ids in available.values()), []).append(i)
+    rows = []
+    for row in zip(*(asked[name].tolist() for name in available), strict=True):
+        same = places.get(tuple(row)) or order.tolist()
+        rows.append(same[0])
+        same.append(same.pop(0))
+    return rows
+
+
 def class_conditions(model: ConditionalModel) -> dict[str, int]:
     """List the model's class conditions with their numbers of classes."""
     return {n: len(e.names) for n, e in model.generator.encoders.items() if isinstance(e, ClassEmbedding)}
@@ -155,9 +182,10 @@ class Generated:
         lengths: theirs, of audio.
         asked_and_read: per class of the data, counts (classes asked, classes read).
         samples: the samples against held-out examples, in the features of a classifier of each kind of class.
-        floor: as many real *training* examples against the same held-out ones: the best that a model of the training
-            data can be expected to get.
+        floor: as many real *training* examples of the same classes against the same held-out ones: the best that a
+            model of the training data can be expected to get.
         held_out_accuracy: what each classifier reads on real held-out examples.
+        classifiers: that read them.
     """
 
     x: Tensor
@@ -168,6 +196,7 @@ class Generated:
     samples: dict[str, Fidelity]
     floor: dict[str, Fidelity]
     held_out_accuracy: dict[str, float]
+    classifiers: dict[str, ImageClassifier]
 
 
 def generate(
@@ -192,12 +221,16 @@ def generate(
         options: further arguments of `condgen.sampling.sample`.
     """
     test = data.dataset("test")
+    if min(num_samples, len(test)) <= NEIGHBOURS:
+        raise ValueError(f"{min(num_samples, len(test))} samples or held-out examples are too few to compare: over "
+                         f"{NEIGHBOURS} are needed")  # fmt: skip
+    view(data)  # before anything long, whether a classifier can look at the data
     chosen = some_rows(len(test), min(num_samples, len(test), len(data.dataset("train"))))
     held_out = Batch(*test.__getitems__(chosen))
     own = {name: held_out.conditions[name] for name in model.generator.encoders}
     lengths = None if held_out.scored is None else held_out.scored.sum(1).tolist()
     x = sample(model, own, num_samples=len(chosen), length=lengths, seed=seed, **options).x.cpu()
-    result = Generated(x, held_out.x, held_out.conditions, lengths, {}, {}, {}, {})
+    result = Generated(x, held_out.x, held_out.conditions, lengths, {}, {}, {}, {}, {})
     read(result, data, classifier_steps, seed)
     return result
 
@@ -208,11 +241,16 @@ def read(result: Generated, data: Images | Speech, classifier_steps: int, seed: 
     train, held_out = seen.split("train"), seen.split("test").images
     drawn = seen.drawn(result.x, result.lengths or [])
     # Training examples as the model saw them: binarized where that happens on the fly.
-    real, conditions, _ = train.__getitems__(some_rows(len(train), len(drawn)))
+    known = train.images.conditions
+    real, conditions, _ = train.__getitems__(matching_rows(known, {name: asked[name] for name in known}))
     for name, names in data.names.items():
         if name not in held_out.conditions:
             continue
-        classifier = train_classifier(train, seen.levels, name, len(names), classifier_steps, seed)
+        if len(names) < 2:
+            continue  # a single class is read right by anyone
+        if name not in result.classifiers:
+            result.classifiers[name] = train_classifier(train, seen.levels, name, len(names), classifier_steps, seed)
+        classifier = result.classifiers[name]
         counts = torch.zeros(len(names), len(names), dtype=torch.long)
         place = (asked[name], classifier.read(drawn)[1])
         result.asked_and_read[name] = counts.index_put(place, torch.tensor(1), accumulate=True)

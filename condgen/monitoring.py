@@ -26,7 +26,8 @@ class SampleGrid(pl.Callback):
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        path = _path(trainer, batch_idx, dataloader_idx, self.every_n_epochs)
+        last = batch_idx + 1 == trainer.num_val_batches[dataloader_idx]
+        path = _path(trainer, last, self.every_n_epochs)
         if path is None:
             return
         conditions, labels = conditions_grid(pl_module.model, pl_module.own_conditions(batch[1]), self.per_class)
@@ -57,7 +58,9 @@ class SampleAudio(pl.Callback):
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        path = _path(trainer, batch_idx, dataloader_idx, self.every_n_epochs)
+        # The middle batch: clips come by length, and the longest would take longest.
+        batches = int(trainer.num_val_batches[dataloader_idx])
+        path = _path(trainer, batch_idx == batches // 2, self.every_n_epochs)
         if path is None or batch.scored is None:
             return
         import soundfile
@@ -76,11 +79,10 @@ class SampleAudio(pl.Callback):
         save_waveforms(path.with_suffix(".png"), waveforms, network.sample_rate, titles)
 
 
-def _path(trainer: pl.Trainer, batch_idx: int, dataloader_idx: int, every_n_epochs: int) -> Path | None:
-    """Return where to write, without a suffix; `None` where nothing is due."""
-    last = batch_idx + 1 == trainer.num_val_batches[dataloader_idx]
+def _path(trainer: pl.Trainer, chosen: bool, every_n_epochs: int) -> Path | None:
+    """Return where to write, without a suffix; `None` where nothing is due or this is not the batch chosen."""
     due = (trainer.current_epoch + 1) % every_n_epochs == 0
-    if not (last and due) or trainer.sanity_checking or not trainer.is_global_zero or trainer.log_dir is None:
+    if not (chosen and due) or trainer.sanity_checking or not trainer.is_global_zero or trainer.log_dir is None:
         return None
     path = Path(trainer.log_dir) / "samples" / f"step_{trainer.global_step:07d}"
     path.parent.mkdir(parents=True, exist_ok=True)

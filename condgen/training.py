@@ -65,7 +65,7 @@ class LikelihoodTask(pl.LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if data is not None:
             check_data(self.model, data)
-        check_receptive_field(self.model)
+        check_receptive_field(self.model, data)
 
     def on_fit_start(self) -> None:
         if self.compile_network:

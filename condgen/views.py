@@ -46,7 +46,7 @@ class SpeechView:
 
     def __init__(self, data: Speech) -> None:
         self.data, self.quantization = data, data.quantization
-        hop = data.sample_rate * 32 // 1000
+        hop = 2 * round(data.sample_rate * 0.016)
         self.mel = MelSpectrogram(self.bands, hop, window=2 * hop)
         longest = np.quantile(data.dataset("train").lengths, 0.99)
         self.columns = max(8, int(-(-longest // (4 * hop))) * 4)  # a multiple of 4, for the classifier's pooling

@@ -121,7 +121,7 @@ def _heard(labels: dict[str, str], name: str, feature: FrameFeature, front_end: 
     voice = labels.get("speaker") or front_end.voice
     if voice is None:
         raise ValueError(f"condition '{name}': the text is spoken in the speaker's voice, and the model has no speaker")
-    samples, rate, phonemes = speak(labels[name], voice)
+    samples, rate, phonemes = speak(labels[name], voice, front_end.pitch, front_end.rate)
     clip = Clip(
         Path(labels[name]), {}, labels[name], tuple(Phoneme(*p) for p in phonemes), f"the text '{labels[name]}'"
     )

@@ -115,7 +115,7 @@ def markdown(report: dict[str, Any]) -> str:
         lines += [
             "",
             f"| {samples['count']} samples, read by a classifier of {name} trained on real training data | samples | "
-            "real training examples | real held-out examples |",
+            "real training examples of the same classes | real held-out examples |",
             "| --- | --- | --- | --- |",
             f"| read as asked | {samples['accuracy']:.1%} | {floor['accuracy']:.1%} | "
             f"{samples['held_out_accuracy']:.1%} |",
@@ -134,9 +134,8 @@ def _copies(found: dict[str, Any] | None) -> list[str]:
              f"| log-mel distance, dB | {found['distance']:.2f} | {found['griffin_lim']:.2f} | "
              f"{found['quantized']:.2f} |"]  # fmt: skip
     for name, accuracy in found["accuracy"].items():
-        lines.append(
-            f"| {name} read as in the original | {accuracy:.1%} | {found['griffin_lim_accuracy'][name]:.1%} | |"
-        )
+        others = [found[f"{kind}_accuracy"][name] for kind in ("griffin_lim", "original")]
+        lines.append(f"| {name} read as in the original | {accuracy:.1%} | {others[0]:.1%} | {others[1]:.1%} |")
     return lines
 
 

@@ -12,13 +12,21 @@ from typing import Any
 
 import pytorch_lightning as pl
 from jsonargparse import ArgumentParser, Namespace
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 import condgen.data
 import condgen.training  # noqa: F401  (classes that a configuration or a checkpoint names must be imported)
 from condgen.checkpoint import read_checkpoint
 from condgen.commands.parser import OneLineParser, innermost
+
+
+class SaveConfig(SaveConfigCallback):
+    """Writes config.yaml beside a run's logs; nothing where there are none, lest it land in the current folder."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit" and trainer.logger is not None:
+            super().setup(trainer, pl_module, stage)
 
 
 class CondgenCLI(LightningCLI):
@@ -157,6 +165,7 @@ def cli(argv: list[str], run: bool = True) -> CondgenCLI:
         subclass_mode_model=True,
         subclass_mode_data=True,
         seed_everything_default=0,
+        save_config_callback=SaveConfig,
         save_config_kwargs={"overwrite": True},
         parser_class=OneLineParser,
         args=argv,

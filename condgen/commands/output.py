@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-WRITTEN = {".npz", ".png", ".jsonl", ".json", ".md", ".wav"}
+# What condgen writes into such a folder, and nothing else: by suffix alone, a folder of recordings would look the same.
+WRITTEN = re.compile(
+    r"samples\.npz|(grid|waveforms|samples|real|reals|read_.*)\.png|manifest\.jsonl|report\.(json|md)|"
+    r"\d{4,}\.wav|(sample|real)_\d+\.wav"
+)
 
 
 @contextmanager
@@ -54,8 +59,22 @@ def _refuse(final: Path, overwrite: bool) -> None:
     found = sorted(final.iterdir()) if final.is_dir() else []
     if found and not overwrite:
         raise ValueError(f"{final} is not empty; give another folder, or --overwrite to replace it")
-    foreign = [item.name for item in found if item.is_dir() or item.suffix not in WRITTEN]
+    foreign = [item.name for item in found if item.is_dir() or not WRITTEN.fullmatch(item.name)]
+    if (
+        found
+        and not foreign
+        and not any(_names_a_checkpoint(final / name) for name in ("manifest.jsonl", "report.json"))
+    ):
+        foreign = [found[0].name]
     if foreign:
         raise ValueError(
             f"{final} holds more than results ({foreign[0]}), so it is not overwritten; give another folder"
         )
+
+
+def _names_a_checkpoint(file: Path) -> bool:
+    """Tell condgen's own lists from others of the same name, such as a data set's manifest."""
+    if not file.is_file():
+        return False
+    with open(file, encoding="utf-8", errors="replace") as lines:
+        return '"checkpoint": ' in lines.read(100_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,9 @@ def draw(
     engine: str = "auto",
     overwrite: bool = False,
 ) -> None:
-    """Draw from a model. A folder gets the samples as samples.npz (where they are of one size), manifest.jsonl, and a
-    picture; audio also as WAV files of 16 bits.
+    """Draw from a model into a folder.
+
+    It gets samples.npz (where all are of one size), manifest.jsonl and a picture; audio also WAV files of 16 bits.
 
     Args:
         ckpt_path: checkpoint that `condgen fit` wrote; its averaged weights are used.
@@ -53,7 +55,7 @@ def draw(
         temperature: below 1 for typical samples, above 1 for varied ones.
         top_k: draw from the k most probable levels each time.
         top_p: draw from the fewest levels whose probability reaches p each time.
-        prime: an audio file with which every sample begins.
+        prime: an audio file with which every sample begins, at its own level.
         complete: an .npy file with an image of levels (channels, height, width) to complete.
         keep_rows: how many of its upper rows to keep.
         batch_size: samples drawn together.
@@ -72,7 +74,7 @@ def draw(
         options: dict[str, Any] = {"seed": seed, "temperature": temperature, "top_k": top_k, "top_p": top_p}
         drawn = sample(
             model, conditions, num_samples=len(rows), length=_lengths(rows), batch_size=batch_size, engine=engine,
-            **options, **_given(model, front_end, prime, complete, keep_rows),
+            **options, **_given(model, front_end, _lengths(rows), prime, complete, keep_rows),
         )  # fmt: skip
         facts = {
             **options,
@@ -100,7 +102,12 @@ def _lengths(rows: list[Combination]) -> list[int] | None:
 
 
 def _given(
-    model: ConditionalModel, front_end: FrontEnd | None, prime: str | None, complete: str | None, keep_rows: int
+    model: ConditionalModel,
+    front_end: FrontEnd | None,
+    lengths: list[int] | None,
+    prime: str | None,
+    complete: str | None,
+    keep_rows: int,
 ) -> dict[str, Any]:
     """Read what is to be completed: the beginning of a waveform, or the upper rows of an image."""
     if front_end is None and prime is not None:
@@ -108,8 +115,12 @@ def _given(
     if front_end is not None and (complete is not None or keep_rows):
         raise ValueError("--complete and --keep_rows are for images; audio is primed with --prime FILE.wav")
     if prime is not None and front_end is not None:
-        recording = front_end.reader.prepare(*read_audio(Path(prime)), Clip(Path(prime), {}, origin=prime))
-        return {"given": model.network.quantization.encode(recording.waveform)[None, None]}
+        reader = replace(front_end.reader, normalise="none")  # a beginning is no whole clip: its level stays
+        waveform = reader.prepare(*read_audio(Path(prime)), Clip(Path(prime), {}, origin=prime)).waveform
+        if lengths and len(waveform) > min(lengths):
+            raise ValueError(f"{prime} has {len(waveform) / reader.sample_rate:.2f} s, more than the "
+                             f"{min(lengths) / reader.sample_rate:.2f} s that are asked for")  # fmt: skip
+        return {"given": model.network.quantization.encode(waveform)[None, None]}
     if complete is None:
         if keep_rows:
             raise ValueError("keep_rows needs --complete FILE.npy, the image to keep rows of")

@@ -80,7 +80,8 @@ class FrameSequence(nn.Module):
     Args:
         size: numbers per frame.
         features: channels of the result.
-        upsampling: `repeat` each frame, interpolate them (`linear`), or a learned `transposed` convolution.
+        upsampling: `repeat` each frame, interpolate them (`linear`), or a learned `transposed` convolution. With the
+            last two, the end of a clip that is padded in a batch of longer ones sees one frame of padding.
         factor: how many frames come out for one that goes in.
         context: frames to either side that a frame's features depend on, through one hidden layer; 0 for a linear
             map of each frame alone. Causality concerns the audio, not its condition.

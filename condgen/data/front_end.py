@@ -23,11 +23,15 @@ class FrontEnd:
         features: by the name of their condition.
         reader: brings waveforms to the rate and level of the training data.
         voice: eSpeak NG's voice for texts, where the model has one speaker only.
+        pitch: of texts, 0 to 99: the middle one of the training data.
+        rate: of texts, in words a minute: that of the training data.
     """
 
     features: dict[str, FrameFeature]
     reader: RecordingReader
     voice: str | None = None
+    pitch: int = 50
+    rate: int = 175
 
     @property
     def sample_rate(self) -> int:
@@ -60,7 +64,9 @@ def front_end(settings: Mapping[str, Any]) -> FrontEnd:
     parser = ArgumentParser()
     parser.add_argument("--features", type=dict[str, FrameFeature], default={})
     features = parser.instantiate(parser.parse_object({"features": settings.get("features") or {}})).features
-    voices = settings["source"].get("init_args", {}).get("voices") or [None, None]
+    source = settings["source"].get("init_args", {})
+    voices, pitches = source.get("voices") or [None, None], sorted(source.get("pitches") or [50])
     # Whole files are heard, whatever was trimmed of the training clips.
     reader = RecordingReader(settings["sample_rate"], resample=True, normalise=settings["normalise"])
-    return FrontEnd(dict(features), reader, voices[0] if len(voices) == 1 else None)
+    voice = voices[0] if len(voices) == 1 else None
+    return FrontEnd(dict(features), reader, voice, pitches[len(pitches) // 2], source.get("rate", 175))

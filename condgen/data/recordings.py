@@ -40,6 +40,10 @@ class RecordingReader:
     normalise: Normalise = "peak"
     trim: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.trim is not None and not self.trim > 0:
+            raise ValueError(f"trim {self.trim} is not more than 0 dB below the peak; leave it out to drop nothing")
+
     def read(self, clip: Clip) -> Recording:
         """Read a clip.
 
@@ -50,6 +54,10 @@ class RecordingReader:
 
     def prepare(self, waveform: Tensor, rate: int, clip: Clip) -> Recording:
         """Bring a waveform, (samples,), of a clip to the rate and level wanted; see `read`."""
+        spoken = max((p.end for p in clip.phonemes or ()), default=0.0)
+        if spoken > len(waveform) / rate + 0.05:
+            raise ValueError(f"{_name(clip)} lasts {len(waveform) / rate:.2f} s and its phonemes until {spoken:.2f} s; "
+                             "their times are in seconds from its start")  # fmt: skip
         if rate != self.sample_rate and not self.resample:
             raise ValueError(f"{_name(clip)} has {rate} samples per second, not {self.sample_rate}: set data.resample "
                              "to true to convert it")  # fmt: skip
@@ -72,11 +80,11 @@ class RecordingReader:
         return int(start), int(end)
 
     def _levelled(self, waveform: Tensor, clip: Clip) -> Tensor:
+        if self.normalise == "none":
+            return waveform
         peak = float(waveform.abs().max()) if len(waveform) else 0.0
         if not peak:
             raise ValueError(f"{_name(clip)} is silent; remove it")
-        if self.normalise == "none":
-            return waveform
         if self.normalise == "peak":
             return waveform * (0.95 / peak)
         from torchaudio.functional import loudness

@@ -117,6 +117,7 @@ def write_store(
             index["ends"].append(index["ends"][-1] + len(kept))
             index["dropped"] += dropped + (len(waveform) - len(kept)) / reader.sample_rate
         (temporary / INDEX).write_text(json.dumps(index))
+        temporary.chmod(0o755)
         try:
             os.replace(temporary, folder)
         except OSError:  # another process has prepared the same clips meanwhile
