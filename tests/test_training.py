@@ -213,5 +213,5 @@ def test_audio_that_a_model_does_not_fit_is_refused_before_training(tmp_path):
 
 def test_crops_with_too_little_context_are_warned_of_before_training(tmp_path):
     data = make_speech(tmp_path, crop=160)
-    with pytest.warns(UserWarning, match="crops have 0 samples of context and the receptive field is 32"):
+    with pytest.warns(UserWarning, match="crops have 0 samples of context and the model sees 32"):
         make_trainer(tmp_path, max_steps=1, limit_val_batches=0).fit(make_audio_task(), data)

@@ -473,9 +473,19 @@ def test_a_changed_label_or_phoneme_makes_a_new_store(make_speech):
     data.source.clips = lambda split: [clips[1]._replace(labels={"speaker": "bob"}), clips[0]]
     data.prepare_data()
     assert len(stores(data)) == 6
-    data.source.clips = lambda split: [clips[0]._replace(phonemes=PHONEMES), clips[1]]
+    brief = tuple(Phoneme(p.symbol, p.start / 100, p.end / 100) for p in PHONEMES)
+    data.source.clips = lambda split: [clips[0]._replace(phonemes=brief), clips[1]]
     data.prepare_data()
     assert len(stores(data)) == 9
+
+
+def test_phonemes_that_last_longer_than_their_clip_are_refused(make_speech):
+    """As when their times are in milliseconds."""
+    data = ready(make_speech([400, 800]))
+    clips = data.source.clips("train")
+    data.source.clips = lambda split: [clips[0]._replace(phonemes=(Phoneme("a", 0, 50),)), clips[1]]
+    with pytest.raises(ValueError, match=r"lasts \d+\.\d\d s and its phonemes until 50\.00 s"):
+        data.prepare_data()
 
 
 @pytest.mark.parametrize(("levels", "dtype"), [(256, np.uint8), (257, np.int32), (65536, np.int32)])
