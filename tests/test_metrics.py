@@ -8,7 +8,7 @@ import torch
 from condgen.classifier import ImageClassifier
 from condgen.conditioning import ClassEmbedding
 from condgen.data import Digits, Images
-from condgen.evaluation import fidelity, generate, likelihood, some_rows, summary, swap_labels
+from condgen.evaluation import fidelity, generate, likelihood, matching_rows, some_rows, summary, swap_labels
 from condgen.metrics import coverage, frechet_distance
 from condgen.models import ConditionalModel, PixelCNN
 
@@ -141,3 +141,13 @@ def test_the_classifier_takes_any_image_size_and_reads_a_class():
     assert features.shape == (5, 64)
     assert read.shape == (5,)
     assert 0 <= classifier.accuracy(torch.randint(0, 256, (5, 3, 9, 7)), read) <= 1
+
+
+def test_matching_rows_have_the_same_classes_and_repeat_only_where_they_must():
+    available = {"digit": torch.tensor([0, 0, 1, 1, 1]), "speaker": torch.tensor([0, 1, 0, 0, 1])}
+    asked = {"digit": torch.tensor([1, 1, 1, 0]), "speaker": torch.tensor([0, 0, 0, 1])}
+    rows = matching_rows(available, asked)
+    for name, ids in available.items():
+        assert torch.equal(ids[rows], asked[name])
+    assert sorted(rows[:2]) == [2, 3]
+    assert rows[2] in (2, 3)

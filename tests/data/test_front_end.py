@@ -1,0 +1,37 @@
+"""The front end of a trained model: texts as the training data spoke them, and whole frames."""
+
+import pytest
+import torch
+
+from condgen.data import Clip
+from condgen.data.front_end import front_end
+
+
+def settings(**source):
+    feature = {"class_path": "condgen.data.MelSpectrogram", "init_args": {"bands": 8, "hop": 40}}
+    return {"features": {"mel": feature}, "sample_rate": 8000, "normalise": "peak",
+            "source": {"class_path": "condgen.data.Espeak", "init_args": source}}  # fmt: skip
+
+
+def test_texts_are_spoken_at_the_rate_and_the_middle_pitch_of_the_training_data():
+    found = front_end(settings(voices=["en-us+f2"], pitches=[60, 20, 40], rate=120))
+    assert (found.voice, found.pitch, found.rate) == ("en-us+f2", 40, 120)
+
+
+def test_with_several_voices_none_is_taken_for_granted():
+    assert front_end(settings(voices=["en-us+f2", "en-us+m3"])).voice is None
+
+
+def test_waveforms_are_cut_to_whole_frames_and_brought_to_rate_and_level():
+    found = front_end(settings())
+    waveform, _ = found.ready(torch.full((330,), 0.1), 16000, Clip("x.wav", {}))
+    assert waveform.shape == (160,)
+    assert waveform.abs().max() == pytest.approx(0.95, abs=0.05)
+    with pytest.raises(ValueError, match="fewer samples than the 40 of a whole frame"):
+        found.ready(torch.full((30,), 0.1), 8000, Clip("x.wav", {}, origin="x.wav"))
+
+
+def test_seconds_are_cut_to_whole_frames():
+    assert front_end(settings()).samples(0.0199) == 120
+    with pytest.raises(ValueError, match=r"less than a frame of 0\.005 seconds"):
+        front_end(settings()).samples(0.004)
