@@ -29,6 +29,12 @@ def count_dims(batch: Batch) -> int:
     return batch.x.numel() if batch.scored is None else int(batch.scored.sum()) * batch.x.shape[1]
 
 
+def splits_of(stage: str | None) -> tuple[Split, ...]:
+    """Return the splits that a stage of the trainer needs; all for none."""
+    wanted: dict[str | None, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+    return wanted.get(stage, ("train", "val", "test"))
+
+
 def as_is(batch: Any) -> Any:
     """Collate nothing: data sets give whole batches."""
     return batch

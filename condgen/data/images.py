@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from condgen.data.batch import Batch, Split, as_is
+from condgen.data.batch import Batch, Split, as_is, splits_of
 from condgen.hyperparameters import store_hyperparameters
 
 
@@ -103,8 +103,7 @@ class Images(pl.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Read what the stage needs (`fit`, `validate`, `test`, or everything)."""
-        wanted: dict[str | None, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
-        for split in wanted.get(stage, ("train", "val", "test")):
+        for split in splits_of(stage):
             if split not in self.splits:
                 self.splits[split] = self.source.load(split)
 

@@ -13,7 +13,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from condgen.data.batch import Batch, Split, as_is
+from condgen.data.batch import Batch, Split, as_is, splits_of
 from condgen.data.clips import SpeechSource
 from condgen.data.features import FrameFeature
 from condgen.data.recordings import Normalise, RecordingReader
@@ -177,12 +177,12 @@ class Speech(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Prepare what the trainer's stage needs and is not yet stored."""
-        for split in _splits(self.trainer.state.fn if self.trainer else None):
+        for split in splits_of(self.trainer.state.fn if self.trainer else None):
             self._prepare(split)
 
     def setup(self, stage: str | None = None) -> None:
         """Map what the stage needs (`fit`, `validate`, `test`, or everything) into memory."""
-        for split in _splits(stage):
+        for split in splits_of(stage):
             if split not in self.stores:
                 self.stores[split] = ClipStore.open(self._prepare(split))
 
@@ -234,12 +234,6 @@ class Speech(pl.LightningDataModule):
             data, batch_size=self.batch_size, sampler=sampler, collate_fn=as_is, num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
         )  # fmt: skip
-
-
-def _splits(stage: str | None) -> tuple[Split, ...]:
-    """Return the splits that a stage of the trainer needs; all for none."""
-    wanted: dict[str | None, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
-    return wanted.get(stage, ("train", "val", "test"))
 
 
 def _copied(array: np.ndarray) -> Tensor:
