@@ -6,13 +6,14 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from pytorch_lightning.utilities import rank_zero_info
 
 from condgen.conditioning import ClassEmbedding, FrameSequence, LinguisticSequence
-from condgen.models import ConditionalModel
+from condgen.models import ConditionalGenerator, ConditionalModel
 
 
-def check_data(model: ConditionalModel, data: Any) -> None:
+def check_data(model: ConditionalModel | ConditionalGenerator, data: Any) -> None:
     """Compare a model's grid, classes and frames with those of a data module.
 
     Raises:
@@ -33,6 +34,25 @@ def check_data(model: ConditionalModel, data: Any) -> None:
             _check_frames(name, encoder, network, data.features)
     if getattr(data, "crop", None):
         _check_crops(model, data)
+
+
+def check_classes(model: ConditionalGenerator, data: Any) -> None:
+    """Compare the class ids of the training split with the classes.
+
+    Raises:
+        ValueError: an id has no class, or a class has no examples; the message names it.
+    """
+    for name, ids in data.class_ids("train").items():
+        if name not in model.generator.encoders or name not in data.names:
+            continue
+        names = data.names[name]
+        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(names):
+            raise ValueError(f"condition '{name}': the training data hold class ids from {int(ids.min())} to "
+                             f"{int(ids.max())}, and there are {len(names)} classes")  # fmt: skip
+        missing = [names[i] for i, count in enumerate(torch.bincount(ids, minlength=len(names)).tolist()) if not count]
+        if missing:
+            raise ValueError(f"condition '{name}': no training examples of {', '.join(missing)}; leave such classes "
+                             "out of the data")  # fmt: skip
 
 
 def _check_crops(model: ConditionalModel, data: Any) -> None:

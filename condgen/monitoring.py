@@ -1,4 +1,4 @@
-"""Callbacks that show, while a model trains, what it draws."""
+"""Callbacks that show, while a model trains, what it draws and how good that is."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
+from torch import Tensor
 
+from condgen.classifier import ImageClassifier, train_classifier
 from condgen.data.batch import Batch
+from condgen.evaluation import NEIGHBOURS, fidelity
+from condgen.models import ConditionalGenerator
 from condgen.pictures import conditions_grid, save_grid, save_waveforms
-from condgen.sampling import sample
+from condgen.sampling import sampler
+from condgen.views import view
 
 
 class SampleGrid(pl.Callback):
@@ -31,7 +38,8 @@ class SampleGrid(pl.Callback):
         if path is None:
             return
         conditions, labels = conditions_grid(pl_module.model, pl_module.own_conditions(batch[1]), self.per_class)
-        drawn = sample(pl_module.model, conditions, num_samples=len(labels) * self.per_class, progress=False)
+        draw = sampler(pl_module.model)
+        drawn = draw(pl_module.model, conditions, num_samples=len(labels) * self.per_class, progress=False)
         picture = path.with_suffix(".png")
         save_grid(picture, drawn.x, pl_module.model.network.levels, self.per_class, labels)
         writer: Any = getattr(trainer.logger, "experiment", None)
@@ -68,7 +76,11 @@ class SampleAudio(pl.Callback):
         network = pl_module.model.network
         conditions = {name: value[: self.count] for name, value in pl_module.own_conditions(batch.conditions).items()}
         lengths = batch.scored[: self.count].sum(1).tolist()
-        drawn = sample(pl_module.model, conditions, num_samples=len(lengths), length=lengths, progress=False)
+        model = pl_module.model
+        options: dict[str, Any] = {"length": lengths}
+        if isinstance(model, ConditionalGenerator):
+            options, lengths = {}, [network.shape[-1]] * len(lengths)
+        drawn = sampler(model)(model, conditions, num_samples=len(lengths), progress=False, **options)
         waveforms = [w[0, :n].numpy() for w, n in zip(network.quantization.decode(drawn.x.cpu()), lengths, strict=True)]
         writer: Any = getattr(trainer.logger, "experiment", None)
         for i, waveform in enumerate(waveforms):
@@ -77,6 +89,99 @@ class SampleAudio(pl.Callback):
                 writer.add_audio(f"sample_{i}", waveform, trainer.global_step, sample_rate=network.sample_rate)
         titles = [f"sample {i}" for i in range(len(waveforms))]
         save_waveforms(path.with_suffix(".png"), waveforms, network.sample_rate, titles)
+
+
+class SampleQuality(pl.Callback):
+    """Lets a classifier, trained on real training data when the run begins, look at samples while a model trains.
+
+    Logs `val/frechet`, the Fréchet distance of samples to validation examples in the classifier's features (averaged
+    over the kinds of classes), and `val/read_NAME`, the share of samples read as the class of NAME asked for. The losses
+    of an adversarial run say nothing of quality: the best checkpoint is chosen by one of these.
+
+    Args:
+        num_samples: to draw each time, with the conditions of validation examples and the same noise.
+        every_n_epochs: how often, with validation.
+        classifier_steps: training steps of the classifier.
+    """
+
+    def __init__(self, num_samples: int = 1000, every_n_epochs: int = 1, classifier_steps: int = 300) -> None:
+        self.num_samples, self.every_n_epochs, self.classifier_steps = num_samples, every_n_epochs, classifier_steps
+        self.classifiers: dict[str, ImageClassifier] = {}
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        data: Any = getattr(trainer, "datamodule", None)
+        if data is None:
+            raise ValueError("SampleQuality needs a data module of condgen")
+        seen = view(data)
+        train = seen.split("train")
+        for name, names in data.names.items():
+            if len(names) > 1 and name in train.images.conditions:
+                rank_zero_info(f"training the classifier of {name} that will look at samples")
+                self.classifiers[name] = train_classifier(
+                    train, seen.levels, name, len(names), self.classifier_steps, seed=1, progress=False
+                )
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if trainer.sanity_checking or not self.classifiers or (trainer.current_epoch + 1) % self.every_n_epochs:
+            return
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        seen, model = view(data), pl_module.model
+        held_out = data.dataset("val")
+        rows = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(0))[: self.num_samples]
+        if len(rows) <= NEIGHBOURS:
+            return
+        real = Batch(*held_out.__getitems__(rows.tolist()))
+        lengths = None if real.scored is None else real.scored.sum(1).tolist()
+        options: dict[str, Any] = {}
+        if lengths is not None and not isinstance(model, ConditionalGenerator):
+            options["length"] = lengths
+        own = pl_module.own_conditions(real.conditions)
+        drawn = sampler(model)(model, own, num_samples=len(rows), batch_size=250, progress=False, **options)
+        pictures = seen.drawn(drawn.x.cpu(), lengths or [])
+        originals = seen.drawn(real.x, lengths or [])
+        distances = []
+        for name, classifier in self.classifiers.items():
+            found = fidelity(classifier, pictures, real.conditions[name], originals)
+            distances.append(found.frechet)
+            pl_module.log(f"val/read_{name}", found.accuracy, prog_bar=True)
+        pl_module.log("val/frechet", sum(distances) / len(distances), prog_bar=True)
+
+
+class AdversarialAlarm(pl.Callback):
+    """Warns where the discriminator wins or the samples collapse, once until it is over.
+
+    Args:
+        every_n_steps: over how many batches `rank` and `diversity` are averaged.
+        rank: the discriminator wins from here on.
+        diversity: samples have collapsed below this.
+    """
+
+    def __init__(self, every_n_steps: int = 200, rank: float = 0.99, diversity: float = 0.2) -> None:
+        self.every_n_steps, self.rank, self.diversity = every_n_steps, rank, diversity
+        self.seen: dict[str, list[Tensor]] = {"rank": [], "diversity": []}
+        self.raised: set[str] = set()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        for name, values in self.seen.items():
+            if name in outputs:
+                values.append(outputs[name])
+            if len(values) >= self.every_n_steps:
+                mean = float(torch.stack(values).mean())
+                values.clear()
+                self._judge(name, mean, trainer.global_step)
+
+    def _judge(self, name: str, mean: float, step: int) -> None:
+        wrong = mean > self.rank if name == "rank" else mean < self.diversity
+        if wrong and name not in self.raised:
+            rank_zero_warn(f"step {step}: " + {
+                "rank": f"the discriminator wins: it ranks {mean:.1%} of real examples above generated ones. Lower "
+                        "model.discriminator_learning_rate, give it spectral_norm, or set model.r1",
+                "diversity": f"samples collapse: two of equal conditions are only {mean:.1%} as far apart as real ones. "
+                             "Go back to an earlier checkpoint with --weights FILE and a lower learning rate, or set model.r1",
+            }[name])  # fmt: skip
+        self.raised = self.raised | {name} if wrong else self.raised - {name}
 
 
 def _path(trainer: pl.Trainer, chosen: bool, every_n_epochs: int) -> Path | None:

@@ -6,21 +6,23 @@ import math
 import os
 import shutil
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor, nn
 
+from condgen.adversarial import AdversarialTask
 from condgen.checks import check_data, check_receptive_field
 from condgen.conditioning.generator import Kind
 from condgen.data.batch import Batch, count_dims
 from condgen.hyperparameters import store_hyperparameters
 from condgen.models import ConditionalModel
-from condgen.monitoring import SampleAudio, SampleGrid
+from condgen.monitoring import SampleAudio, SampleGrid, SampleQuality
+from condgen.schedule import Schedule, learning_rate_factor
 
-__all__ = ["EMA", "LikelihoodTask", "SampleAudio", "SampleGrid"]
+__all__ = ["EMA", "AdversarialTask", "LikelihoodTask", "SampleAudio", "SampleGrid", "SampleQuality"]
 
 
 class LikelihoodTask(pl.LightningModule):
@@ -49,7 +51,7 @@ class LikelihoodTask(pl.LightningModule):
         conditioning: Kind = "bias",
         learning_rate: float = 1e-3,
         warmup_steps: int = 100,
-        schedule: Literal["constant", "cosine"] = "cosine",
+        schedule: Schedule = "cosine",
         weight_decay: float = 0.0,
         compile: bool = False,
     ) -> None:
@@ -118,15 +120,6 @@ class LikelihoodTask(pl.LightningModule):
         factor = partial(learning_rate_factor, total=total, warmup=self.warmup_steps, schedule=self.schedule)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-
-def learning_rate_factor(step: int, total: float, warmup: int, schedule: str) -> float:
-    """Return the share of the highest learning rate at a step: linear rise, then constant or a cosine to 0."""
-    rise = min(1.0, (step + 1) / max(1, warmup))
-    if schedule == "constant" or math.isinf(total):
-        return rise
-    progress = min(1.0, max(0.0, (step - warmup) / max(1.0, total - warmup)))
-    return rise * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 class EMA(WeightAveraging):

@@ -148,6 +148,7 @@ def quiet() -> None:
     for remark in (
         "does not have many workers",
         "LeafSpec",
+        "in eval mode at the start of training",
         "LightningCLI's args parameter",
         "dirpath has changed",
         "The WeightAveraging state cannot be restored",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from condgen.data.batch import Batch, Split, as_is, splits_of
+from condgen.data.order import ResumableLoader, Shuffled, batches_given
 from condgen.hyperparameters import store_hyperparameters
 
 
@@ -85,6 +86,7 @@ class Images(pl.LightningDataModule):
             raise ValueError(f"thumbnail {thumbnail} does not divide images of {height} × {width}")
         self.source, self.batch_size, self.thumbnail, self.num_workers = source, batch_size, thumbnail, num_workers
         self.splits: dict[Split, Labelled] = {}
+        self.seed: int | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -107,13 +109,35 @@ class Images(pl.LightningDataModule):
             if split not in self.splits:
                 self.splits[split] = self.source.load(split)
 
+    def class_ids(self, split: Split) -> dict[str, Tensor]:
+        """Return the class ids of one split by condition, (images,) each, after `setup`."""
+        return self.splits[split].conditions
+
     def dataset(self, split: Split) -> ImageSet:
         """Return one split, after `setup`."""
         binarize = split == "train" and getattr(self.source, "binarize", "none") == "dynamic"
         return ImageSet(self.splits[split], self.thumbnail, binarize)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the seed of the training order, so that a resumed run goes on in the same one."""
+        return {"seed": self.seed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the seed of the training order from a checkpoint."""
+        self.seed = state_dict["seed"]
+
     def train_dataloader(self) -> DataLoader[Batch]:
-        return self._loader("train")
+        data = self.dataset("train")
+        self.seed = torch.initial_seed() if self.seed is None else self.seed
+        return ResumableLoader(
+            data,
+            lambda: batches_given(self.trainer),
+            batch_size=self.batch_size,
+            sampler=Shuffled(len(data), self.seed),
+            collate_fn=as_is,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._loader("val")
@@ -125,7 +149,6 @@ class Images(pl.LightningDataModule):
         return DataLoader(
             self.dataset(split),
             batch_size=self.batch_size,
-            shuffle=split == "train",
             collate_fn=as_is,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,

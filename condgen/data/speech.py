@@ -208,6 +208,10 @@ class Speech(pl.LightningDataModule):
             )
         return folder
 
+    def class_ids(self, split: Split) -> dict[str, Tensor]:
+        """Return the class ids of one split by condition, (clips,) each, after `setup`."""
+        return {name: torch.from_numpy(np.array(ids)) for name, ids in self.stores[split].ids.items()}
+
     def dataset(self, split: Split) -> SpeechSet:
         """Return one split, after `setup`; only training is cropped."""
         crop = self.crop if split == "train" else None

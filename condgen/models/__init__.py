@@ -1,6 +1,6 @@
 """Models, free of Lightning: one paper, one file."""
 
-from condgen.models.adversarial import ConditionalDiscriminator, ConditionalGenerator
+from condgen.models.adversarial import ConditionalDiscriminator, ConditionalGenerator, concat_to_bias
 from condgen.models.conditional import ConditionalModel
 from condgen.models.dcgan import Discriminator, Generator
 from condgen.models.pixelcnn import PixelCNN
@@ -14,4 +14,5 @@ __all__ = [
     "Generator",
     "PixelCNN",
     "WaveNet",
+    "concat_to_bias",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
+import torch
 from torch import Tensor, nn
 
 from condgen.conditioning import ClassEmbedding, FiLMGenerator, FiLMParameters
@@ -67,6 +69,7 @@ class ConditionalDiscriminator(nn.Module):
         if kind not in get_args(Judging):
             raise ValueError(f"unknown kind of discriminator '{kind}'; known: {', '.join(get_args(Judging))}")
         self.network: Any = network
+        self.kind: Judging = kind
         beside: dict[str, Any] = dict(conditions) if kind in ("projection", "auxiliary") else {}
         if kind in ("projection", "auxiliary") and not beside:
             raise ValueError(f"a discriminator of kind '{kind}' needs at least one condition")
@@ -81,6 +84,11 @@ class ConditionalDiscriminator(nn.Module):
         self.project = nn.ModuleDict({n: nn.Linear(e.features, features, bias=False) for n, e in projected.items()})
         self.classify = nn.ModuleDict({n: nn.Linear(features, len(e.names)) for n, e in read.items()})
 
+    @property
+    def conditions(self) -> list[str]:
+        """Names of the conditions that it is given."""
+        return [*self.generator.encoders, *self.encoders, *self.classify]
+
     def forward(self, x: Tensor, conditions: Mapping[str, Tensor]) -> Judgement:
         """Judge data, (batch, *shape)."""
         own = {name: conditions[name] for name in self.generator.encoders}
@@ -88,3 +96,32 @@ class ConditionalDiscriminator(nn.Module):
         for name, encoder in self.encoders.items():
             score = score + (self.project[name](encoder(conditions[name])) * features).sum(1)
         return Judgement(score, {name: classify(features) for name, classify in self.classify.items()})
+
+
+@torch.no_grad()
+def concat_to_bias(discriminator: ConditionalDiscriminator) -> ConditionalDiscriminator:
+    """Turn a discriminator of kind `concat` into one of kind `bias`.
+
+    What concatenating a constant map adds to a convolution is, wherever all taps see the map, β = Σ_k c_k Σ_u W[o, k, u].
+    With `padding_mode` reflect, replicate or circular that is everywhere, and the two discriminators are equal. With
+    zeros they differ at the border, where taps beyond it add nothing, and in all that the border reaches.
+
+    Args:
+        discriminator: stays as it is.
+
+    Raises:
+        ValueError: it is of another kind; or it has a norm, before which concatenation acts and a bias does not.
+    """
+    if discriminator.kind != "concat":
+        raise ValueError(f"only a discriminator of kind 'concat' turns into 'bias'; this one is '{discriminator.kind}'")
+    source = discriminator.generator
+    if any(source.normalised):
+        raise ValueError("concatenation acts before a norm and a bias behind it: with norm other than none, no bias is "
+                         "equal to it")  # fmt: skip
+    result = copy.deepcopy(discriminator)
+    result.kind = "bias"
+    result.generator = FiLMGenerator(dict(result.generator.encoders), result.network.film_layers, "bias")
+    for name, heads in source.concat.items():
+        rows = [head.conv.weight.flatten(2).sum(2) for head in cast(Any, heads)]
+        cast(Any, result.generator.beta[name]).weight.copy_(torch.cat(rows))
+    return result.train(discriminator.training)

@@ -20,8 +20,10 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm as normalise_spectrum
 
 from condgen.conditioning.film import FiLM, GammaBeta, Norm, film_layers
+from condgen.quantization import Companding, Quantization
 
 Film = Mapping[str, GammaBeta]
+Padding = Literal["zeros", "reflect", "replicate", "circular"]
 FIXED = GammaBeta()
 CONV: Any = (nn.Conv1d, nn.Conv2d)
 CONV_TRANSPOSE: Any = (nn.ConvTranspose1d, nn.ConvTranspose2d)
@@ -39,6 +41,7 @@ class Body:
         stride: of every strided convolution.
         start: size of the smallest map.
         layers: strided convolutions.
+        padding_mode: what strided convolutions see beyond the border; transposed ones always zeros.
     """
 
     shape: tuple[int, ...]
@@ -47,6 +50,7 @@ class Body:
     stride: int
     start: tuple[int, ...]
     layers: int
+    padding_mode: str = "zeros"
 
     @property
     def dims(self) -> int:
@@ -70,7 +74,8 @@ class Body:
     def down(self, in_channels: int, out_channels: int, bias: bool = True) -> nn.Module:
         """Make the convolution that divides the size by the stride."""
         kind = CONV[self.dims - 1]
-        return kind(in_channels, out_channels, self.kernel_size, self.stride, self._padding, bias=bias)
+        return kind(in_channels, out_channels, self.kernel_size, self.stride, self._padding, bias=bias,
+                    padding_mode=self.padding_mode)  # fmt: skip
 
     def unfold(self, in_channels: int, out_channels: int, bias: bool = True) -> nn.Module:
         """Make the transposed convolution from a single position to the smallest map: a linear map per position."""
@@ -81,26 +86,39 @@ class Body:
         return (self.kernel_size - self.stride + 1) // 2
 
 
-def body(shape: tuple[int, ...], channels: int, kernel_size: int | None = None, stride: int | None = None) -> Body:
+def body(
+    shape: tuple[int, ...],
+    channels: int,
+    kernel_size: int | None = None,
+    stride: int | None = None,
+    start: int = 4,
+    padding_mode: Padding = "zeros",
+) -> Body:
     """Fit a body to data: 4 × 4 kernels of stride 2 for images, 25 taps of stride 4 for audio, unless said otherwise.
 
+    It begins with `start` positions or a few more: 8 × 8, 32 × 32 and 64 × 64 with 4 × 4, MNIST's 28 × 28 with 7 × 7.
+
     Raises:
-        ValueError: the size is no power of 2 of at least 8, or the kernel is smaller than the stride.
+        ValueError: the size cannot be had from such a start, or the kernel is smaller than the stride.
     """
     size = tuple(shape[1:])
-    if len(size) not in (1, 2) or len(set(size)) > 1 or any(s < 8 or s & (s - 1) for s in size):
-        raise ValueError(
-            f"a DCGAN takes square images, or audio, whose size is a power of 2 of at least 8; got "
-            f"{' × '.join(map(str, size))}: pad or crop the data (28 to 32: --data.padding 2)"
-        )
+    if len(size) not in (1, 2):
+        raise ValueError(f"a DCGAN takes images (channels, height, width) or audio (1, samples); got {tuple(shape)}")
     kernel_size, stride = kernel_size or (25, 4)[len(size) - 1], stride or (4, 2)[len(size) - 1]
     if stride < 2 or kernel_size < stride:
         raise ValueError(f"kernel_size {kernel_size} must be at least the stride {stride}, and that at least 2")
-    layers = max(1, int(math.log(size[0] / 4, stride) + 1e-9))
-    if size[0] % stride**layers:
-        raise ValueError(f"stride {stride} does not divide the size {size[0]} {layers} times")
-    start = tuple(s // stride**layers for s in size)
-    return Body(tuple(shape), channels, kernel_size, stride, start, layers)
+    if start < 1:
+        raise ValueError(f"start {start} is not at least 1")
+    least = start * stride
+    layers = max(1, int(math.log(max(1, min(size) / start), stride) + 1e-9))
+    unit = stride**layers
+    if min(size) < least or any(s % unit for s in size):
+        nearest = " × ".join(str(max(least, round(s / unit) * unit)) for s in size)
+        raise ValueError(
+            f"a DCGAN of stride {stride} and start {start} takes sizes of at least {least}, here multiples of {unit}; got "
+            f"{' × '.join(map(str, size))}: resize or crop the data, to {nearest} for instance"
+        )
+    return Body(tuple(shape), channels, kernel_size, stride, tuple(s // unit for s in size), layers, padding_mode)
 
 
 class Generator(nn.Module):
@@ -115,6 +133,10 @@ class Generator(nn.Module):
             is the label concatenated to the noise, `every` the original conditional DCGAN.
         kernel_size: of the strided convolutions; `None` for 4 (images) or 25 (audio).
         stride: of the strided convolutions; `None` for 2 (images) or 4 (audio).
+        start: least size of the smallest map; the layers are as many as it allows.
+        levels: whole levels of the data, to which samples are rounded.
+        companding: how levels stand for amplitudes; see `Quantization`. Images are linear.
+        sample_rate: of audio, samples per second; `None` for images.
     """
 
     def __init__(
@@ -126,12 +148,20 @@ class Generator(nn.Module):
         labels: Literal["first", "every"] = "every",
         kernel_size: int | None = None,
         stride: int | None = None,
+        start: int = 4,
+        levels: int = 256,
+        companding: Companding = "linear",
+        sample_rate: int | None = None,
     ) -> None:
         super().__init__()
         if labels not in ("first", "every"):
             raise ValueError(f"unknown labels '{labels}'; known: first, every")
         self.shape, self.noise, self.labels = tuple(shape), noise, labels
-        self.body = fit = body(self.shape, channels, kernel_size, stride)
+        self.quantization = Quantization(levels, companding)
+        self.levels, self.companding, self.sample_rate = levels, companding, sample_rate
+        audio = len(self.shape) == 2
+        self.agrees_with_data = ("shape", "levels", *(("companding", "sample_rate") if audio else ()))
+        self.body = fit = body(self.shape, channels, kernel_size, stride, start)
         widths = [fit.width(i) for i in range(fit.layers)]
         # Normalisation has a bias of its own, or the FiLM generator learns it.
         plain = norm == "none"
@@ -180,6 +210,9 @@ class Discriminator(nn.Module):
         phase_shuffle: for audio: move each hidden map by up to so many positions, at random, in training (WaveGAN).
         kernel_size: see `Generator`.
         stride: see `Generator`.
+        start: see `Generator`.
+        padding_mode: what the convolutions see beyond the border. With anything but `zeros`, `concat` is exactly
+            `bias`.
     """
 
     def __init__(
@@ -191,10 +224,12 @@ class Discriminator(nn.Module):
         phase_shuffle: int = 0,
         kernel_size: int | None = None,
         stride: int | None = None,
+        start: int = 4,
+        padding_mode: Padding = "zeros",
     ) -> None:
         super().__init__()
         self.shape, self.phase_shuffle = tuple(shape), phase_shuffle
-        self.body = fit = body(self.shape, channels, kernel_size, stride)
+        self.body = fit = body(self.shape, channels, kernel_size, stride, start, padding_mode)
         widths = [fit.shape[0], *(fit.width(i) for i in reversed(range(fit.layers)))]
         norms: list[Norm] = ["none", *[norm] * (fit.layers - 1)]
         wrapped = normalise_spectrum if spectral_norm else _same

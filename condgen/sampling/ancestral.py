@@ -28,11 +28,11 @@ class Samples(NamedTuple):
         x: levels on the data grid, (samples, channels, height, width) or (samples, 1, time). Where lengths differ,
             what is behind a sample's end is silence.
         log_prob: log p(x | conditions) under the model itself, at temperature 1 and without top-k or top-p, in nats,
-            (samples,); positions that were given are not counted.
+            (samples,); positions that were given are not counted. `None` for a generator, which has none.
     """
 
     x: Tensor
-    log_prob: Tensor
+    log_prob: Tensor | None
 
 
 class Given(NamedTuple):
