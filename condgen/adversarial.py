@@ -115,13 +115,17 @@ class AdversarialTask(pl.LightningModule):
             check_data(self.model, data)
             if stage == "fit":
                 check_classes(self.model, data)
-        if any(isinstance(callback, WeightAveraging) for callback in self.trainer.callbacks):
-            raise ValueError("an adversarial task averages its generator by itself (model.ema_decay): remove EMA and "
-                             "other weight averaging from trainer.callbacks, they would average the discriminator too")  # fmt: skip
+        trainer: Any = self.trainer
+        if any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks):
+            raise ValueError(
+                "an adversarial task averages its generator by itself (model.ema_decay): remove EMA and other weight "
+                "averaging from trainer.callbacks, they would average the discriminator too"
+            )
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """Watch over the balance."""
-        return [AdversarialAlarm()]
+        """Watch over the balance, unless the trainer has a callback that does."""
+        trainer: Any = self.trainer
+        return [] if any(isinstance(c, AdversarialAlarm) for c in trainer.callbacks) else [AdversarialAlarm()]
 
     def train(self, mode: bool = True) -> AdversarialTask:
         """Switch the mode of all but the running average, which always evaluates."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import pytorch_lightning as pl
 import torch
@@ -13,9 +13,10 @@ import torch
 import condgen.data
 import condgen.training  # noqa: F401  (classes that a checkpoint names must be imported)
 from condgen.data.front_end import FrontEnd, front_end
-from condgen.models import ConditionalModel
+from condgen.models import ConditionalGenerator, ConditionalModel
 
 PathLike = str | Path
+Weights = Literal["ema", "live"]
 
 
 def read_checkpoint(path: PathLike) -> dict[str, Any]:
@@ -46,20 +47,27 @@ def load_task(path: PathLike) -> pl.LightningModule:
         raise ValueError(f"checkpoint {path} does not fit this version of condgen: {error}") from None
 
 
-def load(path: PathLike, device: str = "cpu") -> ConditionalModel:
-    """Rebuild the conditional model of a checkpoint, in evaluation mode, with its averaged weights.
+def load(path: PathLike, device: str = "cpu", weights: Weights = "ema") -> ConditionalModel | ConditionalGenerator:
+    """Rebuild the conditional model of a checkpoint, in evaluation mode.
 
     Args:
         path: the checkpoint.
         device: `cpu`, `cuda`, …, or `auto` for a GPU where there is one.
+        weights: the running average (`ema`), or what the optimizer had last (`live`); without an average they are one.
 
     Raises:
-        ValueError: the file is missing, broken, or holds no likelihood model; or the device is not to be had.
+        ValueError: the file is missing, broken, or holds no model to draw from; or the device is not to be had.
     """
-    task = load_task(path)
+    if weights not in get_args(Weights):
+        raise ValueError(f"unknown weights '{weights}'; known: {', '.join(get_args(Weights))}")
+    task: Any = load_task(path)
     model = getattr(task, "model", None)
-    if not isinstance(model, ConditionalModel):
+    if not isinstance(model, ConditionalModel | ConditionalGenerator):
         raise ValueError(f"{path} holds a {type(task).__name__}, not a model that this command takes")
+    if weights == "live" and isinstance(model, ConditionalGenerator):
+        model = task.generator
+    elif weights == "live":
+        task.load_state_dict(read_checkpoint(path).get("current_model_state", task.state_dict()))
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:

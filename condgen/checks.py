@@ -55,7 +55,7 @@ def check_classes(model: ConditionalGenerator, data: Any) -> None:
                              "out of the data")  # fmt: skip
 
 
-def _check_crops(model: ConditionalModel, data: Any) -> None:
+def _check_crops(model: ConditionalModel | ConditionalGenerator, data: Any) -> None:
     """Warn where what a crop scores depends on more than it holds."""
     encoders = {n: e for n, e in model.generator.encoders.items() if isinstance(e, FrameSequence | LinguisticSequence)}
     around = max((e.around * data.features[name].hop for name, e in encoders.items()), default=0)

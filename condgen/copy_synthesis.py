@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from condgen.classifier import ImageClassifier
 from condgen.data import MelSpectrogram, Speech
 from condgen.evaluation import Generated, read
 from condgen.models import ConditionalModel
@@ -44,7 +45,11 @@ def mel_condition(model: ConditionalModel, data: Any) -> str | None:
 
 
 def copy_synthesis(
-    model: ConditionalModel, data: Speech, generated: Generated, classifier_steps: int = 1000, seed: int = 0
+    model: ConditionalModel,
+    data: Speech,
+    generated: Generated,
+    classifiers: Mapping[str, ImageClassifier],
+    seed: int = 0,
 ) -> Copies:
     """Compare copies of held-out clips with the originals.
 
@@ -52,8 +57,8 @@ def copy_synthesis(
         model: conditioned on a mel spectrogram.
         data: after `setup()`.
         generated: samples drawn with the conditions of held-out clips; their spectrograms are the originals'.
-        classifier_steps: see `generate`.
-        seed: of Griffin-Lim's phases and of the classifiers.
+        classifiers: that read them.
+        seed: of Griffin-Lim's phases.
     """
     name = mel_condition(model, data)
     if name is None or generated.lengths is None:
@@ -73,15 +78,11 @@ def copy_synthesis(
     longest = generated.x.shape[-1]
     padded = torch.stack([torch.nn.functional.pad(r, (0, longest - len(r)), value=data.quantization.silence)
                           for r in rebuilt])[:, None]  # fmt: skip
-    baseline = Generated(
-        padded, generated.originals, generated.conditions, generated.lengths, {}, {}, {}, {}, generated.classifiers
-    )
-    read(baseline, data, classifier_steps, seed)
-    real = replace(baseline, x=generated.originals, samples={}, floor={}, asked_and_read={}, held_out_accuracy={})
-    read(real, data, classifier_steps, seed)
+    kinds = (generated, replace(generated, x=padded), replace(generated, x=generated.originals))
+    accuracies = [{n: r.samples.accuracy for n, r in read(kind, data, classifiers).items()} for kind in kinds]
     distances = (distance(map(data.quantization.decode, copies)), distance(heard),
                  distance(map(data.quantization.decode, originals)))  # fmt: skip
-    return Copies(*distances, *({n: f.accuracy for n, f in g.samples.items()} for g in (generated, baseline, real)))
+    return Copies(*distances, *accuracies)
 
 
 def mel_distance(found: Tensor, target: Tensor) -> Tensor:

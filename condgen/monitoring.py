@@ -10,9 +10,9 @@ import torch
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
-from condgen.classifier import ImageClassifier, train_classifier
+from condgen.classifier import ImageClassifier
 from condgen.data.batch import Batch
-from condgen.evaluation import NEIGHBOURS, fidelity
+from condgen.evaluation import NEIGHBOURS, draw_like, fidelity, train_classifiers
 from condgen.models import ConditionalGenerator
 from condgen.pictures import conditions_grid, save_grid, save_waveforms
 from condgen.sampling import sampler
@@ -95,8 +95,8 @@ class SampleQuality(pl.Callback):
     """Lets a classifier, trained on real training data when the run begins, look at samples while a model trains.
 
     Logs `val/frechet`, the Fréchet distance of samples to validation examples in the classifier's features (averaged
-    over the kinds of classes), and `val/read_NAME`, the share of samples read as the class of NAME asked for. The losses
-    of an adversarial run say nothing of quality: the best checkpoint is chosen by one of these.
+    over the kinds of classes), and `val/read_NAME`, the share of samples read as the class of NAME asked for. Losses of
+    an adversarial run say nothing of quality: the best checkpoint is chosen by one of these.
 
     Args:
         num_samples: to draw each time, with the conditions of validation examples and the same noise.
@@ -112,14 +112,8 @@ class SampleQuality(pl.Callback):
         data: Any = getattr(trainer, "datamodule", None)
         if data is None:
             raise ValueError("SampleQuality needs a data module of condgen")
-        seen = view(data)
-        train = seen.split("train")
-        for name, names in data.names.items():
-            if len(names) > 1 and name in train.images.conditions:
-                rank_zero_info(f"training the classifier of {name} that will look at samples")
-                self.classifiers[name] = train_classifier(
-                    train, seen.levels, name, len(names), self.classifier_steps, seed=1, progress=False
-                )
+        rank_zero_info(f"training the classifiers of {', '.join(data.names)} that will look at samples")
+        self.classifiers = train_classifiers(data, self.classifier_steps, seed=1)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if trainer.sanity_checking or not self.classifiers or (trainer.current_epoch + 1) % self.every_n_epochs:
@@ -131,20 +125,23 @@ class SampleQuality(pl.Callback):
         if len(rows) <= NEIGHBOURS:
             return
         real = Batch(*held_out.__getitems__(rows.tolist()))
-        lengths = None if real.scored is None else real.scored.sum(1).tolist()
-        options: dict[str, Any] = {}
-        if lengths is not None and not isinstance(model, ConditionalGenerator):
-            options["length"] = lengths
-        own = pl_module.own_conditions(real.conditions)
-        drawn = sampler(model)(model, own, num_samples=len(rows), batch_size=250, progress=False, **options)
-        pictures = seen.drawn(drawn.x.cpu(), lengths or [])
-        originals = seen.drawn(real.x, lengths or [])
+        drawn, lengths = draw_like(model, real, seed=0, batch_size=250, progress=False)
+        pictures, originals = (seen.drawn(x, lengths or []) for x in (drawn, real.x))
         distances = []
         for name, classifier in self.classifiers.items():
-            found = fidelity(classifier, pictures, real.conditions[name], originals)
+            asked = real.conditions[name]
+            found = fidelity(classifier, pictures, asked, originals, asked)
             distances.append(found.frechet)
             pl_module.log(f"val/read_{name}", found.accuracy, prog_bar=True)
         pl_module.log("val/frechet", sum(distances) / len(distances), prog_bar=True)
+
+
+ALARMS = {
+    "rank": "the discriminator wins: it ranks {:.1%} of real examples above generated ones; lower "
+    "model.discriminator_learning_rate, give it spectral_norm, or set model.r1",
+    "diversity": "samples collapse: two of equal conditions are only {:.1%} as far apart as real ones; start from an "
+    "earlier checkpoint with --weights FILE and a lower learning rate, or set model.r1",
+}
 
 
 class AdversarialAlarm(pl.Callback):
@@ -175,12 +172,7 @@ class AdversarialAlarm(pl.Callback):
     def _judge(self, name: str, mean: float, step: int) -> None:
         wrong = mean > self.rank if name == "rank" else mean < self.diversity
         if wrong and name not in self.raised:
-            rank_zero_warn(f"step {step}: " + {
-                "rank": f"the discriminator wins: it ranks {mean:.1%} of real examples above generated ones. Lower "
-                        "model.discriminator_learning_rate, give it spectral_norm, or set model.r1",
-                "diversity": f"samples collapse: two of equal conditions are only {mean:.1%} as far apart as real ones. "
-                             "Go back to an earlier checkpoint with --weights FILE and a lower learning rate, or set model.r1",
-            }[name])  # fmt: skip
+            rank_zero_warn(f"step {step}: {ALARMS[name].format(mean)}")
         self.raised = self.raised | {name} if wrong else self.raised - {name}
 
 

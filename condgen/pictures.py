@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from condgen.conditioning import ClassEmbedding
-from condgen.models import ConditionalModel
+from condgen.models import ConditionalGenerator, ConditionalModel
 
 
 def conditions_grid(
-    model: ConditionalModel, example: Mapping[str, Tensor], per_row: int
+    model: ConditionalModel | ConditionalGenerator, example: Mapping[str, Tensor], per_row: int
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Make conditions for a grid: a row per class of the first class condition, or per example where there is none.
 

@@ -17,7 +17,7 @@ LEVELS = [
     {"models"},
     {"sampling"},
     {"hyperparameters", "schedule", "data"},
-    {"checks", "views", "copy_synthesis", "metrics", "classifier", "evaluation", "analysis", "pictures"},
+    {"checks", "views", "copy_synthesis", "metrics", "classifier", "likelihood", "evaluation", "analysis", "pictures"},
     {"monitoring"},
     {"adversarial"},
     {"training"},

@@ -15,7 +15,7 @@ from condgen.conditioning import ClassEmbedding, FeatureVector
 from condgen.data import Clip, FrameFeature, Phoneme
 from condgen.data.front_end import FrontEnd
 from condgen.data.recordings import read_audio
-from condgen.models import ConditionalModel
+from condgen.models import ConditionalGenerator, ConditionalModel
 
 
 class Combination(NamedTuple):
@@ -27,7 +27,10 @@ class Combination(NamedTuple):
 
 
 def combine(
-    model: ConditionalModel, given: Mapping[str, str], front_end: FrontEnd | None = None, seconds: float | None = None
+    model: ConditionalModel | ConditionalGenerator,
+    given: Mapping[str, str],
+    front_end: FrontEnd | None = None,
+    seconds: float | None = None,
 ) -> list[Combination]:
     """Turn `{name: text}` into every combination of values.
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from condgen.checkpoint import data_settings, load, load_data, sha256
+from condgen.checkpoint import Weights, data_settings, load, load_data, sha256
 from condgen.checks import check_data
 from condgen.commands.fit import quiet
 from condgen.commands.output import output_folder
 from condgen.commands.parser import OneLineParser, innermost, parse
+from condgen.commands.report import markdown
 from condgen.copy_synthesis import copy_synthesis, mel_condition
-from condgen.evaluation import Generated, generate, likelihood, summary
-from condgen.models import ConditionalModel
+from condgen.evaluation import Generated, Lesson, Model, Reading, generate, read, summary, teach, train_classifiers
+from condgen.likelihood import likelihood
+from condgen.models import ConditionalGenerator, ConditionalModel
 from condgen.pictures import conditions_grid, save_counts, save_grid, save_waveforms
-from condgen.sampling import sample
+from condgen.sampling import sampler
 
 
 def measure(
@@ -26,10 +30,13 @@ def measure(
     out: str,
     data: dict[str, Any] | None = None,
     num_samples: int = 500,
+    lesson_samples: int | None = None,
     limit: int | None = None,
     seed: int = 0,
     classifier_steps: int = 1000,
     temperature: float = 1.0,
+    truncation: float | None = None,
+    weights: Weights = "ema",
     batch_size: int = 100,
     device: str = "auto",
     overwrite: bool = False,
@@ -41,10 +48,14 @@ def measure(
         out: folder for the report. It appears when all is done.
         data: changes to the data module that the checkpoint was trained with, such as `--data.root DIR`.
         num_samples: samples to draw and have read, with the conditions of as many held-out examples.
+        lesson_samples: samples to teach a classifier with, which then reads real held-out examples; 0 to leave it out.
+            Left out: of adversarial generators as many as there are training examples, of likelihood models 0.
         limit: score the likelihood of only so many held-out examples.
         seed: of the samples and the classifiers.
         classifier_steps: training steps of the classifiers that read the samples.
-        temperature: of the samples; the likelihood is the model's own.
+        temperature: of the samples of likelihood models; the likelihood is the model's own.
+        truncation: of the samples of adversarial generators; see `condgen sample`.
+        weights: the running average of the weights (`ema`), or the last ones (`live`).
         batch_size: examples scored or drawn together.
         device: `auto`, `cpu`, `cuda`, …
         overwrite: replace an existing folder.
@@ -52,33 +63,50 @@ def measure(
     with output_folder(out, overwrite) as folder:
         if batch_size < 1 or num_samples < 1:
             raise ValueError(f"batch_size {batch_size} and num_samples {num_samples} must be at least 1")
-        model = load(ckpt_path, device)
+        if lesson_samples is not None and lesson_samples < 0:
+            raise ValueError(f"lesson_samples {lesson_samples} is not at least 0")
+        model = load(ckpt_path, device, weights)
+        tempering = _tempering(model, temperature, truncation)
         module = _data(ckpt_path, data or {})
         check_data(model, module)
         module.setup()
-        measured = likelihood(model, module, limit, batch_size)
-        generated = generate(
-            model, module, num_samples, seed, classifier_steps, batch_size=batch_size, temperature=temperature
-        )
-        copies = None
-        if mel_condition(model, module):
-            copies = copy_synthesis(model, module, generated, classifier_steps, seed)
-        facts = {
-            "checkpoint": sha256(ckpt_path),
-            "seed": seed,
-            "temperature": temperature,
-            "classifier_steps": classifier_steps,
-        }
-        settings = {**data_settings(ckpt_path), "changed": data or {}}
-        report = {**facts, "split": "test", "data": settings, **summary(measured, generated)}
-        if copies is not None:
-            report["copy_synthesis"] = copies.__dict__
+        measured = likelihood(model, module, limit, batch_size) if isinstance(model, ConditionalModel) else None
+        generated = generate(model, module, num_samples, seed, batch_size=batch_size, **tempering)
+        classifiers = train_classifiers(module, classifier_steps, seed)
+        readings, lessons = read(generated, module, classifiers), {}
+        count = lesson_samples or 0
+        if lesson_samples is None and isinstance(model, ConditionalGenerator):
+            count = len(module.dataset("train"))
+        if count:
+            count = min(count, len(module.dataset("train")))
+            own = teach(model, module, count, seed, classifier_steps, batch_size=batch_size, **tempering)
+            real = teach(None, module, count, seed, classifier_steps)
+            lessons = {name: Lesson(count, own[name], real[name]) for name in own}
+        facts = {"checkpoint": sha256(ckpt_path), "seed": seed, "weights": weights, **tempering,
+                 "classifier_steps": classifier_steps, "split": "test",
+                 "data": {**data_settings(ckpt_path), "changed": data or {}}}  # fmt: skip
+        report = {**facts, **summary(measured, readings, lessons)}
+        if isinstance(model, ConditionalModel) and mel_condition(model, module):
+            report["copy_synthesis"] = asdict(copy_synthesis(model, module, generated, classifiers, seed))
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-        _pictures(folder, model, module, generated, seed)
+        _pictures(folder, model, module, generated, readings, seed, tempering)
         text = markdown(report)
         (folder / "report.md").write_text(text)
     print(text)
     print(f"The report and its pictures are in {out}.")
+
+
+def _tempering(model: Model, temperature: float, truncation: float | None) -> dict[str, Any]:
+    """Pick the option that the model's sampler has; refuse the other."""
+    if isinstance(model, ConditionalGenerator):
+        if temperature != 1:
+            raise ValueError("--temperature is for likelihood models, and this checkpoint holds an adversarial "
+                             "generator: it takes --truncation")  # fmt: skip
+        return {"truncation": truncation}
+    if truncation is not None:
+        raise ValueError("--truncation is for adversarial generators, and this checkpoint holds a "
+                         f"{type(model.network).__name__}: use --temperature")  # fmt: skip
+    return {"temperature": temperature}
 
 
 def _data(ckpt_path: str, changes: dict[str, Any]) -> Any:
@@ -88,76 +116,24 @@ def _data(ckpt_path: str, changes: dict[str, Any]) -> Any:
         raise ValueError(f"data with {changes}: {innermost(str(error))}" if changes else str(error)) from error
 
 
-def markdown(report: dict[str, Any]) -> str:
-    """Write the report for people."""
-    found = report["likelihood"]
-    unit = "bits/dim" if found["dim"] == "dim" else f"bits per {found['dim']}"
-    lines = [
-        "# Evaluation",
-        "",
-        f"Checkpoint {report['checkpoint'][:12]}, seed {report['seed']}, temperature {report['temperature']:g}, "
-        f"likelihood of {found['examples']} examples of "
-        f"the test split of {describe(report['data'])}.",
-        "",
-        "| likelihood of held-out examples | |",
-        "| --- | --- |",
-        f"| {unit} | {found['bits_per_dim']:.3f} |",
-        f"| nats per example | {found['nats']:.2f} |",
-    ]
-    for name, gap in found["swap_gap"].items():
-        lines.append(f"| {unit} more with another {name} (label-swap gap) | {gap:.3f} |")
-    if found["marginal_nats"] is not None:
-        lines.append(f"| nats per example, class summed out (compares with unconditional models) | "
-                     f"{found['marginal_nats']:.2f} |")  # fmt: skip
-        lines.append(f"| true class makes it most probable | {found['bayes_accuracy']:.1%} |")
-    for name, samples in report["samples"].items():
-        floor = samples["floor"]
-        lines += [
-            "",
-            f"| {samples['count']} samples, read by a classifier of {name} trained on real training data | samples | "
-            "real training examples of the same classes | real held-out examples |",
-            "| --- | --- | --- | --- |",
-            f"| read as asked | {samples['accuracy']:.1%} | {floor['accuracy']:.1%} | "
-            f"{samples['held_out_accuracy']:.1%} |",
-            f"| held-out examples covered | {samples['coverage']:.1%} | {floor['coverage']:.1%} | |",
-            f"| Fréchet distance to held-out examples | {samples['frechet']:.2f} | {floor['frechet']:.2f} | 0 |",
-        ]
-    return "\n".join(lines + _copies(report.get("copy_synthesis"))) + "\n"
-
-
-def _copies(found: dict[str, Any] | None) -> list[str]:
-    """Write the table of copy-synthesis."""
-    if found is None:
-        return []
-    lines = ["", "| copies of held-out clips from their mel spectrograms | model | Griffin-Lim | original, quantized |",
-             "| --- | --- | --- | --- |",
-             f"| log-mel distance, dB | {found['distance']:.2f} | {found['griffin_lim']:.2f} | "
-             f"{found['quantized']:.2f} |"]  # fmt: skip
-    for name, accuracy in found["accuracy"].items():
-        others = [found[f"{kind}_accuracy"][name] for kind in ("griffin_lim", "original")]
-        lines.append(f"| {name} read as in the original | {accuracy:.1%} | {others[0]:.1%} | {others[1]:.1%} |")
-    return lines
-
-
-def describe(settings: dict[str, Any]) -> str:
-    """Name the data with its options, such as `MNIST (binarize fixed)`."""
-    source = settings["source"]
-    options = {**source.get("init_args", {}), **{k: v for k, v in settings["changed"].items() if k != "source"}}
-    options |= settings["changed"].get("source", {})
-    words = ", ".join(f"{name} {value}" for name, value in options.items() if name not in ("download", "source.root"))
-    return source["class_path"].split(".")[-1] + (f" ({words})" if words else "")
-
-
-def _pictures(folder: Path, model: ConditionalModel, module: Any, generated: Generated, seed: int) -> None:
+def _pictures(
+    folder: Path,
+    model: Model,
+    module: Any,
+    generated: Generated,
+    readings: Mapping[str, Reading],
+    seed: int,
+    tempering: dict[str, Any],
+) -> None:
     """Draw samples and real examples, and which class was read for which."""
-    for name, counts in generated.asked_and_read.items():
-        save_counts(folder / f"read_{name}.png", counts, module.names[name], name)
+    for name, found in readings.items():
+        save_counts(folder / f"read_{name}.png", found.asked_and_read, module.names[name], name)
     if generated.lengths is not None:
         _sounds(folder, module, generated)
         return
     test = module.dataset("test")
     conditions, labels = conditions_grid(model, generated.conditions, 12)
-    drawn = sample(model, conditions, num_samples=12 * len(labels), seed=seed + 1)
+    drawn = sampler(model)(model, conditions, num_samples=12 * len(labels), seed=seed + 1, **tempering)
     save_grid(folder / "samples.png", drawn.x, module.levels, 12, labels)
     for name, names in list(module.names.items())[:1]:
         real = [test.images.x[test.images.conditions[name] == label][:12] for label in range(len(names))]

@@ -49,6 +49,7 @@ class CondgenCLI(LightningCLI):
             path = config.ckpt_path = str(find_last(config.trainer))
         stored = dict(read_checkpoint(path)["hyper_parameters"])
         given = config.model.as_dict() if config.get("model") else {}
+        _same_task(path, stored, given.get("class_path"))
         for key, theirs in _flatten(stored):
             ours = dict(_flatten(given.get("init_args", {}))).get(key)
             if ours is not None and ours != theirs:
@@ -84,11 +85,26 @@ class CondgenCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         config = self.config.get(self.config.get("subcommand"), self.config)
         if config.get("weights"):
+            checkpoint = read_checkpoint(config.weights)
+            _same_task(config.weights, checkpoint["hyper_parameters"], config.model.class_path)
             try:
-                self.model.load_state_dict(read_checkpoint(config.weights)["state_dict"])
+                self.model.load_state_dict(checkpoint["state_dict"])
             except RuntimeError as error:
                 mismatch = str(error).splitlines()[1].strip()
                 raise ValueError(f"{config.weights} does not fit this model: {mismatch} …") from None
+
+
+def _same_task(path: str, stored: Mapping[str, Any], class_path: str | None) -> None:
+    """Refuse a checkpoint of another task.
+
+    Raises:
+        ValueError: the tasks differ; the message holds both.
+    """
+    theirs = str(stored["_class_path"]).split(".")[-1]
+    ours = (class_path or theirs).split(".")[-1]
+    if ours != theirs:
+        network = str(stored.get("network", {}).get("class_path", "")).split(".")[-1]
+        raise ValueError(f"{path} holds a {theirs} ({network}), and the configuration trains a {ours}: they do not fit")
 
 
 def find_last(trainer: Any) -> Path:
@@ -149,6 +165,7 @@ def quiet() -> None:
         "does not have many workers",
         "LeafSpec",
         "in eval mode at the start of training",
+        "pre-optimization state",
         "LightningCLI's args parameter",
         "dirpath has changed",
         "The WeightAveraging state cannot be restored",

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from condgen.checkpoint import load, load_front_end, sha256
+from condgen.checkpoint import Weights, load, load_front_end, sha256
 from condgen.commands.conditions import Combination, combine, read_npy, stacked
 from condgen.commands.output import output_folder
 from condgen.commands.parser import OneLineParser, parse
@@ -16,8 +16,8 @@ from condgen.commands.writing import write_audio, write_images
 from condgen.data.clips import Clip
 from condgen.data.front_end import FrontEnd
 from condgen.data.recordings import read_audio
-from condgen.models import ConditionalModel
-from condgen.sampling import sample
+from condgen.models import ConditionalGenerator, ConditionalModel
+from condgen.sampling import Samples, push_forward, sample
 
 
 def draw(
@@ -30,6 +30,8 @@ def draw(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    truncation: float | None = None,
+    weights: Weights = "ema",
     prime: str | None = None,
     complete: str | None = None,
     keep_rows: int = 0,
@@ -43,7 +45,7 @@ def draw(
     It gets samples.npz (where all are of one size), manifest.jsonl and a picture; audio also WAV files of 16 bits.
 
     Args:
-        ckpt_path: checkpoint that `condgen fit` wrote; its averaged weights are used.
+        ckpt_path: checkpoint that `condgen fit` wrote.
         out: folder for the results. It appears when all is done.
         condition: `--condition.NAME VALUE` for each condition of the model. The value is a class name or id, a list
             `a,b,c`, or `all`; tags are joined with `+`; for what is measured of audio, an audio file or a list
@@ -55,6 +57,8 @@ def draw(
         temperature: below 1 for typical samples, above 1 for varied ones.
         top_k: draw from the k most probable levels each time.
         top_p: draw from the fewest levels whose probability reaches p each time.
+        truncation: of adversarial generators: noise within ± this alone, for more typical and less varied samples.
+        weights: the running average of the weights (`ema`), or the last ones (`live`).
         prime: an audio file with which every sample begins, at its own level.
         complete: an .npy file with an image of levels (channels, height, width) to complete.
         keep_rows: how many of its upper rows to keep.
@@ -64,28 +68,42 @@ def draw(
         overwrite: replace an existing folder.
     """
     with output_folder(out, overwrite) as folder:
-        model = load(ckpt_path, device)
+        model = load(ckpt_path, device, weights)
         front_end = load_front_end(ckpt_path)
+        tempering: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        completing: dict[str, Any] = {"prime": prime, "complete": complete, "keep_rows": keep_rows}
+        if isinstance(model, ConditionalGenerator):
+            seconds = _fixed(model, {**tempering, **completing, "seconds": seconds, "engine": engine})
+        elif truncation is not None:
+            raise ValueError("--truncation is for adversarial generators, and this checkpoint holds a "
+                             f"{type(model.network).__name__}: use --temperature")  # fmt: skip
         rows = combine(model, condition or {}, front_end, _checked(seconds, front_end))
         if num_samples < 1:
             raise ValueError(f"num_samples {num_samples} is not at least 1")
         rows = [row for row in rows for _ in range(num_samples)]
         conditions = stacked(rows)
-        options: dict[str, Any] = {"seed": seed, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-        drawn = sample(
-            model, conditions, num_samples=len(rows), length=_lengths(rows), batch_size=batch_size, engine=engine,
-            **options, **_given(model, front_end, _lengths(rows), prime, complete, keep_rows),
-        )  # fmt: skip
-        facts = {
-            **options,
-            "prime": prime,
-            "complete": complete,
-            "keep_rows": keep_rows,
-            "checkpoint": sha256(ckpt_path),
-        }
+        common: dict[str, Any] = {"num_samples": len(rows), "batch_size": batch_size, "seed": seed}
+        if isinstance(model, ConditionalGenerator):
+            drawn: Samples = push_forward(model, conditions, truncation=truncation, **common)
+            facts: dict[str, Any] = {"truncation": truncation}
+        else:
+            given = _given(model, front_end, _lengths(rows), **completing)
+            drawn = sample(model, conditions, length=_lengths(rows), engine=engine, **common, **tempering, **given)
+            facts = {**tempering, **completing}
+        facts = {"seed": seed, "weights": weights, **facts, "checkpoint": sha256(ckpt_path)}
         write = write_images if front_end is None else write_audio
         written = write(folder, model, drawn, conditions, rows, num_samples, facts)
     print(f"{len(rows)} samples in {out}: {written}")
+
+
+def _fixed(model: ConditionalGenerator, options: dict[str, Any]) -> float | None:
+    """Refuse options that a generator does not have; return how long its audio is, in seconds."""
+    without: dict[str, Any] = {"temperature": 1.0, "engine": "auto", "keep_rows": 0}
+    for name, value in options.items():
+        if value != without.get(name):
+            raise ValueError(f"--{name} is for likelihood models, and this checkpoint holds an adversarial generator: "
+                             "it takes --truncation")  # fmt: skip
+    return model.network.shape[-1] / model.network.sample_rate if model.network.sample_rate else None
 
 
 def _checked(seconds: float | None, front_end: FrontEnd | None) -> float | None:

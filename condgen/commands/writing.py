@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from condgen.commands.conditions import Combination
-from condgen.models import ConditionalModel
+from condgen.models import ConditionalGenerator, ConditionalModel
 from condgen.pictures import save_grid, save_waveforms
 from condgen.sampling import Samples
 
 
 def write_images(
     folder: Path,
-    model: ConditionalModel,
+    model: ConditionalModel | ConditionalGenerator,
     drawn: Samples,
     conditions: Mapping[str, Tensor],
     rows: Sequence[Combination],
@@ -49,7 +49,7 @@ def write_images(
 
 def write_audio(
     folder: Path,
-    model: ConditionalModel,
+    model: ConditionalModel | ConditionalGenerator,
     drawn: Samples,
     conditions: Mapping[str, Tensor],
     rows: Sequence[Combination],
@@ -82,25 +82,27 @@ def title(row: Combination) -> str:
     )
 
 
-def _write_arrays(folder: Path, model: ConditionalModel, drawn: Samples, conditions: Mapping[str, Tensor]) -> None:
+def _write_arrays(
+    folder: Path, model: ConditionalModel | ConditionalGenerator, drawn: Samples, conditions: Mapping[str, Tensor]
+) -> None:
     for name in conditions:
         if name in ("samples", "log_prob", "file"):
             raise ValueError(f"a condition named '{name}' has no place in samples.npz; name it otherwise in training")
     dtype = np.uint8 if model.network.levels <= 256 else np.int32
     arrays: dict[str, Any] = {name: values.cpu().numpy() for name, values in conditions.items()}
-    np.savez_compressed(
-        folder / "samples.npz", samples=drawn.x.cpu().numpy().astype(dtype), log_prob=drawn.log_prob.cpu().numpy(),
-        **arrays,
-    )  # fmt: skip
+    if drawn.log_prob is not None:
+        arrays["log_prob"] = drawn.log_prob.cpu().numpy()
+    np.savez_compressed(folder / "samples.npz", samples=drawn.x.cpu().numpy().astype(dtype), **arrays)
 
 
 def _write_manifest(
     folder: Path, drawn: Samples, rows: Sequence[Combination], files: list[str], facts: dict[str, Any]
 ) -> None:
     facts = {**facts, "versions": {name: version(name) for name in ("condgen", "torch", "numpy")}}
-    log_prob = drawn.log_prob.tolist()
+    log_prob = None if drawn.log_prob is None else drawn.log_prob.tolist()
     with open(folder / "manifest.jsonl", "w", encoding="utf-8") as manifest:
         for index, (row, file) in enumerate(zip(rows, files, strict=True)):
-            own = {"index": index, "conditions": row.labels, "file": file, "log_prob": log_prob[index]}
-            length = {} if row.length is None else {"samples": row.length}
-            manifest.write(json.dumps({**own, **length, **facts}) + "\n")
+            own = {"index": index, "conditions": row.labels, "file": file}
+            own |= {} if log_prob is None else {"log_prob": log_prob[index]}
+            own |= {} if row.length is None else {"samples": row.length}
+            manifest.write(json.dumps({**own, **facts}) + "\n")

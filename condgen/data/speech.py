@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from condgen.data.batch import Batch, Split, as_is, splits_of
 from condgen.data.clips import SpeechSource
 from condgen.data.features import FrameFeature
+from condgen.data.order import ResumableLoader, Shuffled, batches_given
 from condgen.data.recordings import Normalise, RecordingReader
 from condgen.data.store import ClipStore, store_name, write_store
 from condgen.hyperparameters import store_hyperparameters
@@ -35,6 +37,7 @@ class SpeechSet(Dataset[Batch]):
         lookahead: samples behind them, likewise.
         unit: crops begin at a multiple of it, so that frames and samples stay aligned.
         silence: level that pads shorter clips; padding is not scored.
+        length: if given, every example has so many samples: the beginning of a longer clip, or a clip and silence.
     """
 
     def __init__(
@@ -46,7 +49,9 @@ class SpeechSet(Dataset[Batch]):
         lookahead: int,
         unit: int,
         silence: int,
+        length: int | None = None,
     ) -> None:
+        self.length = length
         self.store, self.features, self.crop, self.context = store, features, crop, context
         self.lookahead, self.unit, self.silence = lookahead, unit, silence
 
@@ -60,7 +65,7 @@ class SpeechSet(Dataset[Batch]):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         windows = [self._window(int(self.lengths[i])) for i in indices]
-        longest = max(end - begin for begin, _, _, end in windows)
+        longest = self.length or max(end - begin for begin, _, _, end in windows)
         levels = torch.full((len(indices), 1, longest), self.silence, dtype=torch.long)
         scored = torch.zeros(len(indices), longest, dtype=torch.bool)
         frames = {name: torch.zeros(len(indices), f.size, longest // f.hop) for name, f in self.features.items()}
@@ -76,6 +81,7 @@ class SpeechSet(Dataset[Batch]):
 
     def _window(self, length: int) -> tuple[int, int, int, int]:
         """Choose where a crop begins, where scoring begins and ends, and where the crop ends."""
+        length = min(length, self.length or length)
         if self.crop is None or length <= self.crop:
             return 0, 0, length, length
         # Drawn also from beyond both ends and moved inside, or the ends of clips would all but never be scored.
@@ -128,6 +134,8 @@ class Speech(pl.LightningDataModule):
         crop: samples of each clip to score in training, a random run; `None` for whole clips.
         context: samples before a crop that are given but not scored; at least the model's receptive field.
         lookahead: samples behind a crop, likewise, for encoders that look at the frames around each.
+        length: give every example so many samples, for adversarial generators: the beginning of a longer clip, or a
+            clip and silence behind it, which is not scored.
         batch_size: clips per batch.
         num_workers: processes that load; clips are mapped into memory, so 0 is fast.
         cache: folder for prepared clips.
@@ -146,6 +154,7 @@ class Speech(pl.LightningDataModule):
         crop: int | None = None,
         context: int = 0,
         lookahead: int = 0,
+        length: int | None = None,
         batch_size: int = 8,
         num_workers: int = 0,
         cache: str = "data/prepared",
@@ -160,12 +169,18 @@ class Speech(pl.LightningDataModule):
         if twice:
             raise ValueError(f"{', '.join(twice)} is the name of a feature and of a class; name the feature otherwise")
         self.unit = math.lcm(*(feature.hop for feature in self.features.values()))
-        for name, samples, least in (("crop", crop, 1), ("context", context, 0), ("lookahead", lookahead, 0)):
+        for name, samples, least in (("crop", crop, 1), ("context", context, 0), ("lookahead", lookahead, 0),
+                                     ("length", length, 1)):  # fmt: skip
             if samples is not None and samples < least:
                 raise ValueError(f"{name} {samples} is not at least {least}")
             if samples is not None and samples % self.unit:
                 raise ValueError(f"{name} {samples} is not a multiple of {self.unit}, the samples of a whole frame")
-        self.crop, self.context, self.lookahead = crop, context, lookahead
+        if length is not None and crop is not None:
+            raise ValueError(
+                f"length {length} and crop {crop} cannot both be given: examples have a length, or are crops"
+            )
+        self.crop, self.context, self.lookahead, self.length = crop, context, lookahead, length
+        self.seed: int | None = None
         self.batch_size, self.num_workers = batch_size, num_workers
         self.cache = Path(cache)
         self.stores: dict[Split, ClipStore] = {}
@@ -174,6 +189,11 @@ class Speech(pl.LightningDataModule):
     def names(self) -> dict[str, list[str]]:
         """Class names per condition."""
         return self.source.names
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Channels and samples of an example; `None` where they differ in length."""
+        return None if self.length is None else (1, self.length)
 
     def prepare_data(self) -> None:
         """Prepare what the trainer's stage needs and is not yet stored."""
@@ -216,8 +236,17 @@ class Speech(pl.LightningDataModule):
         """Return one split, after `setup`; only training is cropped."""
         crop = self.crop if split == "train" else None
         return SpeechSet(
-            self.stores[split], self.features, crop, self.context, self.lookahead, self.unit, self.quantization.silence
-        )
+            self.stores[split], self.features, crop, self.context, self.lookahead, self.unit, self.quantization.silence,
+            self.length,
+        )  # fmt: skip
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the seed of the training order, so that a resumed run goes on in the same one."""
+        return {"seed": self.seed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the seed of the training order from a checkpoint."""
+        self.seed = state_dict["seed"]
 
     def train_dataloader(self) -> DataLoader[Batch]:
         return self._loader("train")
@@ -231,13 +260,16 @@ class Speech(pl.LightningDataModule):
     def _loader(self, split: Split) -> DataLoader[Batch]:
         data = self.dataset(split)
         lengths = data.lengths if data.crop is None else np.minimum(data.lengths, data.crop)
-        sampler = (
-            ByLength(lengths, self.batch_size) if split == "train" else np.argsort(lengths, kind="stable").tolist()
+        options: dict[str, Any] = {"batch_size": self.batch_size, "collate_fn": as_is, "num_workers": self.num_workers,
+                                   "persistent_workers": self.num_workers > 0}  # fmt: skip
+        if split != "train":
+            return DataLoader(data, sampler=np.argsort(lengths, kind="stable").tolist(), **options)
+        if self.length is None:
+            return DataLoader(data, sampler=ByLength(lengths, self.batch_size), **options)
+        self.seed = torch.initial_seed() if self.seed is None else self.seed
+        return ResumableLoader(
+            data, lambda: batches_given(self.trainer), sampler=Shuffled(len(data), self.seed), **options
         )
-        return DataLoader(
-            data, batch_size=self.batch_size, sampler=sampler, collate_fn=as_is, num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-        )  # fmt: skip
 
 
 def _copied(array: np.ndarray) -> Tensor:

@@ -102,7 +102,7 @@ class ConditionalDiscriminator(nn.Module):
 def concat_to_bias(discriminator: ConditionalDiscriminator) -> ConditionalDiscriminator:
     """Turn a discriminator of kind `concat` into one of kind `bias`.
 
-    What concatenating a constant map adds to a convolution is, wherever all taps see the map, β = Σ_k c_k Σ_u W[o, k, u].
+    Wherever all taps see the map, what concatenating it constant adds to a convolution is β = Σ_k c_k Σ_u W[o, k, u].
     With `padding_mode` reflect, replicate or circular that is everywhere, and the two discriminators are equal. With
     zeros they differ at the border, where taps beyond it add nothing, and in all that the border reaches.
 
@@ -120,7 +120,8 @@ def concat_to_bias(discriminator: ConditionalDiscriminator) -> ConditionalDiscri
                          "equal to it")  # fmt: skip
     result = copy.deepcopy(discriminator)
     result.kind = "bias"
-    result.generator = FiLMGenerator(dict(result.generator.encoders), result.network.film_layers, "bias")
+    like = next(discriminator.parameters())
+    result.generator = FiLMGenerator(dict(result.generator.encoders), result.network.film_layers, "bias").to(like)
     for name, heads in source.concat.items():
         rows = [head.conv.weight.flatten(2).sum(2) for head in cast(Any, heads)]
         cast(Any, result.generator.beta[name]).weight.copy_(torch.cat(rows))

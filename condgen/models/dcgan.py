@@ -115,8 +115,8 @@ def body(
     if min(size) < least or any(s % unit for s in size):
         nearest = " × ".join(str(max(least, round(s / unit) * unit)) for s in size)
         raise ValueError(
-            f"a DCGAN of stride {stride} and start {start} takes sizes of at least {least}, here multiples of {unit}; got "
-            f"{' × '.join(map(str, size))}: resize or crop the data, to {nearest} for instance"
+            f"a DCGAN of stride {stride} and start {start} takes sizes of at least {least}, here multiples of {unit}; "
+            f"got {' × '.join(map(str, size))}: resize or crop the data, to {nearest} for instance"
         )
     return Body(tuple(shape), channels, kernel_size, stride, tuple(s // unit for s in size), layers, padding_mode)
 
@@ -241,8 +241,8 @@ class Discriminator(nn.Module):
             FiLM(w, n, fit.dims, like=partial(_like, fit.down, w), size=size)
             for w, n, size in zip(widths[1:], norms, sizes, strict=True)
         )
-        self.features = widths[-1]
-        self.output = wrapped(nn.Linear(self.features * math.prod(fit.start), 1))
+        self.features = widths[-1] * math.prod(fit.start)
+        self.output = wrapped(nn.Linear(self.features, 1))
 
     @property
     def film_layers(self) -> dict[str, FiLM]:
@@ -250,14 +250,15 @@ class Discriminator(nn.Module):
         return film_layers(self)
 
     def forward(self, x: Tensor, film: Film | None = None) -> tuple[Tensor, Tensor]:
-        """Map data, (batch, *shape), to scores, (batch,), and to features summed over positions, (batch, features)."""
+        """Map data, (batch, *shape), to scores, (batch,), and to the smallest map in one row, (batch, features)."""
         if tuple(x.shape[1:]) != self.shape:
             raise ValueError(f"this discriminator takes data of {self.shape}, not of {tuple(x.shape[1:])}")
         for i, (conv, layer) in enumerate(zip(self.convs, self.films, strict=True)):
             x = F.leaky_relu(layer(conv(x), (film or {}).get(f"films.{i}", FIXED)), 0.2)
             if self.phase_shuffle and self.training and i + 1 < len(self.convs):
                 x = shuffle_phase(x, self.phase_shuffle)
-        return self.output(x.flatten(1))[:, 0], x.flatten(2).sum(2)
+        features = x.flatten(1)
+        return self.output(features)[:, 0], features
 
 
 def shuffle_phase(x: Tensor, most: int) -> Tensor:

@@ -58,7 +58,7 @@ def push_forward(
     with evaluating(model), torch.inference_mode():
         starts = range(0, total, batch_size)
         for start in tqdm(starts, desc="sampling", delay=2, leave=False, disable=not progress):
-            rows = range(start, min(start + batch_size, total))
+            rows = [*range(start, min(start + batch_size, total))]
             z = normal_noise(seed, [first_index + row for row in rows], model.network.noise, truncation)
             film = model.film(take_rows(conditions, rows, weight.device))
             x = model(z.to(weight.device, weight.dtype), film)

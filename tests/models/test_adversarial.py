@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from condgen.conditioning import ClassEmbedding, FeatureVector
-from condgen.models import ConditionalDiscriminator, ConditionalGenerator, Discriminator, Generator
+from condgen.models import ConditionalDiscriminator, ConditionalGenerator, Discriminator, Generator, concat_to_bias
 
 SHAPE = (1, 16, 16)
 KINDS = ["concat", "bias", "film", "projection", "auxiliary"]
@@ -88,3 +88,43 @@ def test_a_generator_takes_conditions_or_their_parameters():
 def test_what_does_not_fit_is_refused(kind, conditions, message):
     with pytest.raises(ValueError, match=message):
         ConditionalDiscriminator(Discriminator(SHAPE, 4), conditions, kind)
+
+
+PADDED = ["reflect", "replicate", "circular"]
+
+
+def score_pair(padding_mode, shape=SHAPE, kind="concat"):
+    model = random(ConditionalDiscriminator(Discriminator(shape, 4, padding_mode=padding_mode), label(), kind))
+    return model, concat_to_bias(model)
+
+
+@pytest.mark.parametrize("padding_mode", PADDED)
+@pytest.mark.parametrize("shape", [SHAPE, (1, 256)], ids=str)
+def test_concatenation_turned_into_a_bias_judges_alike_where_no_tap_leaves_the_map(padding_mode, shape):
+    concat, bias = score_pair(padding_mode, shape)
+    x, ids = torch.randn(3, *shape, dtype=torch.float64), {"label": torch.tensor([0, 1, 2])}
+    assert bias.generator.kind == bias.kind == "bias"
+    assert torch.allclose(concat(x, ids).score, bias(x, ids).score, atol=1e-9, rtol=1e-9)
+    assert sum(p.numel() for p in bias.parameters()) < sum(p.numel() for p in concat.parameters())
+
+
+def test_with_zero_padding_the_bias_is_equal_inside_the_first_map_and_not_at_its_border():
+    concat, bias = score_pair("zeros")
+    ids = {"label": torch.tensor([1])}
+    beta = [model.generator(ids)["films.0"].beta for model in (concat, bias)]
+    difference = (beta[0] - beta[1][..., None, None]).abs()
+    assert difference[..., 1:-1, 1:-1].max() < 1e-12
+    assert difference.max() > 1e-3
+    assert (concat(batch(1), ids).score - bias(batch(1), ids).score).abs() > 1e-6
+
+
+def test_turning_into_a_bias_leaves_the_original_as_it_was_and_refuses_what_has_no_equal():
+    concat, _ = score_pair("reflect")
+    before = {name: value.clone() for name, value in concat.state_dict().items()}
+    concat_to_bias(concat)
+    assert all(torch.equal(value, before[name]) for name, value in concat.state_dict().items())
+    with pytest.raises(ValueError, match="this one is 'film'"):
+        concat_to_bias(judge("film"))
+    normed = ConditionalDiscriminator(Discriminator(SHAPE, 4, norm="instance"), label(), "concat")
+    with pytest.raises(ValueError, match="no bias is equal"):
+        concat_to_bias(normed)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from condgen.conditioning import ClassEmbedding, FiLMGenerator, film_layers
 from condgen.models.dcgan import Discriminator, Generator, body, shuffle_phase
 
-SHAPES = [(1, 8, 8), (3, 16, 16), (1, 64), (1, 256)]
+SHAPES = [(1, 8, 8), (3, 16, 16), (1, 28, 28), (1, 64), (1, 256)]
 KINDS = ["concat", "bias", "scale", "gate", "film"]
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -186,17 +186,25 @@ def test_the_discriminator_shuffles_phases_in_training_only():
     assert torch.equal(network(x)[0], network(x)[0])
 
 
-@pytest.mark.parametrize(("shape", "start", "layers"), [((1, 8, 8), (4, 4), 1), ((1, 64, 64), (4, 4), 4),
-                                                        ((1, 8192), (8,), 5), ((1, 16384), (4,), 6)])  # fmt: skip
+@pytest.mark.parametrize(("shape", "start", "layers"), [
+    ((1, 8, 8), (4, 4), 1), ((1, 64, 64), (4, 4), 4), ((1, 28, 28), (7, 7), 2), ((3, 16, 32), (4, 8), 2),
+    ((1, 8192), (8,), 5), ((1, 16384), (4,), 6),
+])  # fmt: skip
 def test_bodies_fit_their_data(shape, start, layers):
     fit = body(shape, 8)
     assert (fit.start, fit.layers, fit.size(layers)) == (start, layers, shape[1:])
+    assert body((1, 8, 8), 8, start=2).start == (2, 2)
 
 
-@pytest.mark.parametrize("shape", [(1, 28, 28), (1, 4, 4), (1, 16, 32), (1, 100), (1,), (1, 8, 8, 8)], ids=str)
-def test_sizes_that_do_not_fit_are_refused(shape):
-    with pytest.raises(ValueError, match="power of 2 of at least 8"):
-        Generator(shape)
+@pytest.mark.parametrize(("shape", "message"), [
+    ((1, 30, 30), "multiples of 4; got 30 × 30: resize or crop the data, to 32 × 32"), ((1, 4, 4), "at least 8"),
+    ((1, 100), "multiples of 16; got 100"), ((1, 2), "at least 16"), ((1,), "images .* or audio"),
+    ((1, 8, 8, 8), "images .* or audio"),
+])  # fmt: skip
+def test_sizes_that_do_not_fit_are_refused(shape, message):
+    for network in (Generator, Discriminator):
+        with pytest.raises(ValueError, match=message):
+            network(shape)
 
 
 def test_other_arguments_that_do_not_fit_are_refused():
