@@ -112,6 +112,9 @@ class SampleQuality(pl.Callback):
         data: Any = getattr(trainer, "datamodule", None)
         if data is None:
             raise ValueError("SampleQuality needs a data module of condgen")
+        if min(self.num_samples, len(data.dataset("val"))) <= NEIGHBOURS:
+            raise ValueError(f"SampleQuality needs more than {NEIGHBOURS} samples and validation examples; there are "
+                             f"{self.num_samples} and {len(data.dataset('val'))}")  # fmt: skip
         rank_zero_info(f"training the classifiers of {', '.join(data.names)} that will look at samples")
         self.classifiers = train_classifiers(data, self.classifier_steps, seed=1)
 
@@ -122,8 +125,6 @@ class SampleQuality(pl.Callback):
         seen, model = view(data), pl_module.model
         held_out = data.dataset("val")
         rows = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(0))[: self.num_samples]
-        if len(rows) <= NEIGHBOURS:
-            return
         real = Batch(*held_out.__getitems__(rows.tolist()))
         drawn, lengths = draw_like(model, real, seed=0, batch_size=250, progress=False)
         pictures, originals = (seen.drawn(x, lengths or []) for x in (drawn, real.x))

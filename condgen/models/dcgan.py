@@ -130,7 +130,7 @@ class Generator(nn.Module):
         channels: of the largest hidden map; each smaller one has twice as many, up to eight times.
         norm: normalisation before FiLM. With `batch`, `kind: film` is conditional batch norm.
         labels: where conditions act: on `every` hidden layer, or on the `first` alone. With `kind: concat`, `first`
-            is the label concatenated to the noise, `every` the original conditional DCGAN.
+            is the label concatenated to the noise, `every` the original conditional DCGAN but for its last layer.
         kernel_size: of the strided convolutions; `None` for 4 (images) or 25 (audio).
         stride: of the strided convolutions; `None` for 2 (images) or 4 (audio).
         start: least size of the smallest map; the layers are as many as it allows.
