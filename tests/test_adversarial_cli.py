@@ -54,7 +54,8 @@ def pixelcnn(tmp_path_factory):
     assert main([
         "fit", "-c", str(CONFIGS / "pixelcnn_digits.yaml"), "--model.network.channels", "4",
         "--model.network.layers", "2", "--model.network.head", "4", "--trainer.limit_train_batches", "1",
-        "--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false", "--trainer.default_root_dir", str(folder),
+        "--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false",
+        "--trainer.default_root_dir", str(folder),
         "--trainer.logger.save_dir", str(folder),
     ]) == 0  # fmt: skip
     return str(next(folder.rglob("last.ckpt")))

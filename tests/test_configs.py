@@ -8,6 +8,7 @@ import torch
 
 from condgen.checks import check_data
 from condgen.commands.fit import cli
+from condgen.models import ConditionalGenerator
 
 CONFIGS = sorted((Path(__file__).resolve().parent.parent / "configs").glob("*.yaml"))
 
@@ -47,8 +48,10 @@ def test_it_is_built_and_fits_its_data_and_starts_unconditional(config, monkeypa
     model, data = built.model.model.eval(), built.datamodule
     check_data(model, data)
     network = model.network
-    shape = getattr(network, "shape", (1, 2 * 240))
-    x = torch.randint(network.levels, (2, *shape))
+    if isinstance(model, ConditionalGenerator):
+        x = torch.randn(2, network.noise)
+    else:
+        x = torch.randint(network.levels, (2, *getattr(network, "shape", (1, 2 * 240))))
     conditions = {name: torch.tensor([0, len(names) - 1]) for name, names in data.names.items()}
     for name, feature in getattr(data, "features", {}).items():
         conditions[name] = torch.rand(2, feature.size, 2 * 240 // feature.hop)
@@ -60,5 +63,6 @@ def test_it_is_built_and_fits_its_data_and_starts_unconditional(config, monkeypa
 def test_every_model_and_data_set_has_a_configuration():
     assert {path.stem for path in CONFIGS} >= {
         "pixelcnn_digits", "pixelcnn_mnist", "pixelcnn_mnist_binary", "pixelcnn_cifar10",
+        "cdcgan_digits", "cdcgan_mnist", "cdcgan_mnist_concat", "cdcgan_cifar10", "cdcgan_fsdd",
         "wavenet_espeak", "wavenet_fsdd", "wavenet_fsdd_mel", "wavenet_sc09", "wavenet_vctk",
     }  # fmt: skip

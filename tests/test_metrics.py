@@ -8,9 +8,10 @@ import torch
 from condgen.classifier import ImageClassifier
 from condgen.conditioning import ClassEmbedding
 from condgen.data import Digits, Images
-from condgen.evaluation import fidelity, generate, likelihood, matching_rows, some_rows, summary, swap_labels
+from condgen.evaluation import fidelity, generate, matching_rows, read, summary, teach, train_classifiers
+from condgen.likelihood import likelihood, some_rows, swap_labels
 from condgen.metrics import coverage, frechet_distance
-from condgen.models import ConditionalModel, PixelCNN
+from condgen.models import ConditionalGenerator, ConditionalModel, Generator, PixelCNN
 
 
 def test_frechet_distance_of_gaussians_has_its_closed_form():
@@ -97,42 +98,87 @@ def test_conditions_that_are_no_classes_are_scored_too(digits):
 
 
 @pytest.fixture(scope="module")
-def measured(digits):
-    return generate(make_model(), digits, 200, classifier_steps=300, batch_size=200, progress=False)
+def classifiers(digits):
+    return train_classifiers(digits, steps=300, seed=0)
 
 
 @pytest.mark.slow
-def test_an_untrained_model_reads_at_chance_and_real_data_well(measured):
-    assert measured.held_out_accuracy["digit"] > 0.95
-    assert measured.floor["digit"].accuracy > 0.95
-    assert measured.samples["digit"].accuracy < 0.4
-    assert measured.samples["digit"].coverage < 0.2 < 0.8 < measured.floor["digit"].coverage
-    assert measured.asked_and_read["digit"].sum() == 200
-    report = summary(None, measured)["samples"]["digit"]
+def test_an_untrained_model_reads_at_chance_and_real_data_well(digits, classifiers):
+    drawn = generate(make_model(), digits, 200, batch_size=200, progress=False)
+    readings = read(drawn, digits, classifiers)
+    found = readings["digit"]
+    assert found.held_out_accuracy > 0.95
+    assert found.floor.accuracy > 0.95
+    assert found.samples.accuracy < 0.4
+    assert found.samples.coverage < 0.2 < 0.8 < found.floor.coverage
+    assert found.asked_and_read.sum() == 200
+    report = summary(None, readings)["samples"]["digit"]
     read_right = sum(row[i] for i, row in enumerate(report["asked_and_read"]))
     assert read_right / 200 == pytest.approx(report["accuracy"])
 
 
 @pytest.mark.slow
-def test_an_unconditional_model_is_read_by_the_datas_classes(digits):
-    found = generate(make_model("none"), digits, 60, classifier_steps=20, batch_size=60, progress=False)
-    assert found.asked_and_read["digit"].sum() == 60
-    assert found.samples["digit"].accuracy < 0.5
+def test_an_unconditional_model_is_read_by_the_datas_classes(digits, classifiers):
+    drawn = generate(make_model("none"), digits, 60, batch_size=60, progress=False)
+    found = read(drawn, digits, classifiers)["digit"]
+    assert found.asked_and_read.sum() == 60
+    assert found.samples.accuracy < 0.5
 
 
 @pytest.mark.slow
-def test_a_generator_that_repeats_one_prototype_per_class_looks_bad(digits):
-    from condgen.classifier import train_classifier
-
-    classifier = train_classifier(digits.dataset("train"), 17, "digit", 10, steps=300, progress=False)
+def test_a_generator_that_repeats_one_prototype_per_class_looks_bad(digits, classifiers):
     train, test = digits.splits["train"], digits.splits["test"]
     first = torch.stack([(train.conditions["digit"] == y).nonzero()[0, 0] for y in range(10)])
-    prototypes = fidelity(classifier, train.x[first].repeat_interleave(50, 0), torch.arange(10).repeat_interleave(50),
-                          test.x)  # fmt: skip
-    real = fidelity(classifier, train.x[:500], train.conditions["digit"][:500], test.x)
+    held_out = (test.x, test.conditions["digit"])
+    prototypes = fidelity(classifiers["digit"], train.x[first].repeat_interleave(50, 0),
+                          torch.arange(10).repeat_interleave(50), *held_out)  # fmt: skip
+    real = fidelity(classifiers["digit"], train.x[:500], train.conditions["digit"][:500], *held_out)
     assert prototypes.accuracy > 0.95
     assert prototypes.coverage < 0.5 * real.coverage
     assert prototypes.frechet > 2 * real.frechet
+    assert prototypes.within > 2 * real.within
+
+
+@pytest.mark.slow
+def test_lost_conditions_show_within_classes_and_in_reading_and_not_in_the_distance(digits, classifiers):
+    """Real images under shuffled labels: all is well with the images, and nothing with their classes."""
+    train, test = digits.splits["train"], digits.splits["test"]
+    asked = train.conditions["digit"][:500]
+    shuffled = asked[torch.randperm(500, generator=torch.Generator().manual_seed(1))]
+    true, lost = (fidelity(classifiers["digit"], train.x[:500], labels, test.x, test.conditions["digit"])
+                  for labels in (asked, shuffled))  # fmt: skip
+    assert true.frechet == lost.frechet
+    assert lost.within > 3 * true.within
+    assert lost.accuracy < 0.25 < 0.95 < true.accuracy
+    assert true.shuffled < 0.25
+
+
+class Repeats(ConditionalGenerator):
+    """A generator that gives a real image of the class asked for, or of another."""
+
+    def __init__(self, images, ids, wrong=0):
+        super().__init__(Generator((1, 8, 8), levels=17, channels=4), {"digit": ClassEmbedding(4, num_classes=10)})
+        self.images, self.ids, self.wrong = images, ids, wrong
+
+    def film(self, conditions):
+        return (conditions["digit"] + self.wrong) % 10
+
+    def forward(self, z, asked):
+        pools = [self.images[self.ids == label] for label in range(10)]
+        chosen = [pools[label][int(z[i, 0].abs() * 1e6) % len(pools[label])] for i, label in enumerate(asked.tolist())]
+        return torch.stack(chosen).float() / 8 - 1
+
+
+@pytest.mark.slow
+def test_samples_teach_as_much_as_they_hold(digits):
+    train = digits.splits["train"]
+    options = {"classifier_steps": 150, "batch_size": 500, "progress": False}
+    taught = {wrong: teach(Repeats(train.x, train.conditions["digit"], wrong), digits, 600, **options)["digit"]
+              for wrong in (0, 1)}  # fmt: skip
+    real = teach(None, digits, 600, classifier_steps=150)["digit"]
+    assert real > 0.9
+    assert taught[0] > real - 0.05
+    assert taught[1] < 0.1  # each class taught as the one before it
 
 
 def test_the_classifier_takes_any_image_size_and_reads_a_class():

@@ -19,6 +19,9 @@ SMALL = {
     "--trainer.enable_progress_bar false --trainer.accelerator cpu --trainer.check_val_every_n_epoch 1 "
     "--model.network.channels 4 --model.network.layers 2 --model.network.head 4",
     "sample": "",
+    "fit cdcgan": "--trainer.max_epochs 1 --trainer.limit_train_batches 2 --trainer.check_val_every_n_epoch 1 "
+    "--trainer.enable_progress_bar false --trainer.accelerator cpu "
+    "--model.network.channels 4 --model.discriminator.channels 4",
     "fit wavenet": "--trainer.max_epochs 1 --trainer.limit_train_batches 2 --trainer.limit_val_batches 1 "
     "--model.compile false --trainer.enable_progress_bar false --trainer.accelerator cpu "
     "--trainer.check_val_every_n_epoch 1 --model.network.channels 4 --model.network.layers 2 --model.network.head 4",
@@ -36,14 +39,14 @@ def small(command):
     """What makes a command quick."""
     _, name, *rest = shlex.split(command)
     config = next((Path(word).stem for word in rest if word.endswith(".yaml")), "")
-    general = SMALL["fit wavenet" if config.startswith("wavenet") else name]
+    general = SMALL.get(f"{name} {config.split('_')[0]}", SMALL[name])
     return shlex.split(f"{general} {SMALL.get(f'{name} {config}', '')}")
 
 
 def make_speech(folder):
     """Write tones named like recordings of the Free Spoken Digit Dataset."""
     folder.mkdir()
-    for speaker, take, digit in itertools.product(("jackson", "theo"), (0, 5, 6, 7), range(6, 8)):
+    for speaker, take, digit in itertools.product(("jackson", "theo"), (0, 5, 6, 7), range(6, 9)):
         wave = 0.5 * np.sin(np.arange(800) * (0.1 + 0.05 * digit))
         soundfile.write(folder / f"{digit}_{speaker}_{take}.wav", wave, 8000)
 

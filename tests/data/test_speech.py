@@ -715,3 +715,26 @@ def test_padding_changes_no_likelihood(make_speech):
     together = model.log_prob(*data.__getitems__([0, 1, 2]))
     alone = torch.cat([model.log_prob(*data.__getitems__([i])) for i in range(3)])
     assert torch.allclose(together, alone, atol=1e-9)
+
+
+def test_with_a_length_every_example_is_a_clip_and_silence_or_the_beginning_of_a_longer_one(make_speech):
+    speech = make_speech([300, 700], {"first": first_sample(100)}, length=500)
+    speech.setup()
+    x, conditions, scored = speech.dataset("train").__getitems__([0, 1])
+    whole = make_speech([300, 700], {"first": first_sample(100)})
+    whole.setup()
+    longer = whole.dataset("train").__getitems__([0, 1])
+    assert speech.shape == (1, 500)
+    assert x.shape == (2, 1, 500)
+    assert torch.equal(x[:, :, :500], longer.x[:, :, :500])
+    assert (x[0, 0, 300:] == speech.quantization.silence).all()
+    assert scored.sum(1).tolist() == [300, 500]
+    assert conditions["first"].shape == (2, 1, 5)
+    assert whole.shape is None
+
+
+def test_a_length_goes_with_no_crop_and_is_whole_frames(make_speech):
+    with pytest.raises(ValueError, match="length 500 and crop 200 cannot both be given"):
+        make_speech([700], length=500, crop=200)
+    with pytest.raises(ValueError, match="length 550 is not a multiple of 100"):
+        make_speech([700], {"first": first_sample(100)}, length=550)
