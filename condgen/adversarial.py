@@ -156,13 +156,12 @@ class AdversarialTask(pl.LightningModule):
         batches = self.trainer.fit_loop.total_batch_idx + 1
         with self._random(batches):
             real = self._real(batch)
-            found = self._step_discriminator(real)
+            drawn, found = self._step_discriminator(real)
             if batches % self.discriminator_steps == 0:
-                found |= self._step_generator(real, found["drawn"])
-        shown = {name: value for name, value in found.items() if name != "drawn"}
-        self.log_dict({f"train/{n}": v for n, v in shown.items()}, on_step=False, on_epoch=True, prog_bar=True,
+                found |= self._step_generator(real, drawn)
+        self.log_dict({f"train/{n}": v for n, v in found.items()}, on_step=False, on_epoch=True, prog_bar=True,
                       batch_size=len(real.x))  # fmt: skip
-        return shown
+        return found
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._judge_held_out("val", batch, batch_idx)
@@ -190,7 +189,8 @@ class AdversarialTask(pl.LightningModule):
             torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
             yield
 
-    def _step_discriminator(self, real: Real) -> dict[str, Tensor]:
+    def _step_discriminator(self, real: Real) -> tuple[Tensor, dict[str, Tensor]]:
+        """Take a step; return what the generator drew for it, and figures to log."""
         optimizer = self._optimizer(1)
         with torch.no_grad():
             drawn = self.draw(self.generator, real)
@@ -201,9 +201,10 @@ class AdversarialTask(pl.LightningModule):
         loss = discriminator_loss(self.loss, *scores)
         loss = loss + self._read(judged.classes, twice) + self._penalty(real, drawn)
         self._take_step(optimizer, loss, "discriminator")
-        return {"discriminator_loss": loss.detach(), "rank": ranked(*scores).detach(), "drawn": drawn}
+        return drawn, {"discriminator_loss": loss.detach(), "rank": ranked(*scores).detach()}
 
     def _step_generator(self, real: Real, before: Tensor) -> dict[str, Tensor]:
+        """Take a step; return figures to log. `before` was drawn for the same conditions with other noise."""
         optimizer = self._optimizer(0)
         with self.toggled_optimizer(optimizer):
             drawn = self.draw(self.generator, real)

@@ -42,7 +42,8 @@ def check_classes(model: ConditionalGenerator, data: Any) -> None:
     Raises:
         ValueError: an id has no class, or a class has no examples; the message names it.
     """
-    for name, ids in data.class_ids("train").items():
+    ids_by_name = data.class_ids("train") if hasattr(data, "class_ids") else {}
+    for name, ids in ids_by_name.items():
         if name not in model.generator.encoders or name not in data.names:
             continue
         names = data.names[name]

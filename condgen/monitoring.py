@@ -74,9 +74,9 @@ class SampleAudio(pl.Callback):
         import soundfile
 
         network = pl_module.model.network
-        conditions = {name: value[: self.count] for name, value in pl_module.own_conditions(batch.conditions).items()}
-        lengths = batch.scored[: self.count].sum(1).tolist()
         model = pl_module.model
+        conditions = {name: batch.conditions[name][: self.count] for name in model.generator.encoders}
+        lengths = batch.scored[: self.count].sum(1).tolist()
         options: dict[str, Any] = {"length": lengths}
         if isinstance(model, ConditionalGenerator):
             options, lengths = {}, [network.shape[-1]] * len(lengths)
@@ -101,7 +101,7 @@ class SampleQuality(pl.Callback):
     Args:
         num_samples: to draw each time, with the conditions of validation examples and the same noise.
         every_n_epochs: how often, with validation.
-        classifier_steps: training steps of the classifier.
+        classifier_steps: training steps of the classifier, 30 passes through the training data at the most.
     """
 
     def __init__(self, num_samples: int = 1000, every_n_epochs: int = 1, classifier_steps: int = 300) -> None:
@@ -116,7 +116,8 @@ class SampleQuality(pl.Callback):
             raise ValueError(f"SampleQuality needs more than {NEIGHBOURS} samples and validation examples; there are "
                              f"{self.num_samples} and {len(data.dataset('val'))}")  # fmt: skip
         rank_zero_info(f"training the classifiers of {', '.join(data.names)} that will look at samples")
-        self.classifiers = train_classifiers(data, self.classifier_steps, seed=1)
+        few = 30 * len(data.dataset("train")) // 128 + 1
+        self.classifiers = train_classifiers(data, min(self.classifier_steps, few), seed=1)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if trainer.sanity_checking or not self.classifiers or (trainer.current_epoch + 1) % self.every_n_epochs:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
@@ -60,3 +62,41 @@ def test_the_makefile_runs_the_demo_and_the_tests():
     assert "recipes/demo.py" in makefile
     assert "pytest" in makefile
     assert "make test" in (RECIPES.parent / ".ci" / "run").read_text()
+
+
+def write_mnist(folder):
+    """Write noise in the layout of MNIST, with every digit in every split."""
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for name, count in (("train", 10_100), ("t10k", 40)):
+        images = generator.integers(0, 256, (count, 28, 28), np.uint8)
+        (raw / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 2051, count, 28, 28) + images.tobytes())
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        (raw / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, count) + labels.tobytes())
+
+
+@pytest.mark.slow
+def test_the_adversarial_recipe_measures_the_best_and_the_last_checkpoint(tmp_path):
+    pytest.importorskip("torchvision", reason="torchvision is not installed")
+    write_mnist(tmp_path / "mnist")
+    run("adversarial_mnist.py", "mnist", "--max_epochs", "1", "--num_samples", "20", "--classifier_steps", "1",
+        cwd=tmp_path)  # fmt: skip
+    for kind in ("best", "last"):
+        report = json.loads((tmp_path / f"runs/adversarial_mnist/report_{kind}/report.json").read_text())
+        assert report["samples"]["digit"]["lesson"]["count"] == 100
+    assert (tmp_path / "runs/adversarial_mnist/samples/grid.png").is_file()
+
+
+@pytest.mark.slow
+def test_the_adversarial_comparison_writes_a_table_and_its_plot_and_repeats_nothing(tmp_path):
+    options = ["--rows", '["concat | concat (the original)"]', "--seeds", "1", "--max_epochs", "10",
+               "--classifier_steps", "5"]  # fmt: skip
+    first = run("compare_adversarial.py", *options, cwd=tmp_path)
+    figures = next(tmp_path.rglob("figures.json"))
+    written = figures.stat().st_mtime_ns
+    assert run("compare_adversarial.py", *options, cwd=tmp_path) == first
+    assert figures.stat().st_mtime_ns == written
+    assert first.count("| concat | concat (the original) |") == 2  # the last checkpoint and the best
+    assert (tmp_path / "runs/compare_adversarial/table.md").read_text() == first
+    assert (tmp_path / "runs/compare_adversarial/table.png").is_file()
