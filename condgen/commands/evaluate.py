@@ -17,6 +17,7 @@ from condgen.commands.fit import quiet
 from condgen.commands.output import output_folder
 from condgen.commands.parser import OneLineParser, innermost, parse
 from condgen.commands.report import markdown
+from condgen.commands.sampling import refuse_foreign
 from condgen.copy_synthesis import copy_synthesis, mel_condition
 from condgen.evaluation import Generated, Lesson, Model, Reading, generate, read, summary, teach, train_classifiers
 from condgen.likelihood import likelihood
@@ -66,7 +67,10 @@ def measure(
         if lesson_samples is not None and lesson_samples < 0:
             raise ValueError(f"lesson_samples {lesson_samples} is not at least 0")
         model = load(ckpt_path, device, weights)
-        tempering = _tempering(model, temperature, truncation)
+        refuse_foreign(model, truncation, temperature=temperature)
+        tempering: dict[str, Any] = {"temperature": temperature}
+        if isinstance(model, ConditionalGenerator):
+            tempering = {"truncation": truncation}
         module = _data(ckpt_path, data or {})
         check_data(model, module)
         module.setup()
@@ -94,19 +98,6 @@ def measure(
         (folder / "report.md").write_text(text)
     print(text)
     print(f"The report and its pictures are in {out}.")
-
-
-def _tempering(model: Model, temperature: float, truncation: float | None) -> dict[str, Any]:
-    """Pick the option that the model's sampler has; refuse the other."""
-    if isinstance(model, ConditionalGenerator):
-        if temperature != 1:
-            raise ValueError("--temperature is for likelihood models, and this checkpoint holds an adversarial "
-                             "generator: it takes --truncation")  # fmt: skip
-        return {"truncation": truncation}
-    if truncation is not None:
-        raise ValueError("--truncation is for adversarial generators, and this checkpoint holds a "
-                         f"{type(model.network).__name__}: use --temperature")  # fmt: skip
-    return {"temperature": temperature}
 
 
 def _data(ckpt_path: str, changes: dict[str, Any]) -> Any:

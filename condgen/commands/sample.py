@@ -12,12 +12,13 @@ from condgen.checkpoint import Weights, load, load_front_end, sha256
 from condgen.commands.conditions import Combination, combine, read_npy, stacked
 from condgen.commands.output import output_folder
 from condgen.commands.parser import OneLineParser, parse
+from condgen.commands.sampling import refuse_foreign
 from condgen.commands.writing import write_audio, write_images
 from condgen.data.clips import Clip
 from condgen.data.front_end import FrontEnd
 from condgen.data.recordings import read_audio
 from condgen.models import ConditionalGenerator, ConditionalModel
-from condgen.sampling import Samples, push_forward, sample
+from condgen.sampling import sampler
 
 
 def draw(
@@ -72,38 +73,25 @@ def draw(
         front_end = load_front_end(ckpt_path)
         tempering: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
         completing: dict[str, Any] = {"prime": prime, "complete": complete, "keep_rows": keep_rows}
-        if isinstance(model, ConditionalGenerator):
-            seconds = _fixed(model, {**tempering, **completing, "seconds": seconds, "engine": engine})
-        elif truncation is not None:
-            raise ValueError("--truncation is for adversarial generators, and this checkpoint holds a "
-                             f"{type(model.network).__name__}: use --temperature")  # fmt: skip
+        refuse_foreign(model, truncation, **tempering, **completing, seconds=seconds, engine=engine)
+        if isinstance(model, ConditionalGenerator) and front_end is not None:
+            seconds = model.network.shape[-1] / front_end.sample_rate
         rows = combine(model, condition or {}, front_end, _checked(seconds, front_end))
         if num_samples < 1:
             raise ValueError(f"num_samples {num_samples} is not at least 1")
         rows = [row for row in rows for _ in range(num_samples)]
         conditions = stacked(rows)
-        common: dict[str, Any] = {"num_samples": len(rows), "batch_size": batch_size, "seed": seed}
-        if isinstance(model, ConditionalGenerator):
-            drawn: Samples = push_forward(model, conditions, truncation=truncation, **common)
-            facts: dict[str, Any] = {"truncation": truncation}
-        else:
+        options: dict[str, Any] = {"truncation": truncation}
+        facts = options
+        if isinstance(model, ConditionalModel):
             given = _given(model, front_end, _lengths(rows), **completing)
-            drawn = sample(model, conditions, length=_lengths(rows), engine=engine, **common, **tempering, **given)
-            facts = {**tempering, **completing}
+            facts, options = {**tempering, **completing}, {**tempering, **given, "length": _lengths(rows)}
+            options["engine"] = engine
+        drawn = sampler(model)(model, conditions, num_samples=len(rows), batch_size=batch_size, seed=seed, **options)
         facts = {"seed": seed, "weights": weights, **facts, "checkpoint": sha256(ckpt_path)}
         write = write_images if front_end is None else write_audio
         written = write(folder, model, drawn, conditions, rows, num_samples, facts)
     print(f"{len(rows)} samples in {out}: {written}")
-
-
-def _fixed(model: ConditionalGenerator, options: dict[str, Any]) -> float | None:
-    """Refuse options that a generator does not have; return how long its audio is, in seconds."""
-    without: dict[str, Any] = {"temperature": 1.0, "engine": "auto", "keep_rows": 0}
-    for name, value in options.items():
-        if value != without.get(name):
-            raise ValueError(f"--{name} is for likelihood models, and this checkpoint holds an adversarial generator: "
-                             "it takes --truncation")  # fmt: skip
-    return model.network.shape[-1] / model.network.sample_rate if model.network.sample_rate else None
 
 
 def _checked(seconds: float | None, front_end: FrontEnd | None) -> float | None:
