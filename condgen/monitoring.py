@@ -101,7 +101,7 @@ class SampleQuality(pl.Callback):
     Args:
         num_samples: to draw each time, with the conditions of validation examples and the same noise.
         every_n_epochs: how often, with validation.
-        classifier_steps: training steps of the classifier, 30 passes through the training data at the most.
+        classifier_steps: training steps of the classifier, 40 passes through the training data at the most.
     """
 
     def __init__(self, num_samples: int = 1000, every_n_epochs: int = 1, classifier_steps: int = 300) -> None:
@@ -116,7 +116,7 @@ class SampleQuality(pl.Callback):
             raise ValueError(f"SampleQuality needs more than {NEIGHBOURS} samples and validation examples; there are "
                              f"{self.num_samples} and {len(data.dataset('val'))}")  # fmt: skip
         rank_zero_info(f"training the classifiers of {', '.join(data.names)} that will look at samples")
-        few = 30 * len(data.dataset("train")) // 128 + 1
+        few = 40 * len(data.dataset("train")) // 128 + 1
         self.classifiers = train_classifiers(data, min(self.classifier_steps, few), seed=1)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:

@@ -124,7 +124,8 @@ def plot(path: Path, figures: dict[str, list[dict[str, Any]]]) -> None:
         for i, found in enumerate(figures.values()):
             axes.plot([COLUMNS[name](run["last"]) for run in found], [i] * len(found), "o", color="tab:blue", alpha=0.6)
         axes.axvline(COLUMNS[name](next(iter(figures.values()))[0]["last"]["real"]), color="gray", linestyle="--")
-        axes.set_title(name if name != "Fréchet" else "Fréchet distance", fontsize=10)
+        axes.set_title(name if name != "Fréchet" else "Fréchet distance (logarithmic)", fontsize=10)
+        axes.set_xscale("log" if name == "Fréchet" else "linear")
         axes.set_yticks(range(len(figures)), list(figures), fontsize=9)
         axes.grid(axis="y", alpha=0.3)
     figure.axes[0].invert_yaxis()
