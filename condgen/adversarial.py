@@ -91,6 +91,9 @@ class AdversarialTask(pl.LightningModule):
         store_hyperparameters(self)
         if discriminator_steps < 1:
             raise ValueError(f"discriminator_steps {discriminator_steps} is not at least 1")
+        for name, weight in (("r1", r1), ("gradient_penalty", gradient_penalty), ("auxiliary", auxiliary)):
+            if weight < 0:
+                raise ValueError(f"{name} {weight} is not at least 0")
         if not 0 <= ema_decay < 1:
             raise ValueError(f"ema_decay {ema_decay} is not in [0, 1)")
         if network.shape != discriminator.shape:

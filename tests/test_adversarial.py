@@ -378,6 +378,10 @@ def test_labels_outside_the_classes_and_classes_without_images_are_refused(chang
     ({"conditioning": "magic"}, "unknown kind of conditioning 'magic'"),
     ({"discriminator_steps": 0}, "discriminator_steps 0"),
     ({"ema_decay": 1.0}, "ema_decay 1.0"),
+    ({"r1": -1.0}, "r1 -1.0"),
+    ({"generator": {"noise": 0}}, "noise 0"),
+    ({"generator": {"channels": 0}}, "channels 0"),
+    ({"discriminator": {"phase_shuffle": -1}}, "phase_shuffle -1"),
     ({"conditions": {}, "conditioning": "none"}, "needs at least one condition"),
 ])  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(options, message):

@@ -107,8 +107,9 @@ def body(
     kernel_size, stride = kernel_size or (25, 4)[len(size) - 1], stride or (4, 2)[len(size) - 1]
     if stride < 2 or kernel_size < stride:
         raise ValueError(f"kernel_size {kernel_size} must be at least the stride {stride}, and that at least 2")
-    if start < 1:
-        raise ValueError(f"start {start} is not at least 1")
+    for name, value in (("start", start), ("channels", channels)):
+        if value < 1:
+            raise ValueError(f"{name} {value} is not at least 1")
     least = start * stride
     layers = max(1, int(math.log(max(1, min(size) / start), stride) + 1e-9))
     unit = stride**layers
@@ -156,6 +157,8 @@ class Generator(nn.Module):
         super().__init__()
         if labels not in ("first", "every"):
             raise ValueError(f"unknown labels '{labels}'; known: first, every")
+        if noise < 1:
+            raise ValueError(f"noise {noise} is not at least 1")
         self.shape, self.noise, self.labels = tuple(shape), noise, labels
         self.quantization = Quantization(levels, companding)
         self.levels, self.companding, self.sample_rate = levels, companding, sample_rate
@@ -228,6 +231,8 @@ class Discriminator(nn.Module):
         padding_mode: Padding = "zeros",
     ) -> None:
         super().__init__()
+        if phase_shuffle < 0:
+            raise ValueError(f"phase_shuffle {phase_shuffle} is not at least 0")
         self.shape, self.phase_shuffle = tuple(shape), phase_shuffle
         self.body = fit = body(self.shape, channels, kernel_size, stride, start, padding_mode)
         widths = [fit.shape[0], *(fit.width(i) for i in reversed(range(fit.layers)))]
