@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from condgen.checks import check_classes, check_data
+from condgen.conditioning import ClassEmbedding, FeatureVector
 from condgen.conditioning.generator import Kind
 from condgen.data.batch import Batch
 from condgen.hyperparameters import store_hyperparameters
@@ -101,6 +102,10 @@ class AdversarialTask(pl.LightningModule):
                              "set both shapes alike")  # fmt: skip
         self.automatic_optimization = False
         conditions = conditions or {}
+        for name, encoder in conditions.items():
+            if not isinstance(encoder, ClassEmbedding | FeatureVector):
+                raise ValueError(f"condition '{name}': the maps of a DCGAN differ in size, so that its conditions are "
+                                 f"global, ClassEmbedding or FeatureVector, not {type(encoder).__name__}")  # fmt: skip
         self.generator = ConditionalGenerator(network, conditions, conditioning)
         self.discriminator = ConditionalDiscriminator(discriminator, copy.deepcopy(conditions), judging)
         self.model = copy.deepcopy(self.generator).requires_grad_(False).eval()

@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from torch import nn
 
 from condgen.adversarial import AdversarialTask, Real, diversity, ranked
-from condgen.conditioning import ClassEmbedding
+from condgen.conditioning import ClassEmbedding, FeatureMap, FrameSequence
 from condgen.data import Digits, Images, Labelled
 from condgen.models import Discriminator, Generator
 from condgen.monitoring import AdversarialAlarm, SampleQuality
@@ -383,6 +383,8 @@ def test_labels_outside_the_classes_and_classes_without_images_are_refused(chang
     ({"generator": {"channels": 0}}, "channels 0"),
     ({"discriminator": {"phase_shuffle": -1}}, "phase_shuffle -1"),
     ({"conditions": {}, "conditioning": "none"}, "needs at least one condition"),
+    ({"conditions": {"sketch": FeatureMap(1)}}, "'sketch': the maps of a DCGAN differ in size"),
+    ({"conditions": {"mel": FrameSequence(8)}}, "'mel': .* not FrameSequence"),
 ])  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
