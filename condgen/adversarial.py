@@ -12,6 +12,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
+from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -124,6 +125,7 @@ class AdversarialTask(pl.LightningModule):
             if stage == "fit":
                 check_classes(self.model, data)
         trainer: Any = self.trainer
+        check_strategy(trainer.strategy)
         if any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks):
             raise ValueError(
                 "an adversarial task averages its generator by itself (model.ema_decay): remove EMA and other weight "
@@ -290,6 +292,19 @@ class AdversarialTask(pl.LightningModule):
             return limit
         trainer.estimated_stepping_batches  # noqa: B018  (counts the batches of an epoch, as a side effect)
         return min(limit, trainer.max_epochs * trainer.num_training_batches // self.discriminator_steps)
+
+
+def check_strategy(strategy: Any) -> None:
+    """Refuse DDP that waits for gradients of the network whose step it is not.
+
+    Raises:
+        ValueError: DDP does not look for unused parameters.
+    """
+    if isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters"):
+        raise ValueError(
+            "in a step of one network the other's parameters are unused: with several processes, set "
+            "--trainer.strategy ddp_find_unused_parameters_true (or --trainer.devices 1)"
+        )
 
 
 def ranked(real: Tensor, drawn: Tensor) -> Tensor:

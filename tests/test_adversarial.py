@@ -10,9 +10,10 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import nn
 
-from condgen.adversarial import AdversarialTask, Real, diversity, ranked
+from condgen.adversarial import AdversarialTask, Real, check_strategy, diversity, ranked
 from condgen.conditioning import ClassEmbedding, FeatureMap, FrameSequence
 from condgen.data import Digits, Images, Labelled
 from condgen.models import Discriminator, Generator
@@ -270,6 +271,13 @@ def test_two_processes_have_the_same_parameters_and_no_warnings(tmp_path):
     assert [name for name in parameters if not torch.equal(ranks[0][name], ranks[1][name])] == []
     moved = make_task(discriminator={"norm": "batch", "spectral_norm": False}).state_dict()
     assert changed(moved, ranks[0], "generator.network.convs")
+
+
+def test_a_strategy_that_would_wait_for_unused_parameters_is_refused():
+    check_strategy(SingleDeviceStrategy())
+    check_strategy(DDPStrategy(find_unused_parameters=True))
+    with pytest.raises(ValueError, match="ddp_find_unused_parameters_true"):
+        check_strategy(DDPStrategy())
 
 
 def test_half_precision_trains_and_penalties_stay_in_float32():
