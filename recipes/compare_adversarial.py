@@ -92,7 +92,9 @@ def measure(folder: Path, row: str, seed: int, max_epochs: int, judge: Judge) ->
                 "--trainer.enable_progress_bar", "false")  # fmt: skip
         newest = {kind: max(folder.rglob(f"{kind}.ckpt"), key=lambda p: p.stat().st_mtime) for kind in ("best", "last")}
         figures = {kind: judge(checkpoint) for kind, checkpoint in newest.items()}
-        written.write_text(json.dumps(figures, indent=2) + "\n")
+        partial = written.with_suffix(".partial")  # an interrupted run is to be done again
+        partial.write_text(json.dumps(figures, indent=2) + "\n")
+        partial.replace(written)
     return json.loads(written.read_text())
 
 

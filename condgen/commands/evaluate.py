@@ -77,15 +77,8 @@ def measure(
         measured = likelihood(model, module, limit, batch_size) if isinstance(model, ConditionalModel) else None
         generated = generate(model, module, num_samples, seed, batch_size=batch_size, **tempering)
         classifiers = train_classifiers(module, classifier_steps, seed)
-        readings, lessons = read(generated, module, classifiers), {}
-        count = lesson_samples or 0
-        if lesson_samples is None and isinstance(model, ConditionalGenerator):
-            count = len(module.dataset("train"))
-        if count:
-            count = min(count, len(module.dataset("train")))
-            own = teach(model, module, count, seed, classifier_steps, batch_size=batch_size, **tempering)
-            real = teach(None, module, count, seed, classifier_steps)
-            lessons = {name: Lesson(count, own[name], real[name]) for name in own}
+        readings = read(generated, module, classifiers)
+        lessons = _lessons(model, module, lesson_samples, seed, classifier_steps, batch_size=batch_size, **tempering)
         facts = {"checkpoint": sha256(ckpt_path), "seed": seed, "weights": weights, **tempering,
                  "classifier_steps": classifier_steps, "split": "test",
                  "data": {**data_settings(ckpt_path), "changed": data or {}}}  # fmt: skip
@@ -98,6 +91,21 @@ def measure(
         (folder / "report.md").write_text(text)
     print(text)
     print(f"The report and its pictures are in {out}.")
+
+
+def _lessons(
+    model: Model, module: Any, count: int | None, seed: int, classifier_steps: int, **options: Any
+) -> dict[str, Lesson]:
+    """Teach with samples, and with as many real examples; see `measure` for what a missing count means."""
+    available = len(module.dataset("train"))
+    if count is None:
+        count = available if isinstance(model, ConditionalGenerator) else 0
+    count = min(count, available)
+    if not count:
+        return {}
+    own = teach(model, module, count, seed, classifier_steps, **options)
+    real = teach(None, module, count, seed, classifier_steps)
+    return {name: Lesson(count, own[name], real[name]) for name in own}
 
 
 def _data(ckpt_path: str, changes: dict[str, Any]) -> Any:
