@@ -419,3 +419,9 @@ def test_a_loss_that_is_no_number_stops_the_run():
         next(task.discriminator.network.parameters()).fill_(float("nan"))
     with pytest.raises(FloatingPointError, match=r"loss is nan at step 0: lower model\.learning_rate"):
         fit(task, max_steps=3)
+
+
+def test_after_training_a_loader_read_by_hand_gives_every_batch():
+    data = Images(Digits(), batch_size=128)
+    fit(make_task(), data, max_epochs=1)
+    assert len(list(data.train_dataloader())) == 10

@@ -65,5 +65,7 @@ class ResumableLoader(DataLoader[Batch]):
 
 
 def batches_given(trainer: pl.Trainer | None) -> int:
-    """Count the training batches that the current epoch of a trainer has given."""
-    return 0 if trainer is None else trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    """Count the training batches that the current epoch of a trainer has given; 0 for whoever reads by hand."""
+    if trainer is None or not trainer.training:
+        return 0
+    return trainer.fit_loop.epoch_loop.batch_progress.current.ready
