@@ -220,6 +220,9 @@ class OutputFamily:
         groups: steps in which the channels of one position are drawn. Bernoulli and categorical outputs draw channel
             after channel, so the network must mask R → G → B; the mixture draws all at once and orders them itself.
         uniforms: uniform numbers per step.
+        channels: of the data.
+        levels: whole levels of the data.
+        mixtures: components of the mixture; 1 for other families.
         build: from (batch, parameters or one group of them, *size) to a distribution over
             (batch, channels or one group of them, *size).
     """
@@ -228,6 +231,9 @@ class OutputFamily:
     parameters: int
     groups: int
     uniforms: int
+    channels: int
+    levels: int
+    mixtures: int
     build: Callable[[Tensor], AnyOutput]
 
     def __call__(self, parameters: Tensor) -> AnyOutput:
@@ -250,16 +256,18 @@ def output_family(output: Output, channels: int, levels: int, mixtures: int = 10
     """
     if levels < 2 or (output == "bernoulli" and levels != 2):
         raise ValueError(f"output '{output}' does not fit {levels} levels")
+    family = partial(OutputFamily, output, channels=channels, levels=levels)
+    each = partial(family, groups=channels, uniforms=1, mixtures=1)
     if output == "bernoulli":
-        return OutputFamily(output, channels, channels, 1, Bernoulli)
+        return each(channels, build=Bernoulli)
     if output == "categorical":
-        return OutputFamily(output, channels * levels, channels, 1, partial(_categorical, levels=levels))
+        return each(channels * levels, build=partial(_categorical, levels=levels))
+    if output == "gaussian":
+        return each(2 * channels, build=partial(_gaussian, levels=levels))
     if output == "logistic_mixture":
         per_component = 1 + 2 * channels + channels * (channels - 1) // 2
         build = partial(_mixture, channels=channels, levels=levels, mixtures=mixtures)
-        return OutputFamily(output, mixtures * per_component, 1, 1 + channels, build)
-    if output == "gaussian":
-        return OutputFamily(output, 2 * channels, channels, 1, partial(_gaussian, levels=levels))
+        return family(mixtures * per_component, groups=1, uniforms=1 + channels, mixtures=mixtures, build=build)
     raise ValueError(f"unknown output '{output}'; known: {', '.join(get_args(Output))}")
 
 
@@ -282,4 +290,9 @@ def _gaussian(parameters: Tensor, levels: int) -> DiscretizedGaussian:
 def _bounded(log_scales: Tensor, levels: int) -> Tensor:
     """Keep scales from collapsing onto one level, by PixelCNN++'s floor for 256 levels and its like for more; at the
     ceiling a distribution is flat already."""
-    return log_scales.clamp(-7 - max(0.0, math.log((levels - 1) / 255)), 7)
+    return log_scales.clamp(least_log_scale(levels), 7)
+
+
+def least_log_scale(levels: int) -> float:
+    """Return the floor of the log scales."""
+    return -7 - max(0.0, math.log((levels - 1) / 255))

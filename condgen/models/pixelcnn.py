@@ -220,7 +220,7 @@ class PixelCNN(nn.Module):
         if x.ndim != 4 or tuple(x.shape[1:]) != self.shape:
             raise ValueError(f"this PixelCNN takes images of {self.shape} (channels, height, width), not of "
                              f"{tuple(x.shape[1:])}")  # fmt: skip
-        film = self._checked(film)
+        film = self.checked(film)
         v = h = self.scale(x)
         for i, block in enumerate(self.blocks):
             v, h = block(v, h, _pair(film, i, "vertical"), _pair(film, i, "horizontal"))
@@ -228,7 +228,7 @@ class PixelCNN(nn.Module):
             h = layer(torch.relu(h))
         return h
 
-    def _checked(self, film: Film | None) -> Film:
+    def checked(self, film: Film | None) -> Film:
         """Refuse FiLM parameters that are for another network or another size."""
         if film and set(film) != set(self.film_layers):
             raise ValueError(f"FiLM parameters of another network: they are for the layers {list(film)}")
@@ -293,7 +293,7 @@ class PixelCNN(nn.Module):
             The parameters of this step, (batch, parameters per step), equal to those of `forward` at its place; and
             the next state.
         """
-        film = self._checked(film) if state.step == 0 else film or {}
+        film = self.checked(film) if state.step == 0 else film or {}
         if values is not None:
             state = self._take(values, film, state)
         (row, column), channels, parameters = self.locate(state.step)
@@ -322,7 +322,7 @@ class PixelCNN(nn.Module):
         v = torch.stack(state.row, dim=2)[:, :, None]
         above, linked = [], []
         for i, block in enumerate(self.blocks):
-            v, link, rows = block.step_row(v, state.above[i], _row(_pair(film, i, "vertical"), row))
+            v, link, rows = block.step_row(v, state.above[i], row_of(_pair(film, i, "vertical"), row))
             above.append(rows)
             linked.append(link)
         windows = tuple(torch.zeros_like(w) for w in state.windows)
@@ -344,7 +344,7 @@ def _pair(film: Film, block: int, stack: Literal["vertical", "horizontal"]) -> G
     return film.get(f"blocks.{block}.{stack}_film", FIXED)
 
 
-def _row(pair: GammaBeta, row: int) -> GammaBeta:
+def row_of(pair: GammaBeta, row: int) -> GammaBeta:
     """Cut one row, (batch, channels, 1, width), out of spatial parameters; others serve every row."""
     return GammaBeta(*(p if p is None or p.ndim < 4 or p.shape[2] == 1 else p[:, :, row : row + 1] for p in pair))
 
@@ -354,7 +354,7 @@ def _at(pair: GammaBeta, row: int, column: int) -> GammaBeta:
     if all(p is None or p.ndim == 2 for p in pair):
         return pair
     parts = []
-    for part in _row(pair, row):
+    for part in row_of(pair, row):
         if part is not None and part.ndim == 4:
             part = part[:, :, 0]
         if part is not None and part.ndim == 3:

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
-from tqdm import tqdm
 
 from condgen.conditioning import FiLMParameters
 from condgen.models import ConditionalModel
-from condgen.sampling.engines import ENGINES
+from condgen.sampling.draw import Draw, Given, progress_bar
+from condgen.sampling.engines import Engine, choose
 from condgen.sampling.noise import uniform_noise
 
 Conditions = Mapping[str, Tensor] | FiLMParameters
@@ -29,17 +29,25 @@ class Samples(NamedTuple):
             what is behind a sample's end is silence.
         log_prob: log p(x | conditions) under the model itself, at temperature 1 and without top-k or top-p, in nats,
             (samples,); positions that were given are not counted. `None` for a generator, which has none.
+        engine: that drew them, and why it was chosen.
     """
 
     x: Tensor
     log_prob: Tensor | None
+    engine: str = ""
 
 
-class Given(NamedTuple):
-    """Levels to keep, (samples or 1, channels, positions), and at which positions, (positions,)."""
+class Interrupted(KeyboardInterrupt):
+    """Sampling was interrupted when some batches were finished.
 
-    levels: Tensor
-    known: list[bool]
+    Attributes:
+        rows: those that were finished.
+        samples: theirs.
+    """
+
+    def __init__(self, rows: list[int], samples: Samples) -> None:
+        super().__init__(f"sampling was interrupted; {len(rows)} samples are finished")
+        self.rows, self.samples = rows, samples
 
 
 def sample(
@@ -79,20 +87,21 @@ def sample(
         known: which positions of `given` to keep, shaped like its images or waveforms, of booleans; for a waveform,
             `None` keeps all that is given. A known position only matters to the positions after it.
         batch_size: samples drawn together; samples of like length are.
-        engine: `auto`, `cached` (what each step computes is kept), or `naive` (the whole network at each step).
+        engine: `auto` (the fastest exact one that the model fits), `compiled` (kernels on the CPU),
+            `compiled_bfloat16` (these with weights rounded to 16 bits: another model, by a little), `cached` (plain
+            PyTorch, what each step computes is kept), or `naive` (the whole network at each step).
         progress: show a progress bar where it takes more than two seconds.
 
     Raises:
         ValueError: an argument is out of range or does not fit the model.
+        Interrupted: Ctrl-C was pressed after a batch was finished; holds what was.
     """
-    if engine not in ENGINES:
-        raise ValueError(f"unknown engine '{engine}'; known: {', '.join(ENGINES)}")
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is not at least 1")
     temper = check_temper(model.network.output.name, temperature, top_k, top_p)
     conditions = {} if conditions is None else conditions
     total = count_samples(conditions, num_samples)
-    device = next(model.parameters()).device
+    device, chosen = next(model.parameters()).device, choose(engine, model.network)
     with evaluating(model), torch.inference_mode():
         shape, lengths = _sizes(model, take_rows(conditions, [0], device), length, total)
         kept = _check_given(model.network, given, known, total, shape)
@@ -110,95 +119,25 @@ def sample(
                 ).to(device)
                 draw = Draw(model.network, noise, temper, _given_rows(kept, rows, device), own, bar)
                 film = model.film(take_rows(conditions, rows, device))
-                canvas = draw.canvas(shape)
-                x = ENGINES[engine](model.network, film, canvas, range(draw.first, max(own) * steps), draw)
+                try:
+                    x = chosen.fill(model.network, film, draw.canvas(shape), range(draw.first, max(own) * steps), draw)
+                except KeyboardInterrupt:
+                    if not drawn:
+                        raise
+                    raise Interrupted(*_ordered(drawn, lengths, length, chosen)) from None
                 drawn += zip(rows, x, draw.log_prob, strict=True)
-    ordered = [(x, log_prob) for _, x, log_prob in sorted(drawn, key=lambda row: row[0])]
-    x = torch.stack([x for x, _ in ordered])
-    return Samples(x if length is None else x[..., : max(lengths)], torch.stack([p for _, p in ordered]))
+    return _ordered(drawn, lengths, length, chosen)[1]
 
 
-class Draw:
-    """Turns the parameters of a step into values, for one batch, and adds up their log-probability.
-
-    Args:
-        network: gives the output family and the place of each step.
-        noise: uniforms, (batch, steps, uniforms per step); step `first_noise` comes first.
-        temper: options of `tempered` for the distribution to draw from; empty to draw from the model's own.
-        given: levels to keep; or `None`.
-        lengths: positions of each row; `None` where there is no end to wait for.
-        bar: told of each step.
-        first_noise: the step that the noise begins with.
-    """
-
-    def __init__(
-        self,
-        network: Any,
-        noise: Tensor,
-        temper: dict[str, Any],
-        given: Given | None,
-        lengths: Sequence[int] | None,
-        bar: tqdm[Any],
-        first_noise: int = 0,
-    ) -> None:
-        self.network, self.noise, self.temper, self.given, self.bar = network, noise, temper, given, bar
-        self.first_noise, self.groups = first_noise, network.output.groups
-        self.log_prob = torch.zeros(noise.shape[0], dtype=torch.float64, device=noise.device)
-        self.ends = None if lengths is None or len(set(lengths)) == 1 else torch.tensor(lengths, device=noise.device)
-        # A network that can take a known beginning in at once starts behind it.
-        primes = given is not None and hasattr(network, "prime")
-        self.first = next((i for i, k in enumerate([*given.known, False]) if not k), 0) if given and primes else 0
-
-    def canvas(self, shape: tuple[int, ...]) -> Tensor:
-        """Return (batch, *shape) levels, blank but for what is known before the first step."""
-        x = torch.full((len(self.noise), *shape), self.network.blank, device=self.noise.device)
-        if self.first and self.given is not None:
-            x[..., : self.first] = self.given.levels[..., : self.first]
-        return x
-
-    def __call__(self, step: int, parameters: Tensor) -> Tensor:
-        """Choose the values of a step, (batch, channels per step), from its (batch, parameters per step)."""
-        position, (_, channels, _) = step // self.groups, self.network.locate(step)
-        self._tell(position)
-        if self.given is not None and position < len(self.given.known) and self.given.known[position]:
-            return self.given.levels[:, channels, position].expand(len(self.noise), -1)
-        distribution = self.network.output(parameters)
-        tempered = distribution.tempered(**self.temper) if self.temper else distribution
-        values = tempered.from_uniform(self.noise[:, step - self.first_noise])
-        log_prob = distribution.log_prob(values).reshape(len(values), -1).sum(1)
-        if self.ends is not None:
-            goes_on = position < self.ends
-            values = torch.where(goes_on[:, None], values, self.network.blank)
-            log_prob = log_prob.masked_fill(~goes_on, 0)
-        self.log_prob += log_prob
-        return values
-
-    def _tell(self, position: int) -> None:
-        active = len(self.noise) if self.ends is None else int((position < self.ends).sum())
-        self.bar.update(active / self.groups)
-
-
-class RealTimeBar(tqdm):
-    """A progress bar over samples of audio that also says how fast time passes in them.
-
-    The real-time factor is seconds of audio per second of work, over all rows of the batch.
-    """
-
-    sample_rate = 1
-
-    @property
-    def format_dict(self) -> dict[str, Any]:
-        found: dict[str, Any] = super().format_dict
-        rate = found["n"] / found["elapsed"] if found["elapsed"] else 0.0
-        return {**found, "postfix": f"{rate / self.sample_rate:.3g} × real time"}
-
-
-def progress_bar(network: Any, positions: int | None, progress: bool) -> tqdm[Any]:
-    """Make the progress bar of a run over so many positions of all samples."""
-    rate = getattr(network, "sample_rate", None)
-    kind = tqdm if rate is None else type("Bar", (RealTimeBar,), {"sample_rate": rate})
-    unit = "pixel" if rate is None else "sample"
-    return kind(total=positions, delay=2, desc="sampling", unit=unit, disable=None if progress else True, leave=False)
+def _ordered(
+    drawn: list[tuple[int, Tensor, Tensor]], lengths: list[int], length: object, engine: Engine
+) -> tuple[list[int], Samples]:
+    """Put what was drawn in the order of its rows; return these too."""
+    ordered = sorted(drawn, key=lambda row: row[0])
+    rows = [row for row, _, _ in ordered]
+    x = torch.stack([x for _, x, _ in ordered])
+    x = x if length is None else x[..., : max(lengths[row] for row in rows)]
+    return rows, Samples(x, torch.stack([log_prob for _, _, log_prob in ordered]), str(engine))
 
 
 def check_temper(output: str, temperature: float, top_k: int | None, top_p: float | None) -> dict[str, Any]:

@@ -1,45 +1,139 @@
 """Engines: ways to run an autoregressive network over its steps. All give the same samples.
 
-An engine takes the network, the FiLM parameters of a batch, the canvas (batch, channels, *size) with what is given
-filled in, the steps to draw, and `choose(step, parameters) -> values`, which it calls once a step, in order. It returns
-the finished canvas.
+An engine is a function `advance(network, film, state, values, steps, draw) -> (drawn, state)`. It takes the FiLM
+parameters of a batch, the network's state before the first of the steps, the values drawn just before it, (batch,
+channels per step) or `None`, and the `Draw` that chooses values; it returns what it drew, (batch, channels per step,
+steps), and the state after it.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from typing import Any, Literal
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from condgen.conditioning import FiLMParameters
+from condgen.models import PixelCNN, WaveNet
+from condgen.sampling.draw import Draw
 
-Choose = Callable[[int, Tensor], Tensor]
-Engine = Callable[[Any, FiLMParameters, Tensor, range, Choose], Tensor]
+Precision = Literal["float32", "bfloat16"]
+Advance = Callable[[Any, FiLMParameters, Any, Tensor | None, range, Draw], tuple[Tensor, Any]]
 
 
-def naive(network: Any, film: FiLMParameters, canvas: Tensor, steps: range, choose: Choose) -> Tensor:
+@dataclass(frozen=True)
+class Engine:
+    """An engine that was chosen.
+
+    Attributes:
+        name: as in `ENGINES`.
+        why: it was chosen, in a few words.
+        advance: runs it; `None` for `naive`, which has no state.
+    """
+
+    name: str
+    why: str
+    advance: Advance | None
+
+    def __str__(self) -> str:
+        return f"engine '{self.name}' ({self.why})"
+
+    def fill(self, network: Any, film: FiLMParameters, canvas: Tensor, steps: range, draw: Draw) -> Tensor:
+        """Draw what is missing of a canvas, (batch, channels, *size).
+
+        What is known before the first step is filled in already; `network.prime` takes it in at once.
+        """
+        if not steps:
+            return canvas
+        if self.advance is None:
+            return naive(network, film, canvas, steps, draw)
+        first, groups = steps.start, network.output.groups
+        state = network.prime(canvas[..., :first], film) if first else network.start(len(canvas))
+        values = canvas[..., first - 1] if first else None
+        drawn, _ = self.advance(network, film, state, values, steps, draw)
+        filled = canvas.flatten(2).clone()
+        filled[..., first : steps.stop // groups] = drawn.unflatten(-1, (-1, groups)).permute(0, 3, 1, 2).flatten(1, 2)
+        return filled.view(canvas.shape)
+
+
+def naive(network: Any, film: FiLMParameters, canvas: Tensor, steps: range, draw: Draw) -> Tensor:
     """Run the whole network once a step. Slow and plain: the definition that other engines are tested against."""
     x = canvas.clone()
     for step in steps:
         position, channels, parameters = network.locate(step)
-        x[(slice(None), channels, *position)] = choose(step, network(x, film)[(slice(None), parameters, *position)])
+        x[(slice(None), channels, *position)] = draw(step, network(x, film)[(slice(None), parameters, *position)])
     return x
 
 
-def cached(network: Any, film: FiLMParameters, canvas: Tensor, steps: range, choose: Choose) -> Tensor:
-    """Run `network.step`, which keeps what earlier steps computed; what is given before the first step is computed at
-    once by `network.prime`."""
-    x = canvas.clone()
-    first = steps.start
-    state = network.prime(x[..., :first], film) if first else network.start(len(x))
-    values = x[..., first - 1] if first else None
+def cached(
+    network: Any, film: FiLMParameters, state: Any, values: Tensor | None, steps: range, draw: Draw
+) -> tuple[Tensor, Any]:
+    """Run `network.step`, which keeps what earlier steps computed: plain PyTorch, for every model and device."""
+    drawn = []
     for step in steps:
         parameters, state = network.step(values, film, state)
-        values = choose(step, parameters)
-        position, channels, _ = network.locate(step)
-        x[(slice(None), channels, *position)] = values
-    return x
+        values = draw(step, parameters)
+        drawn.append(values)
+    return torch.stack(drawn, dim=-1), state
 
 
-ENGINES: dict[str, Engine] = {"auto": cached, "cached": cached, "naive": naive}
+def compiled(
+    network: Any, film: FiLMParameters, state: Any, values: Tensor | None, steps: range, draw: Draw,
+    precision: Precision = "float32",
+) -> tuple[Tensor, Any]:  # fmt: skip
+    """Run kernels in numba; see `condgen.sampling.compiled`."""
+    from condgen.sampling import compiled_pixelcnn, compiled_wavenet  # numba takes a second to import
+
+    module: Any = compiled_wavenet if isinstance(network, WaveNet) else compiled_pixelcnn
+    advanced: tuple[Tensor, Any] = module.advance(network, film, state, values, steps, draw, precision)
+    return advanced
+
+
+ENGINES: dict[str, Advance | None] = {
+    "cached": cached,
+    "naive": None,
+    "compiled": compiled,
+    "compiled_bfloat16": partial(compiled, precision="bfloat16"),
+}
+NAMES = ["auto", *ENGINES]
+
+
+def choose(name: str, network: nn.Module) -> Engine:
+    """Choose the engine for a network: the named one or, for `auto`, the fastest exact one.
+
+    An engine that the network does not fit gives way to `cached`, with a warning where it was asked for by name.
+
+    Raises:
+        ValueError: there is no engine of that name.
+    """
+    if name not in NAMES:
+        raise ValueError(f"unknown engine '{name}'; known: {', '.join(NAMES)}")
+    obstacle = not_compiled(network) if name == "auto" or name.startswith("compiled") else None
+    if name == "auto" and not obstacle:
+        return Engine("compiled", f"numba, {torch.get_num_threads()} thread(s)", compiled)
+    if obstacle:
+        if name != "auto":
+            warnings.warn(f"engine '{name}' cannot sample this model ({obstacle}); using 'cached'", stacklevel=3)
+        return Engine("cached", f"'compiled' is out: {obstacle}", cached)
+    return Engine(name, "as asked", ENGINES[name])
+
+
+def not_compiled(network: nn.Module) -> str | None:
+    """Say why the compiled engine cannot run a network, if it cannot."""
+    weight = next(network.parameters())
+    if type(network) not in (WaveNet, PixelCNN):
+        return f"it has no kernel for {type(network).__name__}"
+    if weight.device.type != "cpu":
+        return f"it runs on the CPU and the model is on {weight.device}"
+    if any(parameter.dtype != torch.float32 for parameter in network.parameters()):
+        return f"it computes in float32 and the weights are {str(weight.dtype).removeprefix('torch.')}"
+    if any(module._forward_hooks or module._forward_pre_hooks for module in network.modules()):
+        return "hooks on the network's modules would not run"
+    if find_spec("numba") is None:
+        return "numba is not installed"
+    return None

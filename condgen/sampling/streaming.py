@@ -15,13 +15,13 @@ from condgen.models import ConditionalModel
 from condgen.models.wavenet import WaveNetState
 from condgen.sampling.ancestral import (
     Conditions,
-    Draw,
     check_temper,
     count_samples,
     evaluating,
-    progress_bar,
     take_rows,
 )
+from condgen.sampling.draw import Draw, progress_bar
+from condgen.sampling.engines import choose
 from condgen.sampling.noise import uniform_noise
 
 
@@ -91,6 +91,7 @@ def stream(
     top_k: int | None = None,
     top_p: float | None = None,
     state: StreamState | None = None,
+    engine: str = "auto",
     progress: bool = False,
 ) -> Iterator[Chunk]:
     """Draw audio chunk by chunk: what `sample` draws from the same seed, without waiting for its end.
@@ -108,6 +109,7 @@ def stream(
         top_k: see `sample`.
         top_p: see `sample`.
         state: where to go on; `None` to begin.
+        engine: see `sample`; all but `naive`.
         progress: show a progress bar.
 
     Yields:
@@ -116,6 +118,9 @@ def stream(
     network: Any = model.network
     if not hasattr(network, "prime"):
         raise ValueError("streams are for audio; draw images with `sample`")
+    chosen = choose(engine, network)
+    if chosen.advance is None:
+        raise ValueError(f"engine '{engine}' keeps no state, which a stream needs: use 'cached'")
     if chunk < 1:
         raise ValueError(f"chunk {chunk} is not at least 1 sample")
     temper = check_temper(network.output.name, temperature, top_k, top_p)
@@ -137,7 +142,9 @@ def stream(
             noise = uniform_noise(seed, indices, (count, network.output.uniforms), skip=first).to(device)
             draw = Draw(network, noise, temper, None, None, bar, first)
             with evaluating(model), torch.inference_mode():
-                x, state = _advance(network, film, state, range(first, first + count), draw)
+                steps = range(first, first + count)
+                x, after = chosen.advance(network, film, state.network, state.values, steps, draw)
+                state = StreamState(after, x[..., -1])
             yield Chunk(x, draw.log_prob, state)
 
 
@@ -147,13 +154,3 @@ def _checked(state: StreamState, start: StreamState) -> StreamState:
     if shapes != wanted or (state.values is None) != (state.network.step == 0):
         raise ValueError("the state is of another network or another number of samples")
     return state
-
-
-def _advance(network: Any, film: Any, state: StreamState, steps: range, draw: Draw) -> tuple[Tensor, StreamState]:
-    inner, values = state.network, state.values
-    drawn = []
-    for step in steps:
-        parameters, inner = network.step(values, film, inner)
-        values = draw(step, parameters)
-        drawn.append(values)
-    return torch.stack(drawn, dim=-1), StreamState(inner, values)

@@ -79,8 +79,8 @@ def condition_of_the_first_column(monkeypatch):
 
 
 def condition_of_the_first_row(monkeypatch):
-    original = pixelcnn._row
-    monkeypatch.setattr(pixelcnn, "_row", lambda pair, row: original(pair, 0))
+    original = pixelcnn.row_of
+    monkeypatch.setattr(pixelcnn, "row_of", lambda pair, row: original(pair, 0))
 
 
 def after_each_row(monkeypatch, keep):

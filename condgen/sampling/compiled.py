@@ -1,0 +1,155 @@
+"""The compiled engine: a CPU's sampling near the limit of its caches and its multipliers, by the kernels in numba.
+
+Weights are packed and the FiLM parameters folded in once; threads split the batch; every tenth of a second the kernels
+come back, so that progress is shown and an interruption heard. Here is what both models share.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from condgen.conditioning import GammaBeta
+from condgen.distributions import least_log_scale
+from condgen.sampling.draw import Draw
+from condgen.sampling.engines import Precision
+from condgen.sampling.kernels import WIDTH, Drawing, Film
+
+Call = Callable[[], tuple[Tensor, Tensor]]
+FAMILIES = ("bernoulli", "categorical", "logistic_mixture", "gaussian")
+TURN = 0.1  # seconds that a kernel runs before it comes back
+
+
+def pack(matrices: Sequence[Tensor], precision: Precision) -> np.ndarray[Any, Any]:
+    """Lay matrices, (in, out) each, one behind the other, `out` padded to whole vectors."""
+    flat = torch.cat([pad(matrix.float()).flatten() for matrix in matrices])
+    if precision == "bfloat16":
+        return flat.bfloat16().view(torch.uint16).numpy()
+    return flat.numpy()
+
+
+def whole(columns: int) -> int:
+    """Round up to whole vectors."""
+    return -(-columns // WIDTH) * WIDTH
+
+
+def pad(x: Tensor) -> Tensor:
+    """Pad the last axis with zeros to whole vectors."""
+    return F.pad(x, (0, whole(x.shape[-1]) - x.shape[-1]))
+
+
+def with_bias(weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Turn a linear layer's weight, (out, in), and bias into one matrix, (in + 1, out)."""
+    bias = weight.new_zeros(len(weight)) if bias is None else bias
+    return torch.cat([weight.T, bias[None]])
+
+
+def pack_film(pairs: Sequence[GammaBeta], biases: Sequence[Tensor], rows: int, normalised: bool) -> Film:
+    """Fold the biases of the convolutions and the FiLM parameters of all layers into three arrays.
+
+    Args:
+        pairs: (γ, β) per layer, (batch or 1, channels) or (batch or 1, channels, places).
+        biases: of the convolution before each layer, (channels,) each.
+        rows: of the batch.
+        normalised: whether a normalisation stands between a convolution and γ.
+    """
+    folded = not normalised and all(pair.gamma is None for pair in pairs)
+    channels = len(biases[0])
+    inner, gamma, beta = [], [], []
+    for pair, bias in zip(pairs, biases, strict=True):
+        inner.append(_sum(bias[None, :, None], pair.inner, pair.beta if folded else None))
+        gamma.append(torch.ones(1, channels, 1) if pair.gamma is None else _placed(pair.gamma))
+        beta.append(torch.zeros(1, channels, 1) if pair.beta is None else _placed(pair.beta))
+    return Film(
+        _flat(inner, rows),
+        _flat(gamma if any(pair.gamma is not None for pair in pairs) else [], rows),
+        _flat([] if folded or all(pair.beta is None for pair in pairs) else beta, rows),
+    )
+
+
+def _placed(parameter: Tensor) -> Tensor:
+    return parameter.float().flatten(2) if parameter.ndim > 2 else parameter.float()[..., None]
+
+
+def _sum(own: Tensor, *others: Tensor | None) -> Tensor:
+    for other in others:
+        own = own if other is None else own + _placed(other)
+    return own
+
+
+def _flat(layers: list[Tensor], rows: int) -> np.ndarray[Any, Any]:
+    """Stack (batch or 1, channels, places or 1) of every layer to (places, layers, rows, padded channels), flat."""
+    if not layers:
+        return np.zeros(0, np.float32)
+    places = max(layer.shape[2] for layer in layers)
+    stacked = torch.stack([layer.expand(rows, -1, places) for layer in layers])
+    return pad(stacked.permute(3, 0, 1, 2)).flatten().numpy()
+
+
+def drawing(network: Any, draw: Draw) -> Drawing:
+    """Say how the values of a step are drawn."""
+    output, temper = network.output, draw.temper
+    top_k, top_p = temper.get("top_k"), temper.get("top_p")
+    return Drawing(
+        FAMILIES.index(output.name), output.levels, output.mixtures, output.channels, least_log_scale(output.levels),
+        float(temper.get("temperature", 1)), top_k or 0, 1.0 if top_p is None else top_p,
+    )  # fmt: skip
+
+
+def known(draw: Draw, part: slice, steps: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Say which positions are given, (positions,), and their levels, (rows, channels, positions)."""
+    positions = steps // draw.groups
+    marks, levels = (
+        np.zeros(positions, bool),
+        np.zeros((part.stop - part.start, draw.network.output.channels, positions), int),
+    )
+    if draw.given is not None:
+        count = min(len(draw.given.known), positions)
+        marks[:count] = draw.given.known[:count]
+        own = draw.given.levels if len(draw.given.levels) == 1 else draw.given.levels[part]
+        levels[..., :count] = own[..., :count].numpy()
+    return marks, levels
+
+
+def standardised(noise: Tensor, network: Any) -> np.ndarray[Any, Any]:
+    """Turn uniforms into the standard logistic or normal numbers that the output's family scales and shifts."""
+    if network.output.name == "logistic_mixture":
+        noise = torch.cat([noise[..., :1], torch.logit(noise[..., 1:])], dim=-1)
+    elif network.output.name == "gaussian":
+        noise = torch.special.ndtri(noise)
+    return noise.contiguous().numpy()
+
+
+def blocks(rows: int) -> list[slice]:
+    """Split a batch among the threads that PyTorch is set to."""
+    count = min(torch.get_num_threads(), rows)
+    ends = [rows * i // count for i in range(count + 1)]
+    return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+
+
+@contextmanager
+def threads(count: int) -> Iterator[Callable[[list[Call]], list[Any]]]:
+    """Give a function that runs calls side by side and returns their answers."""
+    if count == 1:
+        yield lambda calls: [call() for call in calls]
+        return
+    with ThreadPoolExecutor(count) as pool:
+        yield lambda calls: list(pool.map(lambda call: call(), calls))
+
+
+def turns(steps: range) -> Iterator[range]:
+    """Cut steps into runs that take about a tenth of a second each."""
+    start, size = steps.start, 32
+    while start < steps.stop:
+        begin = time.perf_counter()
+        yield range(start, min(start + size, steps.stop))
+        start += size
+        size = max(1, min(2 * size, int(size * TURN / max(time.perf_counter() - begin, 1e-6))))

@@ -1,0 +1,632 @@
+"""Kernels of the compiled engine, in numba: one step of WaveNet, one row of PixelCNN's horizontal stack, and the draw.
+
+They are in one file because numba's cache on disk notices changes in the file of the function that is called, not in
+those of the functions that it calls. Arrays are flat or C-contiguous, float32 but for the noise; `rows` are rows of the
+batch. Every kernel works on a block of rows, so that weights are read once per block, and frees Python's lock.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+# Reordering of sums and contraction to fused multiply-adds; infinities and NaN keep their meaning.
+FAST = {"contract", "reassoc", "nsz", "arcp"}
+AVX512 = bool(llvm.get_host_cpu_features().get("avx512f"))
+WIDTH = 16  # columns per vector; weights are padded to a multiple of it. LLVM splits vectors that a machine has not.
+FAR = 16  # steps that the taps of the past are computed ahead for, at most
+
+compiled = numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", boundscheck=False)
+Array = np.ndarray[Any, Any]
+
+
+class Film(NamedTuple):
+    """(γ, β) of a block of rows, (places, layers, rows, features) flat each; empty where there is nothing to do.
+
+    Attributes:
+        inner: added before a normalisation: the convolution's bias, what is concatenated, and β if nothing stands
+            between.
+        gamma: multiplied.
+        beta: added last.
+    """
+
+    inner: Array
+    gamma: Array
+    beta: Array
+
+
+class Drawing(NamedTuple):
+    """How values are drawn: see `condgen.distributions`.
+
+    Attributes:
+        family: 0 Bernoulli, 1 categorical, 2 mixture of logistics, 3 Gaussian.
+        levels: whole levels.
+        mixtures: components.
+        channels: drawn together.
+        least: floor of the log scales.
+        temperature: divides logits, multiplies scales.
+        top_k: levels to keep; 0 for all.
+        top_p: probability to keep.
+    """
+
+    family: int
+    levels: int
+    mixtures: int
+    channels: int
+    least: float
+    temperature: float
+    top_k: int
+    top_p: float
+
+
+@intrinsic
+def _float_of_bits(context: Any, bits: Any) -> Any:
+    """Take 32 bits as a float."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.int32), generate
+
+
+def _tile(height: int, vectors: int) -> Any:
+    """Make y += x @ w for a tile of y that stays in registers through the sum: `height` rows, `vectors` · 16 columns.
+
+    A loop over columns in plain numba loads and stores y for every term and is five times slower.
+    """
+
+    @intrinsic
+    def tile(context: Any, y: Any, at_y: Any, ld_y: Any, x: Any, at_x: Any, ld_x: Any, w: Any, at_w: Any, ld_w: Any,
+             terms: Any) -> Any:  # fmt: skip
+        index = types.intp
+        signature = types.void(y, index, index, x, index, index, w, index, index, index)
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return _tile_code(context, builder, signature.args, arguments, height, vectors)
+
+        return signature, generate
+
+    return tile
+
+
+def _tile_code(context: Any, builder: Any, kinds: Any, arguments: Any, height: int, vectors: int) -> Any:
+    """Write a tile's LLVM code: accumulators are loaded, a loop runs over the terms, accumulators are stored."""
+    vector, index = ir.VectorType(ir.FloatType(), WIDTH), ir.IntType(64)
+    y, at_y, ld_y, x, at_x, ld_x, w, at_w, ld_w, terms = arguments
+
+    def pointer(kind: Any, array: Any, at: Any) -> Any:
+        return builder.gep(context.make_array(kind)(context, builder, array).data, [at])
+
+    y, x, w = pointer(kinds[0], y, at_y), pointer(kinds[3], x, at_x), pointer(kinds[6], w, at_w)
+    places = [
+        [
+            builder.gep(y, [builder.add(builder.mul(index(row), ld_y), index(column * WIDTH))])
+            for column in range(vectors)
+        ]
+        for row in range(height)
+    ]
+    fused = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{WIDTH}f32"
+    )
+    start = [[_load(builder, place, vector) for place in row] for row in places]
+    before, loop, after = builder.block, builder.append_basic_block("terms"), builder.append_basic_block("stored")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    k = builder.phi(index)
+    sums = [[builder.phi(vector) for _ in row] for row in places]
+    at_row = builder.gep(w, [builder.mul(k, ld_w)])
+    weights = [_weights(builder, builder.gep(at_row, [index(c * WIDTH)]), kinds[6].dtype) for c in range(vectors)]
+    ends = []
+    for row in range(height):
+        entry = _spread(builder, builder.load(builder.gep(x, [builder.add(builder.mul(index(row), ld_x), k)])))
+        ends.append([builder.call(fused, [entry, weights[c], sums[row][c]]) for c in range(vectors)])
+    following = builder.add(k, index(1))
+    builder.cbranch(builder.icmp_signed("<", following, terms), loop, after)
+    for phi, first, last in ((k, index(0), following), *zip(sum(sums, []), sum(start, []), sum(ends, []), strict=True)):
+        phi.add_incoming(first, before)
+        phi.add_incoming(last, loop)
+    builder.position_at_end(after)
+    for place, end in zip(sum(places, []), sum(ends, []), strict=True):
+        builder.store(end, builder.bitcast(place, vector.as_pointer())).align = 4
+    return context.get_dummy_value()
+
+
+def _load(builder: Any, place: Any, vector: Any, align: int = 4) -> Any:
+    loaded = builder.load(builder.bitcast(place, vector.as_pointer()))
+    loaded.align = align
+    return loaded
+
+
+def _weights(builder: Any, place: Any, dtype: Any) -> Any:
+    """Load a vector of weights; those of 16 bits are the upper halves of floats (bfloat16)."""
+    vector = ir.VectorType(ir.FloatType(), WIDTH)
+    if dtype == types.float32:
+        return _load(builder, place, vector)
+    whole = ir.VectorType(ir.IntType(32), WIDTH)
+    halves = builder.zext(_load(builder, place, ir.VectorType(ir.IntType(16), WIDTH), 2), whole)
+    return builder.bitcast(builder.shl(halves, whole([16] * WIDTH)), vector)
+
+
+def _spread(builder: Any, number: Any) -> Any:
+    """Repeat a number over a vector."""
+    blank = ir.Constant(ir.VectorType(ir.FloatType(), WIDTH), ir.Undefined)
+    lanes = ir.VectorType(ir.IntType(32), WIDTH)
+    return builder.shuffle_vector(
+        builder.insert_element(blank, number, ir.IntType(32)(0)), blank, ir.Constant(lanes, [0] * WIDTH)
+    )
+
+
+# Tiles fill the vector registers: 32 of 16 columns, or 16 of 8 columns.
+_tall, _tall_narrow = (_tile(8, 2), _tile(8, 1)) if AVX512 else (_tile(4, 1), _tile(4, 1))
+_low, _low_narrow = (_tile(1, 8), _tile(1, 1)) if AVX512 else (_tile(1, 4), _tile(1, 1))
+_half, _half_narrow = (_tile(2, 8), _tile(2, 1)) if AVX512 else (_tile(2, 2), _tile(2, 1))
+TALL, TALL_COLUMNS, LOW_COLUMNS, HALF_COLUMNS = (8, 32, 128, 128) if AVX512 else (4, 16, 64, 32)
+
+
+@compiled
+def matmul(y, at_y, ld_y, x, at_x, ld_x, rows, w, at_w, columns, terms):
+    """Add x @ w to y: x (rows, terms), w (terms, columns), y (rows, columns); columns are a multiple of 16."""
+    row = 0
+    tall = rows // TALL * TALL
+    for column in range(0, columns - columns % TALL_COLUMNS, TALL_COLUMNS):
+        for row in range(0, tall, TALL):
+            _tall(y, at_y + row * ld_y + column, ld_y, x, at_x + row * ld_x, ld_x, w, at_w + column, columns, terms)
+    for column in range(columns - columns % TALL_COLUMNS, columns, WIDTH):
+        for row in range(0, tall, TALL):
+            _tall_narrow(y, at_y + row * ld_y + column, ld_y, x, at_x + row * ld_x, ld_x, w, at_w + column, columns,
+                         terms)  # fmt: skip
+    paired = tall + (rows - tall) // 2 * 2
+    wide = columns - columns % HALF_COLUMNS
+    for row in range(tall, paired, 2):
+        for column in range(0, wide, HALF_COLUMNS):
+            _half(y, at_y + row * ld_y + column, ld_y, x, at_x + row * ld_x, ld_x, w, at_w + column, columns, terms)
+        for column in range(wide, columns, WIDTH):
+            _half_narrow(y, at_y + row * ld_y + column, ld_y, x, at_x + row * ld_x, ld_x, w, at_w + column, columns,
+                         terms)  # fmt: skip
+    wide = columns - columns % LOW_COLUMNS
+    for row in range(paired, rows):
+        for column in range(0, wide, LOW_COLUMNS):
+            _low(y, at_y + row * ld_y + column, ld_y, x, at_x + row * ld_x, ld_x, w, at_w + column, columns, terms)
+        for column in range(wide, columns, WIDTH):
+            _low_narrow(y, at_y + row * ld_y + column, ld_y, x, at_x + row * ld_x, ld_x, w, at_w + column, columns,
+                        terms)  # fmt: skip
+
+
+@compiled
+def exponential(x):
+    """e^x in float32 to 2 units in the last place, for x up to 88; below −87 it is e^−87. NaN stays NaN."""
+    x = np.float32(-87) if x < np.float32(-87) else x
+    whole = np.rint(x * np.float32(1.44269504))
+    # ln 2 in two parts, the first exact in few bits, so that the remainder is.
+    rest = x - whole * np.float32(0.693359375) + whole * np.float32(2.12194440e-4)
+    series = np.float32(1 / 5040)  # Taylor: |rest| ≤ ln 2 / 2
+    series = series * rest + np.float32(1 / 720)
+    series = series * rest + np.float32(1 / 120)
+    series = series * rest + np.float32(1 / 24)
+    series = series * rest + np.float32(1 / 6)
+    series = series * rest + np.float32(0.5)
+    series = series * rest + np.float32(1)
+    series = series * rest + np.float32(1)
+    return series * _float_of_bits(np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)))
+
+
+@compiled
+def gate(a, b, gated):
+    """Write tanh(a) σ(b), as (e^2a − 1) / ((e^2a + 1) (1 + e^−b)): one division."""
+    top = np.float32(40)  # beyond, both are flat in float32
+    for i in range(len(gated)):
+        two = a[i] + a[i]
+        e = exponential(top if two > top else two)
+        f = exponential(top if -b[i] > top else -b[i])
+        gated[i] = (e - np.float32(1)) / ((e + np.float32(1)) * (np.float32(1) + f))
+
+
+@compiled
+def modulate(acc, rows, features, ld, film, at, groups):
+    """Normalise features (rows, ld) in place, group by group (0 groups: not at all), then apply γ and β.
+
+    Args:
+        acc: the features.
+        rows: of the block.
+        features: of each row.
+        ld: entries from row to row.
+        film: (γ, β).
+        at: where those of this layer and place begin, for the scopes of γ and β.
+        groups: of the normalisation.
+    """
+    if groups:
+        for row in range(rows):
+            for group in range(groups):
+                begin, size = row * ld + group * (features // groups), features // groups
+                normalise(acc[begin : begin + size])
+    if len(film.gamma):
+        gamma = film.gamma[at[1] : at[1] + rows * ld]
+        for i in range(rows * ld):
+            acc[i] *= gamma[i]
+    if len(film.beta):
+        add(acc, film.beta[at[2] : at[2] + rows * ld])
+
+
+@compiled
+def normalise(run):
+    """Give a run of features mean 0 and variance 1, in place."""
+    mean = np.float32(0)
+    for i in range(len(run)):
+        mean += run[i]
+    mean /= np.float32(len(run))
+    square = np.float32(0)
+    for i in range(len(run)):
+        square += (run[i] - mean) * (run[i] - mean)
+    scale = np.float32(1) / np.sqrt(square / np.float32(len(run)) + np.float32(1e-5))
+    for i in range(len(run)):
+        run[i] = (run[i] - mean) * scale
+
+
+@compiled
+def scopes(film, place, layer, layers, size):
+    """Say where a layer's parameters begin, `size` entries each; those of one place serve all places."""
+    inner = (place if len(film.inner) > layers * size else 0) * layers + layer
+    gamma = (place if len(film.gamma) > layers * size else 0) * layers + layer
+    beta = (place if len(film.beta) > layers * size else 0) * layers + layer
+    return inner * size, gamma * size, beta * size
+
+
+@compiled
+def add(x, y):
+    """Add y to x in place."""
+    for i in range(len(x)):
+        x[i] += y[i]
+
+
+@compiled
+def draw(parameters, noise, values, drawing):
+    """Draw the values of one step from its parameters, as the distributions' `from_uniform` does.
+
+    Args:
+        parameters: of the step.
+        noise: uniforms, and where a logistic or a Gaussian is drawn, standard ones of these.
+        values: where to.
+        drawing: how.
+    """
+    if drawing.family == 0:
+        p = np.float32(1) / (np.float32(1) + np.exp(parameters[0] / np.float32(drawing.temperature)))
+        values[0] = 1 if noise[0] >= p else 0
+    elif drawing.family == 1:
+        values[0] = _categorical(parameters[: drawing.levels], noise[0], drawing)
+    elif drawing.family == 2:
+        _mixture(parameters, noise, values, drawing)
+    else:
+        scale = _scale(parameters[1], drawing)
+        values[0] = _level(parameters[0] + scale * np.float32(noise[0]), drawing.levels)
+
+
+@compiled
+def _categorical(logits, uniform, drawing):
+    """Invert the distribution function of L levels."""
+    count = len(logits)
+    mass = np.empty(count, np.float32)
+    top = logits[0]
+    for i in range(count):
+        top = max(top, logits[i])
+    # The largest is taken off behind the division, as a softmax does.
+    temperature = np.float32(drawing.temperature)
+    for i in range(count):
+        mass[i] = logits[i] / temperature - top / temperature
+    least = np.float32(-np.inf)
+    if 0 < drawing.top_k < count or drawing.top_p < 1:
+        least = _least(mass, drawing.top_k, drawing.top_p)
+    for i in range(count):
+        mass[i] = exponential(mass[i]) if mass[i] >= least else np.float32(0)
+    return _invert(mass, uniform)
+
+
+@compiled
+def _least(logits, top_k, top_p):
+    """Find the least logit that top-k, then top-p keep; the largest logit is 0."""
+    ordered = np.sort(logits)[::-1]
+    kept = len(ordered)
+    if 0 < top_k < kept:
+        while kept > top_k and ordered[kept - 1] < ordered[top_k - 1]:
+            kept -= 1
+    if top_p < 1:
+        total = 0.0
+        for i in range(kept):
+            total += np.exp(np.float64(ordered[i]))
+        before, i = 0.0, 0
+        while i < kept and before < top_p * total:
+            before += np.exp(np.float64(ordered[i]))
+            i += 1
+        kept = max(i, 1)
+    return ordered[kept - 1]
+
+
+@compiled
+def _invert(mass, uniform):
+    """Find the entry at which the sum of masses passes a uniform number times the whole."""
+    total = 0.0
+    for i in range(len(mass)):
+        total += np.float64(mass[i])
+    target, passed = uniform * total, 0.0
+    for i in range(len(mass)):
+        passed += np.float64(mass[i])
+        if passed > target:
+            return i
+    return len(mass) - 1
+
+
+@compiled
+def _mixture(parameters, noise, values, drawing):
+    """Pick a component, then draw its logistics, channel after channel."""
+    channels, each = drawing.channels, len(parameters) // drawing.mixtures
+    temperature = np.float32(drawing.temperature)
+    mass = np.empty(drawing.mixtures, np.float32)
+    top = parameters[0]
+    for i in range(drawing.mixtures):
+        top = max(top, parameters[i * each])
+    for i in range(drawing.mixtures):
+        mass[i] = exponential(parameters[i * each] / temperature - top / temperature)
+    own = parameters[_invert(mass, noise[0]) * each :]
+    for c in range(channels):
+        mean = own[1 + c]
+        for k in range(c):
+            earlier = np.float32(values[k]) * np.float32(2 / (drawing.levels - 1)) - np.float32(1)
+            mean += np.float32(np.tanh(own[1 + 2 * channels + c * (c - 1) // 2 + k])) * earlier
+        x = mean + _scale(own[1 + channels + c], drawing) * np.float32(noise[1 + c])
+        values[c] = _level(x, drawing.levels)
+
+
+@compiled
+def _scale(log_scale, drawing):
+    """Bound a log scale and return the tempered scale."""
+    bounded = min(max(log_scale, np.float32(drawing.least)), np.float32(7))
+    return np.float32(np.exp(bounded + np.float32(np.log(drawing.temperature))))
+
+
+@compiled
+def _level(x, levels):
+    """Round a number in [−1, 1] to its level."""
+    inside = min(max(x, np.float32(-1)), np.float32(1))
+    return np.int64(np.rint((inside + np.float32(1)) * np.float32((levels - 1) / 2)))
+
+
+class WaveNetWeights(NamedTuple):
+    """A WaveNet's weights and shape.
+
+    Attributes:
+        weights: of all matrices, (in, out) each, in the order of their use; out is padded to whole vectors, and so are
+            the residual and the skip part of it. The last row of an output's matrix is its bias: its input ends in 1.
+        table: per layer: taps, dilation, where its weights and its past begin, and steps computed ahead.
+        entry: a level's features, (levels, channels); or, for numbers, weight, bias and a level's width.
+        sizes: channels, hidden, skip, head, parameters, levels of the input or 0 where it is a number, hop, groups of
+            the normalisation or 0.
+        skip_scale: of the sum of the skips.
+    """
+
+    weights: Array
+    table: Array
+    entry: Array
+    sizes: tuple[int, int, int, int, int, int, int, int]
+    skip_scale: float
+
+
+@compiled
+def padded(columns):
+    """Round up to whole vectors."""
+    return (columns + WIDTH - 1) // WIDTH * WIDTH
+
+
+@compiled
+def wavenet(net, film, drawing, first, last, past, noise, known, given, drawn, parameters):
+    """Draw a run of samples for a block of rows.
+
+    Taps of the past do not wait for the present sample: up to `dilation` steps of them are computed at once, which
+    reads their weights once for all.
+
+    Args:
+        net: `WaveNetWeights`.
+        film: of these rows; a place per frame, from that of the first step on.
+        drawing: how to draw.
+        first: the step that the run begins with.
+        last: level before it per row, −1 for none; ends as the last level drawn.
+        past: inputs of each layer in rings, (dilation · (taps − 1), rows, channels) each; step t is at t mod length.
+        noise: (rows, steps, uniforms), float64.
+        known: which steps are given, (steps,).
+        given: their levels, (rows, steps).
+        drawn: levels, (rows, steps).
+        parameters: of every step, (rows, steps, parameters).
+    """
+    channels, hidden, skip, head, count, levels, hop, groups = net.sizes
+    rows, steps = drawn.shape
+    layers, wide, skip_at = len(net.table), padded(2 * hidden), padded(channels)
+    ld = skip_at + padded(skip)
+    paths, acc = np.zeros(rows * ld, np.float32), np.zeros(rows * wide, np.float32)
+    gated = np.ones(rows * (hidden + 1), np.float32)
+    ahead = np.zeros(layers * FAR * wide * rows, np.float32)
+    headed = np.ones(rows * (max(skip, head) + 1), np.float32)
+    ld_answers = max(padded(head), padded(count))
+    answers = np.zeros(rows * ld_answers, np.float32)
+    for i in range(steps):
+        t = first + i
+        paths[:] = 0
+        enter(net.entry, levels, last, paths, ld, channels)
+        for layer in range(layers):
+            taps, dilation, at_w, at_past, block = net.table[layer]
+            reach, own = (taps - 1) * dilation, layer * FAR * wide * rows
+            if i == 0 or t % block == 0:
+                begin = t - t % block
+                ahead[own : own + block * rows * wide] = 0
+                for tap in range(taps - 1):
+                    at = at_past + (begin - (taps - 1 - tap) * dilation) % reach * rows * channels
+                    matmul(ahead, own, wide, past, at, channels, block * rows, net.weights,
+                           at_w + tap * channels * wide, wide, channels)  # fmt: skip
+            at = scopes(film, t // hop - first // hop, layer, layers, rows * wide)
+            source = own + t % block * rows * wide
+            total(acc, ahead[source : source + rows * wide], film.inner[at[0] : at[0] + rows * wide])
+            matmul(acc, 0, wide, paths, 0, ld, rows, net.weights, at_w + (taps - 1) * channels * wide, wide, channels)
+            for row in range(rows):
+                to = at_past + (t % reach * rows + row) * channels
+                past[to : to + channels] = paths[row * ld : row * ld + channels]
+            modulate(acc, rows, 2 * hidden, wide, film, at, groups)
+            for row in range(rows):
+                x = acc[row * wide : row * wide + 2 * hidden]
+                gate(x[:hidden], x[hidden:], gated[row * (hidden + 1) : row * (hidden + 1) + hidden])
+            column = 0 if layer < layers - 1 else skip_at
+            matmul(paths, column, ld, gated, 0, hidden + 1, rows, net.weights, at_w + taps * channels * wide,
+                   ld - column, hidden + 1)  # fmt: skip
+        at_w = net.table[-1, 2] + net.table[-1, 0] * channels * wide + (hidden + 1) * padded(skip)
+        respond(paths, skip_at, ld, skip, np.float32(net.skip_scale), head, count, rows, net.weights, at_w,
+                at_w + (skip + 1) * padded(head), headed, answers)  # fmt: skip
+        for row in range(rows):
+            parameters[row, i] = answers[row * ld_answers : row * ld_answers + count]
+            value = drawn[row, i : i + 1]
+            if known[i]:
+                value[0] = given[row, i]
+            else:
+                draw(parameters[row, i], noise[row, i], value, drawing)
+            last[row] = value[0]
+
+
+@compiled
+def enter(entry, levels, last, h, ld, channels):
+    """Write the first layer's input, (rows, ld): the features of the level before; before the first sample, leave 0."""
+    for row in range(len(last)):
+        own = h[row * ld : row * ld + channels]
+        if last[row] >= 0 and levels:
+            own[:] = entry[last[row] * channels : (last[row] + 1) * channels]
+        elif last[row] >= 0:
+            number = np.float32(last[row]) * entry[2 * channels] - np.float32(1)
+            for i in range(channels):
+                own[i] = entry[i] * number + entry[channels + i]
+
+
+@compiled
+def rectify(x, at, ld, rows, features, scale, out):
+    """Write scaled and rectified features and a 1, (rows, features + 1); NaN stays."""
+    for row in range(rows):
+        own = x[at + row * ld : at + row * ld + features]
+        to = out[row * (features + 1) : row * (features + 1) + features]
+        for i in range(features):
+            to[i] = np.float32(0) if own[i] < np.float32(0) else own[i] * scale
+        out[row * (features + 1) + features] = np.float32(1)
+
+
+@compiled
+def respond(x, at, ld, features, scale, head, count, rows, w, at_w, at_last, headed, answers):
+    """Run the head, ReLU–linear–ReLU–linear, on features (rows, ld) and write its answers, (rows, …)."""
+    ld_answers = max(padded(head), padded(count))
+    rectify(x, at, ld, rows, features, scale, headed)
+    answers[:] = 0
+    matmul(answers, 0, ld_answers, headed, 0, features + 1, rows, w, at_w, padded(head), features + 1)
+    rectify(answers, 0, ld_answers, rows, head, np.float32(1), headed)
+    answers[:] = 0
+    matmul(answers, 0, ld_answers, headed, 0, head + 1, rows, w, at_last, padded(count), head + 1)
+
+
+@compiled
+def total(out, x, y):
+    """Write x + y."""
+    for i in range(len(out)):
+        out[i] = x[i] + y[i]
+
+
+class PixelCNNWeights(NamedTuple):
+    """The weights of a PixelCNN's horizontal stack and head, and its shape.
+
+    Attributes:
+        weights: of all matrices, (in, out) each, in the order of their use, as in `WaveNetWeights`; of the last one,
+            the part of each colour is a matrix.
+        table: per block: features of its input, radius, where its weights and its inputs begin, 1 for a residual.
+        sizes: p, head, parameters per step, steps per pixel, groups of the normalisation or 0.
+    """
+
+    weights: Array
+    table: Array
+    sizes: tuple[int, int, int, int, int]
+
+
+@compiled
+def pixels(net, film, drawing, linked, inputs, noise, known, given, drawn, parameters):
+    """Draw one row of an image for a block of rows of the batch.
+
+    What lies to the left of a pixel serves all its colours.
+
+    Args:
+        net: `PixelCNNWeights`.
+        film: of these rows and of this row of the image, a place per column.
+        drawing: how to draw.
+        linked: what the rows above add, (blocks, width, rows, padded 2p) flat.
+        inputs: of each block, (rows, radius + width, features) flat; zeros to the left of the image.
+        noise: (rows, width · steps per pixel, uniforms), float64.
+        known: which pixels are given, (width,).
+        given: their levels, (rows, channels, width).
+        drawn: levels, (rows, channels, width).
+        parameters: of every step, (rows, width · steps per pixel, parameters).
+    """
+    features, head, count, steps, groups = net.sizes
+    rows, channels, width = drawn.shape
+    blocks, wide = len(net.table), padded(2 * features)
+    each = rows * wide
+    left, acc = np.zeros(blocks * each, np.float32), np.zeros(each, np.float32)
+    gated = np.ones(rows * (features + 1), np.float32)
+    headed = np.ones(rows * (max(features, head) + 1), np.float32)
+    final = np.zeros(rows * padded(features), np.float32)
+    ld_answers = max(padded(head), padded(count))
+    answers = np.zeros(rows * ld_answers, np.float32)
+    values = np.zeros(channels // steps, np.int64)
+    for column in range(width):
+        for row in range(rows):
+            at = (row * (net.table[0, 1] + width) + net.table[0, 1] + column) * channels
+            inputs[at : at + channels] = 0
+        for step in range(steps):
+            for block in range(blocks):
+                size, radius, at_w, at_in, residual = net.table[block]
+                ld, at_in = (radius + width) * size, at_in + column * size
+                own = left[block * each : (block + 1) * each]
+                at = scopes(film, column, block, blocks, each)
+                if step == 0:
+                    source = (block * width + column) * each
+                    total(own, linked[source : source + each], film.inner[at[0] : at[0] + each])
+                    matmul(own, 0, wide, inputs, at_in, ld, rows, net.weights, at_w, wide, radius * size)
+                acc[:] = own
+                at_in, at_w = at_in + radius * size, at_w + radius * size * wide
+                matmul(acc, 0, wide, inputs, at_in, ld, rows, net.weights, at_w, wide, size)
+                modulate(acc, rows, 2 * features, wide, film, at, groups)
+                for row in range(rows):
+                    x = acc[row * wide : row * wide + 2 * features]
+                    gate(x[:features], x[features:], gated[row * (features + 1) : row * (features + 1) + features])
+                last = block == blocks - 1
+                below = net.table[0 if last else block + 1]
+                to, ld_to = (0, padded(features)) if last else (below[3] + (below[1] + column) * features,
+                                                               (below[1] + width) * features)  # fmt: skip
+                after = final if last else inputs
+                for row in range(rows):
+                    place = after[to + row * ld_to : to + row * ld_to + features]
+                    if residual:
+                        place[:] = inputs[at_in + row * ld : at_in + row * ld + features]
+                    else:
+                        place[:] = 0
+                matmul(after, to, ld_to, gated, 0, features + 1, rows, net.weights, at_w + size * wide,
+                       padded(features), features + 1)  # fmt: skip
+            at_w = net.table[-1, 2] + (net.table[-1, 1] + 1) * net.table[-1, 0] * wide
+            at_w += (features + 1) * padded(features)
+            at_own = at_w + (features + 1) * padded(head) + step * (head + 1) * padded(count)
+            respond(final, 0, padded(features), features, np.float32(1), head, count, rows, net.weights, at_w, at_own,
+                    headed, answers)  # fmt: skip
+            for row in range(rows):
+                answer = parameters[row, column * steps + step]
+                answer[:] = answers[row * ld_answers : row * ld_answers + count]
+                if known[column]:
+                    values[:] = given[row, step * len(values) : (step + 1) * len(values), column]
+                else:
+                    draw(answer, noise[row, column * steps + step], values, drawing)
+                at = (row * (net.table[0, 1] + width) + net.table[0, 1] + column) * channels + step * len(values)
+                for i in range(len(values)):
+                    drawn[row, step * len(values) + i, column] = values[i]
+                    inputs[at + i] = np.float32(values[i]) * np.float32(2 / (drawing.levels - 1)) - np.float32(1)
