@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from condgen.cli import COMMANDS, HELP, main
+from condgen.sampling.draw import Draw
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 SMALL = [
@@ -89,6 +90,38 @@ def test_sampling_needs_only_the_checkpoint(checkpoint, tmp_path, monkeypatch):
     assert main([*arguments, "--out", "b", "--batch_size", "1", "--engine", "naive"]) == 0
     with np.load("b/samples.npz", allow_pickle=False) as file:
         assert (file["samples"] != samples).mean() < 0.01
+
+
+def test_the_engine_is_named_in_a_line(checkpoint, tmp_path, capsys):
+    arguments = ["sample", "--ckpt_path", checkpoint, "--condition.digit", "7", "--device", "cpu"]
+    assert main([*arguments, "--out", str(tmp_path / "a")]) == 0
+    assert "; engine 'compiled' (numba, " in capsys.readouterr().out
+    assert main([*arguments, "--out", str(tmp_path / "b"), "--engine", "cached"]) == 0
+    assert "; engine 'cached' (as asked)" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_keeps_the_batches_that_are_finished(checkpoint, tmp_path, monkeypatch, capsys):
+    arguments = ["sample", "--ckpt_path", checkpoint, "--condition.digit", "7,3", "--num_samples", "3",
+                 "--batch_size", "2"]  # fmt: skip
+    assert main([*arguments, "--out", str(tmp_path / "whole")]) == 0
+    original, seen = Draw.keep, []
+
+    def keep(self, steps, parameters, values):
+        seen.append(self)
+        if len({id(draw) for draw in seen}) == 3:
+            raise KeyboardInterrupt
+        return original(self, steps, parameters, values)
+
+    monkeypatch.setattr(Draw, "keep", keep)
+    with pytest.raises(SystemExit) as stopped:
+        main([*arguments, "--out", str(tmp_path / "part")])
+    assert stopped.value.code == 130
+    assert "stopped after 4 of 6 samples, which are kept" in capsys.readouterr().err
+    whole, part = (np.load(tmp_path / name / "samples.npz") for name in ("whole", "part"))
+    assert (part["samples"] == whole["samples"][:4]).all()
+    assert part["digit"].tolist() == [7, 7, 7, 3]
+    rows = [json.loads(line) for line in open(tmp_path / "part" / "manifest.jsonl", encoding="utf-8")]
+    assert [row["index"] for row in rows] == [0, 1, 2, 3]
 
 
 def test_all_stands_for_every_class_and_options_are_passed_on(checkpoint, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from condgen.data.clips import Clip
 from condgen.data.front_end import FrontEnd
 from condgen.data.recordings import read_audio
 from condgen.models import ConditionalGenerator, ConditionalModel
-from condgen.sampling import sampler
+from condgen.sampling import Interrupted, sampler
 
 
 def draw(
@@ -44,6 +45,7 @@ def draw(
     """Draw from a model into a folder.
 
     It gets samples.npz (where all are of one size), manifest.jsonl and a picture; audio also WAV files of 16 bits.
+    Ctrl-C keeps the batches that are finished.
 
     Args:
         ckpt_path: checkpoint that `condgen fit` wrote.
@@ -65,7 +67,8 @@ def draw(
         keep_rows: how many of its upper rows to keep.
         batch_size: samples drawn together.
         device: `auto`, `cpu`, `cuda`, …
-        engine: `auto`, `cached` or `naive`.
+        engine: `auto` (the fastest exact one that the model fits), `compiled`, `compiled_bfloat16`, `cached` or
+            `naive`; see `condgen.sampling.sample`.
         overwrite: replace an existing folder.
     """
     with output_folder(out, overwrite) as folder:
@@ -87,11 +90,20 @@ def draw(
             given = _given(model, front_end, _lengths(rows), **completing)
             facts, options = {**tempering, **completing}, {**tempering, **given, "length": _lengths(rows)}
             options["engine"] = engine
-        drawn = sampler(model)(model, conditions, num_samples=len(rows), batch_size=batch_size, seed=seed, **options)
+        asked, indices = len(rows), list(range(len(rows)))
+        try:
+            drawn = sampler(model)(model, conditions, num_samples=asked, batch_size=batch_size, seed=seed, **options)
+        except Interrupted as interruption:
+            drawn, indices, num_samples = interruption.samples, interruption.rows, 1
+            rows = [rows[index] for index in indices]
+            conditions = {name: values[indices] for name, values in conditions.items()}
         facts = {"seed": seed, "weights": weights, **facts, "checkpoint": sha256(ckpt_path)}
         write = write_images if front_end is None else write_audio
-        written = write(folder, model, drawn, conditions, rows, num_samples, facts)
-    print(f"{len(rows)} samples in {out}: {written}")
+        written = write(folder, model, drawn, conditions, rows, indices, num_samples, facts)
+    print(f"{len(rows)} samples in {out}: {written}" + (f"; {drawn.engine}" if drawn.engine else ""))
+    if len(rows) < asked:
+        print(f"condgen: stopped after {len(rows)} of {asked} samples, which are kept", file=sys.stderr)
+        sys.exit(130)
 
 
 def _checked(seconds: float | None, front_end: FrontEnd | None) -> float | None:

@@ -24,6 +24,7 @@ def write_images(
     drawn: Samples,
     conditions: Mapping[str, Tensor],
     rows: Sequence[Combination],
+    indices: Sequence[int],
     per_combination: int,
     facts: dict[str, Any],
 ) -> str:
@@ -35,11 +36,12 @@ def write_images(
         drawn: the samples.
         conditions: theirs, as tensors.
         rows: theirs, in words.
+        indices: theirs; they decided the noise.
         per_combination: samples of each combination.
         facts: what else decided them.
     """
     _write_arrays(folder, model, drawn, conditions)
-    _write_manifest(folder, drawn, rows, ["samples.npz"] * len(rows), facts)
+    _write_manifest(folder, drawn, rows, indices, ["samples.npz"] * len(rows), facts)
     shown = min(per_combination, 16)
     chosen = torch.arange(len(rows)).view(-1, per_combination)[:100, :shown].flatten()
     titles = [title(row) for row in rows[::per_combination][:100]]
@@ -53,6 +55,7 @@ def write_audio(
     drawn: Samples,
     conditions: Mapping[str, Tensor],
     rows: Sequence[Combination],
+    indices: Sequence[int],
     per_combination: int,
     facts: dict[str, Any],
 ) -> str:
@@ -60,8 +63,8 @@ def write_audio(
     waveforms.png with the first eight; return their names. Arguments: see `write_images`."""
     import soundfile
 
-    digits = max(4, len(str(len(rows) - 1)))
-    files = [f"{i:0{digits}d}.wav" for i in range(len(rows))]
+    digits = max(4, len(str(max(indices))))
+    files = [f"{i:0{digits}d}.wav" for i in indices]
     waveforms = [w[0, : row.length].numpy() for w, row in zip(model.network.quantization.decode(drawn.x.cpu()), rows,
                                                              strict=True)]  # fmt: skip
     for file, waveform in zip(files, waveforms, strict=True):
@@ -69,7 +72,7 @@ def write_audio(
     one_length = len({row.length for row in rows}) == 1
     if one_length:
         _write_arrays(folder, model, drawn, conditions)
-    _write_manifest(folder, drawn, rows, files, {**facts, "sample_rate": model.network.sample_rate})
+    _write_manifest(folder, drawn, rows, indices, files, {**facts, "sample_rate": model.network.sample_rate})
     titles = [f"{file}  {title(row)}" for file, row in zip(files, rows, strict=True)]
     save_waveforms(folder / "waveforms.png", waveforms[:8], model.network.sample_rate, titles[:8])
     return f"{files[0]} …, {'samples.npz, ' if one_length else ''}waveforms.png, manifest.jsonl"
@@ -96,13 +99,18 @@ def _write_arrays(
 
 
 def _write_manifest(
-    folder: Path, drawn: Samples, rows: Sequence[Combination], files: list[str], facts: dict[str, Any]
+    folder: Path,
+    drawn: Samples,
+    rows: Sequence[Combination],
+    indices: Sequence[int],
+    files: list[str],
+    facts: dict[str, Any],
 ) -> None:
     facts = {**facts, "versions": {name: version(name) for name in ("condgen", "torch", "numpy")}}
     log_prob = None if drawn.log_prob is None else drawn.log_prob.tolist()
     with open(folder / "manifest.jsonl", "w", encoding="utf-8") as manifest:
-        for index, (row, file) in enumerate(zip(rows, files, strict=True)):
-            own = {"index": index, "conditions": row.labels, "file": file}
-            own |= {} if log_prob is None else {"log_prob": log_prob[index]}
+        for i, (row, file) in enumerate(zip(rows, files, strict=True)):
+            own = {"index": indices[i], "conditions": row.labels, "file": file}
+            own |= {} if log_prob is None else {"log_prob": log_prob[i]}
             own |= {} if row.length is None else {"samples": row.length}
             manifest.write(json.dumps({**own, **facts}) + "\n")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -107,10 +108,8 @@ def drawing(network: Any, draw: Draw) -> Drawing:
 def known(draw: Draw, part: slice, steps: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Say which positions are given, (positions,), and their levels, (rows, channels, positions)."""
     positions = steps // draw.groups
-    marks, levels = (
-        np.zeros(positions, bool),
-        np.zeros((part.stop - part.start, draw.network.output.channels, positions), int),
-    )
+    shape = (part.stop - part.start, draw.network.output.channels, positions)
+    marks, levels = np.zeros(positions, bool), np.zeros(shape, np.int64)
     if draw.given is not None:
         count = min(len(draw.given.known), positions)
         marks[:count] = draw.given.known[:count]
@@ -132,7 +131,7 @@ def blocks(rows: int) -> list[slice]:
     """Split a batch among the threads that PyTorch is set to."""
     count = min(torch.get_num_threads(), rows)
     ends = [rows * i // count for i in range(count + 1)]
-    return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+    return [slice(a, b) for a, b in pairwise(ends)]
 
 
 @contextmanager

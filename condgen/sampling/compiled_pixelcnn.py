@@ -85,7 +85,7 @@ class Block:
 
     def __init__(self, network: Any, weights: Array, draw: Draw, part: slice) -> None:
         self.network, self.part, self.groups = network, part, draw.groups
-        self.rows, (_, height, self.width) = part.stop - part.start, network.shape
+        self.rows, self.width = part.stop - part.start, network.shape[2]
         self.net, inputs = packed(network, weights, self.rows)
         self.inputs = np.zeros(inputs, np.float32)
         self.drawing = compiled.drawing(network, draw)
@@ -110,12 +110,14 @@ class Block:
         above = compiled.pad(torch.stack([link[:, self.part] for link in linked])).flatten().numpy()
         steps = slice(row * self.width * self.groups, (row + 1) * self.width * self.groups)
         here = slice(row * self.width, (row + 1) * self.width)
+        # Always laid out alike: numba compiles anew for another layout.
+        noise, given = np.ascontiguousarray(self.noise[:, steps]), np.ascontiguousarray(self.given[:, :, here])
         drawn = np.zeros((self.rows, channels, self.width), np.int64)
         parameters = np.zeros((self.rows, self.width * self.groups, self.net.sizes[2]), np.float32)
 
         def call() -> tuple[Tensor, Tensor]:
-            pixels(self.net, folded, self.drawing, above, self.inputs, self.noise[:, steps], self.known[here],
-                   self.given[:, :, here], drawn, parameters)  # fmt: skip
+            pixels(self.net, folded, self.drawing, above, self.inputs, noise, self.known[here], given, drawn,
+                   parameters)  # fmt: skip
             return torch.from_numpy(drawn), torch.from_numpy(parameters)
 
         return call

@@ -93,7 +93,7 @@ class Block:
         self.last = last[:, 0].contiguous().clone().numpy()
         past = [torch.stack([x[part] for x in layer]).roll(state.step % len(layer), 0) for layer in state.past]
         self.rings = torch.cat([ring.flatten() for ring in past]).numpy()
-        self.pairs = {name: pair for name, pair in film.select(part).items()}
+        self.pairs = dict(film.select(part).items())
         self.local = network.frames(film) > 0
         self.film = None if self.local else self.folded(self.pairs)
 
@@ -116,14 +116,17 @@ class Block:
 
     def turn(self, turn: range) -> compiled.Call:
         """Return a call that draws some steps: levels, (rows, steps), and parameters, (rows, steps, parameters)."""
-        film, noise = self.framed(turn), self.noise[:, turn.start - self.first_noise :]
+        film, here = self.framed(turn), slice(turn.start, turn.stop)
+        # Always laid out alike: numba compiles anew for another layout.
+        begin = turn.start - self.first_noise
+        noise = np.ascontiguousarray(self.noise[:, begin : begin + len(turn)])
+        given = np.ascontiguousarray(self.given[:, 0, here])
         drawn = np.zeros((self.rows, len(turn)), np.int64)
         parameters = np.zeros((self.rows, len(turn), self.net.sizes[4]), np.float32)
-        here = slice(turn.start, turn.stop)
 
         def call() -> tuple[Tensor, Tensor]:
             wavenet(self.net, film, self.drawing, turn.start, self.last, self.rings, noise, self.known[here],
-                    self.given[:, 0, here], drawn, parameters)  # fmt: skip
+                    given, drawn, parameters)  # fmt: skip
             return torch.from_numpy(drawn), torch.from_numpy(parameters)
 
         return call

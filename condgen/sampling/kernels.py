@@ -105,35 +105,29 @@ def _tile_code(context: Any, builder: Any, kinds: Any, arguments: Any, height: i
         return builder.gep(context.make_array(kind)(context, builder, array).data, [at])
 
     y, x, w = pointer(kinds[0], y, at_y), pointer(kinds[3], x, at_x), pointer(kinds[6], w, at_w)
-    places = [
-        [
-            builder.gep(y, [builder.add(builder.mul(index(row), ld_y), index(column * WIDTH))])
-            for column in range(vectors)
-        ]
-        for row in range(height)
-    ]
+    cells = [(row, column) for row in range(height) for column in range(vectors)]
+    places = [builder.gep(y, [builder.add(builder.mul(index(r), ld_y), index(c * WIDTH))]) for r, c in cells]
     fused = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{WIDTH}f32"
     )
-    start = [[_load(builder, place, vector) for place in row] for row in places]
+    starts = [_load(builder, place, vector) for place in places]
     before, loop, after = builder.block, builder.append_basic_block("terms"), builder.append_basic_block("stored")
     builder.branch(loop)
     builder.position_at_end(loop)
     k = builder.phi(index)
-    sums = [[builder.phi(vector) for _ in row] for row in places]
+    sums = [builder.phi(vector) for _ in places]
     at_row = builder.gep(w, [builder.mul(k, ld_w)])
     weights = [_weights(builder, builder.gep(at_row, [index(c * WIDTH)]), kinds[6].dtype) for c in range(vectors)]
-    ends = []
-    for row in range(height):
-        entry = _spread(builder, builder.load(builder.gep(x, [builder.add(builder.mul(index(row), ld_x), k)])))
-        ends.append([builder.call(fused, [entry, weights[c], sums[row][c]]) for c in range(vectors)])
+    rows = [builder.load(builder.gep(x, [builder.add(builder.mul(index(r), ld_x), k)])) for r in range(height)]
+    entries = [_spread(builder, row) for row in rows]
+    ends = [builder.call(fused, [entries[r], weights[c], sum]) for (r, c), sum in zip(cells, sums, strict=True)]
     following = builder.add(k, index(1))
     builder.cbranch(builder.icmp_signed("<", following, terms), loop, after)
-    for phi, first, last in ((k, index(0), following), *zip(sum(sums, []), sum(start, []), sum(ends, []), strict=True)):
+    for phi, first, last in ((k, index(0), following), *zip(sums, starts, ends, strict=True)):
         phi.add_incoming(first, before)
         phi.add_incoming(last, loop)
     builder.position_at_end(after)
-    for place, end in zip(sum(places, []), sum(ends, []), strict=True):
+    for place, end in zip(places, ends, strict=True):
         builder.store(end, builder.bitcast(place, vector.as_pointer())).align = 4
     return context.get_dummy_value()
 

@@ -1,0 +1,474 @@
+"""The compiled engine: it draws what the cached one draws, whatever the configuration; differences are ties at rounding.
+
+Models are in float32 here, whose rounding decides between two levels about once in a million draws.
+"""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from condgen.conditioning import GammaBeta
+from condgen.sampling import Interrupted, compiled, compiled_pixelcnn, compiled_wavenet, kernels, sample, stream
+from condgen.sampling.draw import Draw
+from condgen.sampling.engines import choose
+from condgen.sampling.noise import uniform_noise
+
+draw = partial(sample, progress=False)
+grid = settings(
+    max_examples=100,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+
+
+@pytest.fixture(autouse=True)
+def single_precision():
+    """Let tests choose threads."""
+    yield
+    torch.set_num_threads(1)
+
+
+def floats(conditions):
+    return {name: value.float() if value.is_floating_point() else value for name, value in conditions.items()}
+
+
+def parameters_of(monkeypatch):
+    """Record the parameters that every draw is scored by, (batch, parameters, steps) a turn."""
+    recorded, original = [], Draw.keep
+
+    def keep(self, steps, parameters, values):
+        recorded.append(parameters)
+        return original(self, steps, parameters, values)
+
+    monkeypatch.setattr(Draw, "keep", keep)
+    return recorded
+
+
+def recorded_run(model, conditions, engine, options):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        recorded = parameters_of(monkeypatch)
+        samples = draw(model, conditions, engine=engine, **options)
+    parameters = torch.cat(recorded, dim=-1)
+    lengths = options.get("length", 0)
+    if isinstance(lengths, list):  # drawn in the order of their lengths
+        order = sorted(range(len(lengths)), key=lengths.__getitem__)
+        parameters = parameters[torch.tensor(order).argsort()].clone()
+        for row, end in enumerate(lengths):  # nothing behind an end matters
+            parameters[row, :, parameters.shape[-1] - (max(lengths) - end) :] = 0
+    return samples, parameters
+
+
+def assert_equal(model, conditions, **options):
+    """Compare two engines: levels, parameters of every step, log-probabilities; rows after a tie are left out."""
+    (expected, logits), (got, own) = (recorded_run(model, conditions, e, options) for e in ("cached", "compiled"))
+    assert got.engine.startswith("engine 'compiled'")
+    same = (expected.x == got.x).flatten(1).all(1)
+    for row in torch.nonzero(~same).flatten().tolist():
+        assert_tie(model, logits[row], expected.x[row], got.x[row], row, options)
+    scale = logits[same].abs().amax().clamp(min=1) if same.any() else 1
+    assert torch.allclose(own[same] / scale, logits[same] / scale, rtol=0, atol=1e-5)
+    assert torch.allclose(got.log_prob[same], expected.log_prob[same], rtol=1e-4, atol=1e-3)
+    return same
+
+
+def assert_tie(model, logits, expected, got, row, options):
+    """At the first step at which two samples differ, the uniform number lies within 1e-4 of where levels meet."""
+    output, groups = model.network.output, model.network.output.groups
+    by_step = [x.flatten(1).unflatten(0, (groups, -1)).permute(2, 0, 1).flatten(0, 1) for x in (expected, got)]
+    step = int(torch.nonzero((by_step[0] != by_step[1]).any(1))[0])
+    steps = by_step[0].shape[0]
+    noise = uniform_noise(options.get("seed", 0), [row], (steps, output.uniforms))[:, step]
+    distribution = output(logits[None, :, step - steps])
+    temper = {name: options[name] for name in ("temperature", "top_k", "top_p") if name in options}
+    distribution = distribution.tempered(**temper) if temper else distribution
+    around = [distribution.from_uniform((noise + shift).clamp(0, 1 - 1e-9)) for shift in (-1e-4, 1e-4)]
+    assert not torch.equal(*around), (row, step)
+
+
+# WaveNet.
+
+WAVENETS = st.fixed_dictionaries(
+    {
+        "output": st.sampled_from(["categorical", "logistic_mixture", "gaussian"]),
+        "kind": st.sampled_from(["none", "bias", "scale", "gate", "film", "concat"]),
+        "norm": st.sampled_from(["none", "channel"]),
+        "input": st.sampled_from(["embedding", "scalar"]),
+        "hop": st.sampled_from([1, 3]),
+        "seed": st.integers(0, 99),
+        "levels": st.sampled_from([2, 6, 256]),
+        "channels": st.sampled_from([3, 16, 20]),
+        "hidden": st.sampled_from([2, 16, 33]),
+        "skip": st.sampled_from([1, 16, 40]),
+        "head": st.sampled_from([5, 32]),
+        "kernel_size": st.integers(2, 4),
+        "dilations": st.lists(st.sampled_from([1, 2, 3, 4, 8, 12, 32]), min_size=1, max_size=4),
+        "weight_norm": st.booleans(),
+    }
+)
+CALLS = st.fixed_dictionaries(
+    {
+        "rows": st.integers(1, 11),
+        "length": st.integers(20, 60),
+        "ragged": st.booleans(),
+        "given": st.sampled_from([None, "beginning", "scattered"]),
+        "temper": st.sampled_from([{}, {"temperature": 0.7}, {"top_k": 3, "top_p": 0.8, "temperature": 1.3}]),
+        "threads": st.sampled_from([1, 2]),
+        "turn": st.sampled_from([0.0, 0.1]),
+    }
+)
+
+
+def wavenet_call(model, make_melodies, call):
+    """Turn a drawn call into conditions and options of `sample`."""
+    hop = model.network.hop if model.generator.kind != "concat" else 3
+    frames = -(-call["length"] // hop)
+    conditions = floats(make_melodies(model, call["rows"], frames))
+    length = call["length"]
+    options = {"num_samples": call["rows"], "seed": 7}
+    options["length"] = [length - 2 * (i % 5) for i in range(call["rows"])] if call["ragged"] else length
+    options |= call["temper"] if model.network.output.name == "categorical" or len(call["temper"]) < 2 else {}
+    if call["given"]:
+        generator = torch.Generator().manual_seed(1)
+        options["given"] = torch.randint(model.network.levels, (1, 1, 9), generator=generator)
+        if call["given"] == "scattered":
+            options["known"] = torch.rand(9, generator=generator) < 0.5
+    return conditions, options
+
+
+@grid
+@given(config=WAVENETS, call=CALLS)
+def test_a_compiled_wavenet_draws_what_the_cached_one_draws(make_wavenet, make_melodies, config, call):
+    hop = 3 if config["kind"] == "concat" else config["hop"]
+    model = make_wavenet(**{**config, "hop": hop}).float()
+    conditions, options = wavenet_call(model, make_melodies, call)
+    torch.set_num_threads(call["threads"])
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(compiled, "TURN", call["turn"])
+        assert_equal(model, conditions, **options)
+
+
+def test_a_compiled_wavenet_of_full_size_draws_what_the_cached_one_draws(make_wavenet):
+    """30 layers, 64 / 128 / 64 channels, 256 levels: at most one tie in 6,400 samples."""
+    torch.manual_seed(0)
+    model = make_wavenet(kind="none", levels=256, channels=64, dilations=[2**i for _ in range(3) for i in range(10)])
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    same = assert_equal(model.float(), {}, num_samples=8, length=800)
+    assert same.sum() >= 7
+
+
+def swapped_taps(monkeypatch):
+    original = compiled_wavenet.matrices
+
+    def matrices(network):
+        listed = original(network)
+        return [listed[1], listed[0], *listed[2:]]
+
+    monkeypatch.setattr(compiled_wavenet, "matrices", matrices)
+
+
+def past_read_before_it_is_written(monkeypatch):
+    monkeypatch.setattr(compiled_wavenet, "steps_ahead", lambda dilation, rows: 16)
+
+
+def past_in_the_wrong_place(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "roll", lambda x, shift, dim: x)
+
+
+def no_condition(monkeypatch):
+    original = compiled.pack_film
+    monkeypatch.setattr(compiled, "pack_film", lambda pairs, *rest: original([GammaBeta()] * len(pairs), *rest))
+
+
+def beta_without_gamma(monkeypatch):
+    original = compiled.pack_film
+    monkeypatch.setattr(
+        compiled, "pack_film", lambda pairs, *rest: original([GammaBeta(None, *pair[1:]) for pair in pairs], *rest)
+    )
+
+
+def first_frame(monkeypatch):
+    original = compiled_wavenet.Block.framed
+    monkeypatch.setattr(compiled_wavenet.Block, "framed", lambda block, turn: original(block, range(1)))
+
+
+def rows_in_another_order(monkeypatch):
+    monkeypatch.setattr(compiled, "blocks", lambda rows: [slice(0, 1), slice(0, rows - 1)])
+
+
+def noise_of_the_first_step(monkeypatch):
+    original = compiled.standardised
+    monkeypatch.setattr(compiled, "standardised", lambda noise, network: original(noise[:, :1], network).repeat(99, 1))
+
+
+WAVENET_MUTANTS = [
+    swapped_taps,
+    past_read_before_it_is_written,
+    past_in_the_wrong_place,
+    no_condition,
+    beta_without_gamma,
+    first_frame,
+    rows_in_another_order,
+    noise_of_the_first_step,
+]
+
+
+@pytest.mark.parametrize("plant", WAVENET_MUTANTS)
+def test_the_equality_of_wavenets_catches(monkeypatch, make_wavenet, make_melodies, plant):
+    model = make_wavenet(hop=3, levels=32, channels=16, dilations=[2, 3, 4]).float()
+    conditions = floats(make_melodies(model, 4, 15))
+    options = {"given": torch.arange(9)[None, None]}
+    monkeypatch.setattr(compiled, "TURN", 0.0)
+    assert assert_equal(model, conditions, **options).all()
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):
+        assert_equal(model, conditions, **options)
+
+
+# PixelCNN.
+
+PIXELCNNS = st.fixed_dictionaries(
+    {
+        "output": st.sampled_from(["bernoulli", "categorical", "logistic_mixture", "gaussian"]),
+        "colours": st.sampled_from([1, 3]),
+        "kind": st.sampled_from(["none", "bias", "scale", "gate", "film", "concat"]),
+        "norm": st.sampled_from(["none", "channel"]),
+        "size": st.sampled_from([(5, 4), (1, 6), (6, 1), (3, 9)]),
+        "seed": st.integers(0, 99),
+        "layers": st.integers(1, 4),
+        "channels": st.sampled_from([6, 12, 48]),
+        "head": st.sampled_from([3, 18]),
+        "kernel_size": st.sampled_from([3, 5]),
+        "first_kernel_size": st.sampled_from([3, 7]),
+        "levels": st.sampled_from([3, 16]),
+    }
+)
+
+
+@grid
+@given(config=PIXELCNNS, call=CALLS)
+def test_a_compiled_pixelcnn_draws_what_the_cached_one_draws(make_model, make_conditions, config, call):
+    levels = 2 if config["output"] == "bernoulli" else config["levels"]
+    model = make_model(**{**config, "levels": levels}).float()
+    conditions = floats(make_conditions(model, call["rows"]))
+    options = {"num_samples": call["rows"], "seed": 7}
+    options |= call["temper"] if model.network.output.name == "categorical" or len(call["temper"]) < 2 else {}
+    if call["given"]:
+        generator = torch.Generator().manual_seed(1)
+        options["given"] = torch.randint(levels, (1, *model.network.shape), generator=generator)
+        options["known"] = torch.rand(model.network.shape[1:], generator=generator) < 0.4
+    torch.set_num_threads(call["threads"])
+    assert_equal(model, conditions, **options)
+
+
+def swapped_columns(monkeypatch):
+    original = compiled_pixelcnn.matrices
+
+    def matrices(network):
+        listed = original(network)
+        return [listed[1], listed[0], *listed[2:]]
+
+    monkeypatch.setattr(compiled_pixelcnn, "matrices", matrices)
+
+
+def stale_rows_above(monkeypatch):
+    original = compiled_pixelcnn.rows_above
+    monkeypatch.setattr(
+        compiled_pixelcnn,
+        "rows_above",
+        lambda network, film, levels, above, row: (above, original(network, film, levels, above, row)[1]),
+    )
+
+
+def no_link(monkeypatch):
+    original = compiled_pixelcnn.Block.row
+    monkeypatch.setattr(
+        compiled_pixelcnn.Block,
+        "row",
+        lambda block, row, film, linked: original(block, row, film, [x * 0 for x in linked]),
+    )
+
+
+def first_row_of_the_map(monkeypatch):
+    original = compiled_pixelcnn.row_of
+    monkeypatch.setattr(compiled_pixelcnn, "row_of", lambda pair, row: original(pair, 0))
+
+
+@pytest.mark.parametrize("plant", [swapped_columns, stale_rows_above, no_link, first_row_of_the_map, no_condition,
+                                   beta_without_gamma, rows_in_another_order])  # fmt: skip
+@pytest.mark.parametrize("colours", [1, 3])
+def test_the_equality_of_pixelcnns_catches(monkeypatch, make_model, make_conditions, plant, colours):
+    model = make_model("categorical", colours, levels=16).float()
+    conditions = floats(make_conditions(model, 4))
+    assert assert_equal(model, conditions).all()
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):
+        assert_equal(model, conditions)
+
+
+# The kernels.
+
+
+def test_the_exponential_is_exact_to_two_units_in_the_last_place():
+    x = np.linspace(-87, 88, 200_001).astype(np.float32)
+    got = np.array([kernels.exponential(value) for value in x], np.float64)
+    assert np.abs(got / np.exp(x.astype(np.float64)) - 1).max() < 2 * 2.0**-23
+    assert np.isnan(kernels.exponential(np.float32("nan")))
+    assert 0 < kernels.exponential(np.float32(-1e30)) < 1e-37
+
+
+def test_the_gate_is_that_of_the_model():
+    a, b = (x.astype(np.float32) for x in np.random.default_rng(0).standard_normal((2, 10_000)) * 30)
+    a[:3], b[3:6] = (np.inf, -np.inf, np.nan), (np.inf, -np.inf, np.nan)
+    gated = np.zeros_like(a)
+    kernels.gate(a, b, gated)
+    expected = torch.tanh(torch.from_numpy(a).double()) * torch.sigmoid(torch.from_numpy(b).double())
+    assert torch.allclose(torch.from_numpy(gated).double(), expected, rtol=0, atol=2e-7, equal_nan=True)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 7, 8, 9, 16, 21])
+@pytest.mark.parametrize("columns", [16, 32, 48, 128, 144, 272])
+def test_tiles_of_every_size_make_a_matrix_product(rows, columns):
+    generator = np.random.default_rng(0)
+    x, w = generator.standard_normal((rows, 5)), generator.standard_normal((5, columns))
+    y = np.zeros((rows, columns + 16))
+    flat = [array.astype(np.float32).ravel() for array in (y, x, w)]
+    kernels.matmul(flat[0], 0, columns + 16, flat[1], 0, 5, rows, flat[2], 0, columns, 5)
+    got = flat[0].reshape(y.shape)
+    assert np.allclose(got[:, :columns], x @ w, rtol=0, atol=1e-5)
+    assert (got[:, columns:] == 0).all()  # nothing is written beside it
+
+
+def test_every_configuration_runs_the_same_machine_code(make_wavenet, make_melodies, make_model, make_conditions):
+    """One version of each kernel per precision: what was compiled once serves every model, and so does the cache."""
+    for engine, rows, kind in (("compiled", 1, "film"), ("compiled", 3, "none"), ("compiled_bfloat16", 2, "concat")):
+        for output in ("categorical", "logistic_mixture"):
+            audio, images = make_wavenet(output, kind, hop=3).float(), make_model(output, 1, kind).float()
+            draw(audio, floats(make_melodies(audio, rows, 5)), num_samples=rows, length=15, engine=engine)
+            draw(images, floats(make_conditions(images, rows)), num_samples=rows, engine=engine)
+    for kernel in (kernels.wavenet, kernels.pixels):
+        assert len(kernel.signatures) <= 2, kernel.signatures
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_weights_of_16_bits_are_the_rounded_weights(make_wavenet, make_melodies, precision):
+    """With weights that 16 bits hold exactly, both precisions draw the same."""
+    model = make_wavenet(hop=3, levels=32, channels=16, dilations=[1, 2, 4]).float()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.bfloat16())
+    conditions = floats(make_melodies(model, 4, 15))
+    engine = "compiled" if precision == "float32" else "compiled_bfloat16"
+    expected, got = (draw(model, conditions, engine=name) for name in ("cached", engine))
+    assert torch.equal(got.x, expected.x)
+    assert torch.allclose(got.log_prob, expected.log_prob, rtol=1e-4)
+
+
+def test_weights_of_16_bits_draw_from_a_model_that_is_a_little_other(make_wavenet, make_melodies):
+    model = make_wavenet(hop=3, levels=32, channels=16, dilations=[1, 2, 4]).float()
+    conditions, drawn = floats(make_melodies(model, 4, 15)), {}
+    for engine in ("compiled", "compiled_bfloat16"):
+        drawn[engine] = recorded_run(model, conditions, engine, {"given": torch.arange(20)[None, None]})[1][..., 0]
+    difference = (drawn["compiled"] - drawn["compiled_bfloat16"]).abs().max()
+    assert 1e-5 < difference < 0.05 * drawn["compiled"].abs().max()
+
+
+# What a call does with engines.
+
+
+def test_auto_takes_the_compiled_engine_and_says_so(make_wavenet, make_model):
+    for model in (make_wavenet(kind="none").float(), make_model(kind="none").float()):
+        chosen = choose("auto", model.network)
+        assert (chosen.name, "numba" in chosen.why) == ("compiled", True)
+    samples = draw(make_model(kind="none").float())
+    assert samples.engine == "engine 'compiled' (numba, 1 thread(s))"
+
+
+class Subclass(compiled_wavenet.nn.Module):
+    """A network that nobody knows."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+
+def test_what_the_compiled_engine_cannot_do_falls_back_with_a_line(make_wavenet, make_melodies):
+    double, hooked = make_wavenet(), make_wavenet().float()
+    hooked.network.layers[0].register_forward_hook(lambda *_: None)
+    reasons = [(double.network, "float64"), (hooked.network, "hooks"), (Subclass(), "no kernel for Subclass")]
+    for network, words in reasons:
+        assert choose("auto", network).name == "cached"
+        assert words in choose("auto", network).why
+        with pytest.warns(UserWarning, match=f"cannot sample this model .*{words}.*; using 'cached'"):
+            assert choose("compiled", network).name == "cached"
+    conditions = make_melodies(double, 2, 5)
+    with pytest.warns(UserWarning, match="using 'cached'"):
+        got = draw(double, conditions, engine="compiled")
+    assert torch.equal(got.x, draw(double, conditions, engine="cached").x)
+
+
+def test_a_subclass_of_a_model_is_not_taken_for_the_model(make_wavenet):
+    model = make_wavenet(kind="none").float()
+    model.network.__class__ = type("Other", (type(model.network),), {})
+    assert choose("auto", model.network).name == "cached"
+
+
+@pytest.mark.parametrize("engines", [("compiled", "compiled"), ("compiled", "cached"), ("cached", "compiled")])
+def test_a_stream_goes_on_with_any_engine(make_wavenet, make_melodies, engines):
+    model = make_wavenet(hop=3, levels=32, channels=16, dilations=[3, 2, 8], kernel_size=3).float()
+    conditions = floats(make_melodies(model, 3, 20))
+    expected = draw(model, conditions, engine="cached").x
+    chunks, state = [], None
+    for engine in engines:
+        chunk = next(iter(stream(model, conditions, chunk=29, state=state, engine=engine)))
+        chunks.append(chunk.x)
+        state = chunk.state
+    assert torch.equal(torch.cat(chunks, -1), expected[..., :58])
+
+
+def test_a_stream_refuses_the_engine_without_a_state(make_wavenet):
+    with pytest.raises(ValueError, match="engine 'naive' keeps no state"):
+        next(stream(make_wavenet(kind="none"), length=3, engine="naive"))
+
+
+@pytest.mark.parametrize("engine", ["cached", "compiled"])
+def test_an_interruption_keeps_the_batches_that_are_finished(monkeypatch, make_wavenet, engine):
+    model = make_wavenet(kind="none").float()
+    options = {"num_samples": 5, "length": [9, 5, 7, 6, 8], "batch_size": 2, "engine": engine}
+    whole = draw(model, **options)
+    original, seen = Draw.keep, set()
+
+    def keep(self, steps, parameters, values):
+        seen.add(id(self.noise))
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return original(self, steps, parameters, values)
+
+    monkeypatch.setattr(Draw, "keep", keep)
+    with pytest.raises(Interrupted, match="4 samples are finished") as caught:
+        draw(model, **options)
+    assert caught.value.rows == [1, 2, 3, 4]
+    assert torch.equal(caught.value.samples.x, whole.x[1:, :, :8])
+    assert torch.equal(caught.value.samples.log_prob, whole.log_prob[1:])
+
+
+def test_an_interruption_before_any_batch_is_finished_is_a_plain_one(monkeypatch, make_wavenet):
+    def keep(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Draw, "keep", keep)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        draw(make_wavenet(kind="none"), length=3)
+    assert not isinstance(caught.value, Interrupted)
+
+
+def test_turns_cover_all_steps_once(monkeypatch):
+    for turn in (0.0, 1e-9, 0.1):
+        monkeypatch.setattr(compiled, "TURN", turn)
+        assert [step for run in compiled.turns(range(5, 300)) for step in run] == list(range(5, 300))
