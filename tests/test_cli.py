@@ -120,8 +120,8 @@ def test_an_interrupted_run_keeps_the_batches_that_are_finished(checkpoint, tmp_
     whole, part = (np.load(tmp_path / name / "samples.npz") for name in ("whole", "part"))
     assert (part["samples"] == whole["samples"][:4]).all()
     assert part["digit"].tolist() == [7, 7, 7, 3]
-    rows = [json.loads(line) for line in open(tmp_path / "part" / "manifest.jsonl", encoding="utf-8")]
-    assert [row["index"] for row in rows] == [0, 1, 2, 3]
+    lines = (tmp_path / "part" / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["index"] for line in lines] == [0, 1, 2, 3]
 
 
 def test_all_stands_for_every_class_and_options_are_passed_on(checkpoint, tmp_path):

@@ -1,4 +1,4 @@
-"""The compiled engine: it draws what the cached one draws, whatever the configuration; differences are ties at rounding.
+"""The compiled engine: it draws what the cached one draws in every configuration, but for ties at rounding.
 
 Models are in float32 here, whose rounding decides between two levels about once in a million draws.
 """
