@@ -1,52 +1,63 @@
-"""How long sampling takes, engine by engine: wall and CPU seconds for a batch of 16, and the ratio.
+"""How fast every engine samples, beside the limits of the machine, measured in the same run.
 
     python recipes/benchmark_sampling.py
 
-The naive engine runs the whole network at every step, whose cost does not depend on the step; it is timed over a few
-steps and scaled to all of them, which the table says.
+The limits are the machine's float32 matrix product (large, and at the size of a step), and how fast it reads as many
+weights as a WaveNet's step reads. The naive engine runs the whole network at every step, at a cost that hardly depends
+on the step; it is timed over a few steps and scaled to all of them, which the table says. With `--checkpoints`, the
+compiled engine's weights of 16 bits are compared with those of 32 bits: bits that are lost per dimension or sample.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import platform
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from json import dumps
 from pathlib import Path
+from typing import Any
 
 import torch
 from jsonargparse import auto_cli
+from torch import nn
 from tqdm import tqdm
 
+from condgen.checkpoint import load
 from condgen.conditioning import ClassEmbedding
-from condgen.models import ConditionalModel, PixelCNN
+from condgen.models import ConditionalModel, PixelCNN, WaveNet
 from condgen.sampling import sample
 
-
-@dataclass(frozen=True)
-class Setting:
-    """A model to time."""
-
-    name: str
-    shape: tuple[int, int, int]
-    levels: int
-    output: str
-    channels: int
-    layers: int
-    head: int
-
-
-SETTINGS = [
-    Setting("digits 8×8, 17 levels", (1, 8, 8), 17, "categorical", 32, 5, 32),
-    Setting("gated PixelCNN 28×28, binary", (1, 28, 28), 2, "bernoulli", 128, 11, 32),
-]
+AUDIO = "WaveNet, 30 layers, 64/128/64, softmax-256"
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "PixelCNN, digits 8×8, 17 levels": lambda: PixelCNN((1, 8, 8), 17, channels=32, layers=5, head=32),
+    "PixelCNN, 28×28, 10 layers, 128 channels": lambda: PixelCNN(
+        (1, 28, 28), 2, "bernoulli", channels=128, layers=10, head=32
+    ),
+    AUDIO: lambda: WaveNet(256, channels=64, hidden=64, skip=64, layers=30, stacks=3),
+}
+ENGINES = ("naive", "cached", "compiled", "compiled_bfloat16")
+GPU_ENGINES = ("cached", "graph", "triton")
+COMPILE = """
+import time
+from condgen.models import ConditionalModel, PixelCNN, WaveNet
+from condgen.sampling import sample
+networks = (WaveNet(layers=1, stacks=1, channels=4), 9), (PixelCNN((1, 2, 2), 2, layers=1, channels=4, head=4), None)
+start = time.perf_counter()
+for network, length in networks:
+    sample(ConditionalModel(network, {}, "none"), length=length, engine="compiled", progress=False)
+print(time.perf_counter() - start)
+"""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement, of a whole batch of samples."""
+    """One measurement. A sample is an image, or a sample of a waveform. `scaled_from_steps` of the naive engine."""
 
     model: str
     parameters: int
@@ -55,82 +66,221 @@ class Row:
     threads: int
     wall_seconds: float
     cpu_seconds: float
+    samples_per_second: float
+    samples_per_cpu_second: float
+    real_time_factor: float | None
+    matmul_fraction: float
+    matmul_fraction_at_size: float
+    read_fraction: float
     scaled_from_steps: int | None
 
 
-def build(setting: Setting) -> ConditionalModel:
+@dataclass(frozen=True)
+class Limits:
+    """What the machine can do per CPU-second: GFLOP/s of a large matrix product and of the product of a step, and
+    GB/s of reading the weights of a WaveNet's step over and over."""
+
+    matmul: float
+    matmul_at_size: float
+    read: float
+
+
+def timed(work: Callable[[], object], device: str, repeats: int) -> tuple[float, float]:
+    """Return the wall and CPU seconds of a call: the best of some repeats, after one to warm up."""
+    best = (math.inf, math.inf)
+    for _ in range(repeats + 1):
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, (time.perf_counter() - wall, time.process_time() - cpu))
+    return best
+
+
+def limits(rows: int, device: str) -> Limits:
+    """Measure the machine, on one thread or one GPU; `rows` is what a thread has of the batch."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    large, few = torch.randn(2048, 2048, device=device), torch.randn(rows, 128, device=device)
+    step = list(torch.randn(46, 128, 128, device=device))
+    weights, x = torch.randn(46 * 128, 128, device=device), torch.randn(128, device=device)
+    product, _ = timed(lambda: large @ large, device, 5)
+    at_size, _ = timed(lambda: [few @ weight for _ in range(20) for weight in step], device, 5)
+    read, _ = timed(lambda: [weights @ x for _ in range(50)], device, 5)
+    torch.set_num_threads(threads)
+    flop, size = 2e-9 * rows * 128**2 * len(step), 4e-9 * weights.numel()
+    return Limits(2e-9 * 2048**3 / product, 20 * flop / at_size, 50 * size / read)
+
+
+def weights_per_step(network: Any) -> int:
+    """Count the weights that a step multiplies by: all but biases and tables."""
+    return sum(p.numel() for n, p in network.named_parameters() if p.ndim > 1 and not n.startswith("input."))
+
+
+def build(name: str, device: str) -> ConditionalModel:
     """Make an untrained class-conditional model: its speed is that of a trained one."""
     torch.manual_seed(0)
-    network = PixelCNN(
-        setting.shape, setting.levels, setting.output, channels=setting.channels, layers=setting.layers,  # type: ignore[arg-type]
-        head=setting.head,
-    )  # fmt: skip
-    return ConditionalModel(network, {"class": ClassEmbedding(num_classes=10)}).eval()
+    return ConditionalModel(MODELS[name](), {"class": ClassEmbedding(num_classes=10)}).eval().to(device)
 
 
-def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Return the wall and CPU seconds of a call."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - wall, time.process_time() - cpu
-
-
-def measure(setting: Setting, engine: str, batch: int, threads: int, naive_steps: int, repeats: int) -> Row:
-    """Time one engine on one model; the best of some repeats."""
-    model = build(setting)
-    network = model.network
-    labels = {"class": torch.arange(batch) % 10}
-    scaled = None if engine != "naive" or network.num_steps <= naive_steps else naive_steps
+def time_engine(
+    model: ConditionalModel, engine: str, batch: int, steps: int, device: str, repeats: int
+) -> tuple[float, float, int | None]:
+    """Return the wall and CPU seconds of drawing a batch; and for `naive`, how many steps they are scaled from."""
+    network: Any = model.network
+    length = None if isinstance(network, PixelCNN) else steps
+    labels = torch.arange(batch) % 10
+    if engine != "naive":
+        options: dict[str, Any] = {"engine": engine, "batch_size": batch, "length": length, "progress": False}
+        return *timed(lambda: sample(model, {"class": labels}, **options), device, repeats), None
+    scaled = min(steps, 2 if length else 8)
     with torch.inference_mode():
-        film, x = model.film(labels), torch.zeros(batch, *setting.shape)
-
-        def work() -> None:
-            if scaled is None:
-                sample(model, labels, engine=engine, batch_size=batch, progress=False)
-            else:
-                for _ in range(scaled):
-                    network(x, film)
-
-        network(x, film)
-        wall, cpu = min(timed(work) for _ in range(repeats))
-    factor = 1 if scaled is None else network.num_steps / scaled
-    parameters = sum(p.numel() for p in model.parameters())
-    return Row(setting.name, parameters, engine, batch, threads, wall * factor, cpu * factor, scaled)
+        film = model.film({"class": labels.to(device)})
+        x = torch.zeros(batch, *network.canvas(network.receptive_field if length else None), device=device)
+        wall, cpu = timed(lambda: [network(x, film) for _ in range(scaled)], device, 1)
+    return wall * steps / scaled, cpu * steps / scaled, scaled
 
 
-def table(rows: list[Row]) -> str:
-    """Write the rows for people, each with its speed relative to naive."""
-    lines = [
-        f"{platform.processor() or platform.machine()}, {rows[0].threads} thread(s), torch {torch.__version__}, "
-        f"load {os.getloadavg()[0]:.1f}",
-        "",
-        "| model | parameters | engine | batch | wall s | CPU s | times naive (CPU) |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    naive = {row.model: row.cpu_seconds for row in rows if row.engine == "naive"}
-    for row in rows:
-        scaled = "" if row.scaled_from_steps is None else f" (scaled from {row.scaled_from_steps} steps)"
+def measure(name: str, engine: str, batch: int, threads: int, device: str, seconds: float, repeats: int) -> Row:
+    """Time one engine on one model."""
+    model = build(name, device)
+    network: Any = model.network
+    audio = isinstance(network, WaveNet)
+    rate = {"naive": 1, "cached": 500, "compiled": 10_000}.get(engine, 20_000)
+    steps = max(50, int(seconds * rate / batch**0.5)) if audio else network.num_steps
+    wall, cpu, scaled = time_engine(model, engine, batch, steps, device, repeats)
+    machine, samples = limits(max(1, batch // threads), device), batch * (steps if audio else 1)
+    busy = wall if device == "cuda" else cpu
+    flop = 2e-9 * weights_per_step(network) * batch * steps / busy
+    size = 2 if engine.endswith("bfloat16") else 4
+    read = 1e-9 * size * weights_per_step(network) * steps * (threads if device == "cpu" else 1) / busy
+    return Row(
+        name, sum(p.numel() for p in model.parameters()), engine, batch, threads, wall, cpu, samples / wall,
+        samples / cpu, samples / wall / network.sample_rate if audio else None, flop / machine.matmul,
+        flop / machine.matmul_at_size, read / machine.read, scaled,
+    )  # fmt: skip
+
+
+def compile_seconds() -> list[float]:
+    """Time the first sampling of a new process with an empty cache, and of a second one."""
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
+        runs = [subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True,
+                               check=True) for _ in range(2)]  # fmt: skip
+    return [float(run.stdout) for run in runs]
+
+
+def bits_lost(checkpoint: str, num_samples: int, length: int) -> str:
+    """Estimate the KL divergence of the model with 16-bit weights, from its own samples, from the exact model."""
+    model: Any = load(checkpoint, "cpu")
+    conditions = {n: torch.arange(num_samples) % e.num_classes for n, e in model.generator.encoders.items()}
+    options: dict[str, Any] = {} if isinstance(model.network, PixelCNN) else {"length": length}
+    drawn = sample(model, conditions, num_samples=num_samples, engine="compiled_bfloat16", **options)
+    assert drawn.log_prob is not None
+    with torch.inference_mode():
+        exact = [model.log_prob(drawn.x[i : i + 1], {n: v[i : i + 1] for n, v in conditions.items()})
+                 for i in range(num_samples)]  # fmt: skip
+    bits = (drawn.log_prob - torch.cat(exact)) / drawn.x[0].numel() / math.log(2)
+    error = (bits.std() / len(bits) ** 0.5).item()
+    return f"{bits.mean():.1e} ± {error:.0e} bits per {model.network.dim} over {num_samples} samples"
+
+
+def table(rows: list[Row], machine: dict[int, Limits]) -> str:
+    """Write the rows for people."""
+    lines = ["| model | engine | batch | threads | samples/s | samples per CPU-s | × naive | × real time | "
+             "of matmul, large | at size | of reading |", "| --- " * 11 + "|"]  # fmt: skip
+    naive = {(r.model, r.batch): r.samples_per_cpu_second for r in rows if r.engine == "naive" and r.threads == 1}
+    for r in rows:
+        times = r.samples_per_cpu_second / naive.get((r.model, r.batch), math.nan)
+        real = "" if r.real_time_factor is None else f"{r.real_time_factor:.3g}"
+        scaled = f" (scaled from {r.scaled_from_steps} steps)" if r.scaled_from_steps else ""
         lines.append(
-            f"| {row.model} | {row.parameters:,} | {row.engine}{scaled} | {row.batch} | {row.wall_seconds:.2f} | "
-            f"{row.cpu_seconds:.2f} | {naive[row.model] / row.cpu_seconds:.0f} |"
+            f"| {r.model} | {r.engine}{scaled} | {r.batch} | {r.threads} | {r.samples_per_second:,.4g} | "
+            f"{r.samples_per_cpu_second:,.4g} | {times:.3g} | {real} | {r.matmul_fraction:.0%} | "
+            f"{r.matmul_fraction_at_size:.0%} | {r.read_fraction:.0%} |"
+        )
+    for batch, found in machine.items():
+        lines.append(
+            f"\nLimits of a CPU-second at {batch} rows: {found.matmul:.0f} GFLOP of large matrix products, "
+            f"{found.matmul_at_size:.0f} GFLOP of a step's, {found.read:.0f} GB of a step's weights read."
         )
     return "\n".join(lines)
 
 
-def main(batch: int = 16, threads: int = 1, naive_steps: int = 8, repeats: int = 3, json: str | None = None) -> None:
-    """Time all engines and print a table.
+def plot(path: Path, rows: list[Row]) -> None:
+    """Draw samples per CPU-second of every engine, a panel a model, a bar for each batch and number of threads."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = list(dict.fromkeys(row.model for row in rows))
+    figure = Figure(figsize=(5 * len(names), 4), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        own = [row for row in rows if row.model == name]
+        labels = [f"{row.engine}, batch {row.batch}, {row.threads} thread{'s' * (row.threads > 1)}" for row in own]
+        axes.barh(labels, [row.samples_per_cpu_second for row in own], color="tab:blue")
+        for i, row in enumerate(own):
+            axes.text(row.samples_per_cpu_second, i, f" {row.samples_per_cpu_second:,.3g}", va="center", fontsize=8)
+        limit = max(row.samples_per_cpu_second / row.matmul_fraction for row in own)
+        axes.axvline(limit, color="gray", linestyle="--")
+        axes.set(xscale="log", xlim=(None, limit * 3), title=name)
+        axes.title.set_fontsize(9)
+        axes.set_xlabel("samples per CPU-second; dashed: the matrix product's limit", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.invert_yaxis()
+    figure.savefig(path, facecolor="white")
+
+
+def main(
+    models: list[str] | None = None,
+    batches: tuple[int, ...] = (1, 16),
+    threads: tuple[int, ...] = (1, 2),
+    device: str = "cpu",
+    seconds: float = 1.0,
+    repeats: int = 3,
+    checkpoints: list[str] | None = None,
+    compile: bool = True,
+    out: str = "runs/benchmark_sampling",
+    json: str | None = None,
+) -> None:
+    """Time all engines, print a table, and write table.md and table.png.
 
     Args:
-        batch: samples drawn together.
+        models: names of models; all of them where left out.
+        batches: samples drawn together.
         threads: of the CPU.
-        naive_steps: steps of the naive engine to time, where it has more.
+        device: `cpu` or `cuda`.
+        seconds: of work per repeat, about, where a length is to be chosen.
         repeats: the best of so many is kept.
+        checkpoints: files whose weights of 16 bits are compared with those of 32 bits; of models with ids alone.
+        compile: time the compilation too.
+        out: folder for the table and the plot.
         json: a file for the rows.
     """
-    torch.set_num_threads(threads)
-    todo = [(setting, engine) for setting in SETTINGS for engine in ("naive", "cached")]
-    rows = [measure(s, e, batch, threads, naive_steps, repeats) for s, e in tqdm(todo, desc="timing", leave=False)]
-    print(table(rows))
+    engines = GPU_ENGINES if device == "cuda" else ENGINES
+    counts = (1,) if device == "cuda" else threads
+    todo = [(m, e, b, t) for m in models or MODELS for b in batches for t in counts for e in engines
+            if t == 1 or b > 1]  # fmt: skip
+    rows, machine = [], {}
+    for name, engine, batch, count in tqdm(todo, desc="timing"):
+        torch.set_num_threads(count)
+        rows.append(measure(name, engine, batch, count, device, seconds, repeats))
+    torch.set_num_threads(1)
+    for batch in sorted({max(1, batch // count) for _, _, batch, count in todo}):
+        machine[batch] = limits(batch, device)
+    on = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
+    lines = [f"{on}, {os.cpu_count()} cores, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}", "",
+             table(rows, machine)]  # fmt: skip
+    if compile and device == "cpu":
+        first, second = compile_seconds()
+        lines.append(f"\nCompilation with an empty cache and the first samples: {first:.1f} s; in the next process: "
+                     f"{second:.1f} s.")  # fmt: skip
+    lines += [f"16-bit weights, {checkpoint}: {bits_lost(checkpoint, 32, 8000)}" for checkpoint in checkpoints or []]
+    print("\n".join(lines))
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "table.md").write_text("\n".join(lines) + "\n")
+    plot(folder / "table.png", rows)
     if json:
         Path(json).write_text(dumps([asdict(row) for row in rows], indent=2) + "\n")
 

@@ -44,17 +44,20 @@ def test_the_comparison_has_a_row_per_mechanism_and_repeats_nothing(tmp_path):
 
 @pytest.mark.slow
 def test_the_sampling_benchmark_writes_a_row_per_engine_and_model(tmp_path):
-    found = run("benchmark_sampling.py", "--batch", "1", "--naive_steps", "1", "--repeats", "1", "--json", "rows.json",
-                cwd=tmp_path)  # fmt: skip
+    names = ["PixelCNN, digits 8×8, 17 levels", "WaveNet, 30 layers, 64/128/64, softmax-256"]
+    options = ["--batches", "[1]", "--threads", "[1]", "--seconds", "0.01", "--repeats", "1", "--compile", "false",
+               "--models", json.dumps(names)]  # fmt: skip
+    found = run("benchmark_sampling.py", *options, "--json", "rows.json", cwd=tmp_path)
     rows = json.loads((tmp_path / "rows.json").read_text())
-    assert {(row["model"], row["engine"]) for row in rows} == {
-        (model, engine) for model in {row["model"] for row in rows} for engine in ("naive", "cached")
-    }
-    assert len(rows) == 4
-    assert all(row["cpu_seconds"] > 0 for row in rows)
-    assert all(row["model"] in found for row in rows)
-    largest = max(rows, key=lambda row: row["parameters"])
-    assert largest["parameters"] >= 3_400_000
+    engines = ("naive", "cached", "compiled", "compiled_bfloat16")
+    assert {(row["model"], row["engine"]) for row in rows} == {(m, e) for m in names for e in engines}
+    assert len(rows) == 8
+    for row in rows:
+        assert {"batch", "threads", "samples_per_second", "samples_per_cpu_second", "matmul_fraction"} <= set(row)
+        assert row["samples_per_cpu_second"] > 0
+        assert row["model"] in found
+    assert (tmp_path / "runs" / "benchmark_sampling" / "table.png").is_file()
+    assert (tmp_path / "runs" / "benchmark_sampling" / "table.md").read_text() == found
 
 
 def test_the_makefile_runs_the_demo_and_the_tests():

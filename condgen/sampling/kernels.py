@@ -324,7 +324,8 @@ def _categorical(logits, uniform, drawing):
 @compiled
 def _least(logits, top_k, top_p):
     """Find the least logit that top-k, then top-p keep; the largest logit is 0."""
-    ordered = np.sort(logits)[::-1]
+    ordered = logits.copy()
+    descending(ordered)
     kept = len(ordered)
     if 0 < top_k < kept:
         while kept > top_k and ordered[kept - 1] < ordered[top_k - 1]:
@@ -339,6 +340,20 @@ def _least(logits, top_k, top_p):
             i += 1
         kept = max(i, 1)
     return ordered[kept - 1]
+
+
+@compiled
+def descending(x):
+    """Sort in place, by Shell's method: NumPy's takes seconds to compile."""
+    gap = len(x) // 2
+    while gap:
+        for i in range(gap, len(x)):
+            value, j = x[i], i
+            while j >= gap and x[j - gap] < value:
+                x[j] = x[j - gap]
+                j -= gap
+            x[j] = value
+        gap = 1 if gap == 2 else gap * 5 // 11
 
 
 @compiled
