@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from condgen.conditioning import FiLMParameters
 from condgen.models import PixelCNN, WaveNet
+from condgen.sampling import graph_pixelcnn, graph_wavenet
 from condgen.sampling.draw import Draw
 
 Precision = Literal["float32", "bfloat16"]
@@ -94,11 +95,21 @@ def compiled(
     return advanced
 
 
+def graph(
+    network: Any, film: FiLMParameters, state: Any, values: Tensor | None, steps: range, draw: Draw
+) -> tuple[Tensor, Any]:
+    """Replay a step that was captured as a CUDA graph; on the CPU the same step runs as it is. See `graph`."""
+    module: Any = graph_wavenet if isinstance(network, WaveNet) else graph_pixelcnn
+    advanced: tuple[Tensor, Any] = module.advance(network, film, state, values, steps, draw)
+    return advanced
+
+
 ENGINES: dict[str, Advance | None] = {
     "cached": cached,
     "naive": None,
     "compiled": compiled,
     "compiled_bfloat16": partial(compiled, precision="bfloat16"),
+    "graph": graph,
 }
 NAMES = ["auto", *ENGINES]
 
@@ -113,14 +124,19 @@ def choose(name: str, network: nn.Module) -> Engine:
     """
     if name not in NAMES:
         raise ValueError(f"unknown engine '{name}'; known: {', '.join(NAMES)}")
-    obstacle = not_compiled(network) if name == "auto" or name.startswith("compiled") else None
-    if name == "auto" and not obstacle:
-        return Engine("compiled", f"numba, {torch.get_num_threads()} thread(s)", compiled)
+    device = next(network.parameters()).device
+    wanted = name if name != "auto" else "graph" if device.type == "cuda" else "compiled"
+    obstacle = OBSTACLES[wanted](network) if wanted in OBSTACLES else None
     if obstacle:
         if name != "auto":
             warnings.warn(f"engine '{name}' cannot sample this model ({obstacle}); using 'cached'", stacklevel=3)
-        return Engine("cached", f"'compiled' is out: {obstacle}", cached)
-    return Engine(name, "as asked", ENGINES[name])
+        return Engine("cached", f"'{wanted}' is out: {obstacle}", cached)
+    return Engine(wanted, why(wanted, device) if name == "auto" else "as asked", ENGINES[wanted])
+
+
+def why(name: str, device: torch.device) -> str:
+    """Say how an engine that was chosen runs."""
+    return f"CUDA graphs on {device}" if name == "graph" else f"numba, {torch.get_num_threads()} thread(s)"
 
 
 def not_compiled(network: nn.Module) -> str | None:
@@ -132,8 +148,27 @@ def not_compiled(network: nn.Module) -> str | None:
         return f"it runs on the CPU and the model is on {weight.device}"
     if any(parameter.dtype != torch.float32 for parameter in network.parameters()):
         return f"it computes in float32 and the weights are {str(weight.dtype).removeprefix('torch.')}"
-    if any(module._forward_hooks or module._forward_pre_hooks for module in network.modules()):
-        return "hooks on the network's modules would not run"
     if find_spec("numba") is None:
         return "numba is not installed"
+    return hooks(network)
+
+
+def not_graph(network: nn.Module) -> str | None:
+    """Say why the graph engine cannot run a network, if it cannot."""
+    if type(network) not in (WaveNet, PixelCNN):
+        return f"it has no step for {type(network).__name__}"
+    return hooks(network)
+
+
+def hooks(network: nn.Module) -> str | None:
+    """Say that engines with steps of their own do without the hooks on modules, if there are any."""
+    if any(module._forward_hooks or module._forward_pre_hooks for module in network.modules()):
+        return "hooks on the network's modules would not run"
     return None
+
+
+OBSTACLES: dict[str, Callable[[nn.Module], str | None]] = {
+    "compiled": not_compiled,
+    "compiled_bfloat16": not_compiled,
+    "graph": not_graph,
+}
