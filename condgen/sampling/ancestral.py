@@ -101,7 +101,7 @@ def sample(
     temper = check_temper(model.network.output.name, temperature, top_k, top_p)
     conditions = {} if conditions is None else conditions
     total = count_samples(conditions, num_samples)
-    device, chosen = next(model.parameters()).device, choose(engine, model.network)
+    device, chosen = next(model.parameters()).device, choose(engine, model.network, temper)
     with evaluating(model), torch.inference_mode():
         shape, lengths = _sizes(model, take_rows(conditions, [0], device), length, total)
         kept = _check_given(model.network, given, known, total, shape)

@@ -9,7 +9,7 @@ steps), and the state after it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -104,20 +104,38 @@ def graph(
     return advanced
 
 
+def triton(
+    network: Any, film: FiLMParameters, state: Any, values: Tensor | None, steps: range, draw: Draw,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Any]:  # fmt: skip
+    """Run a kernel in Triton; see `condgen.sampling.triton_wavenet`."""
+    from condgen.sampling import triton_wavenet  # Triton is not everywhere
+
+    advanced: tuple[Tensor, Any] = triton_wavenet.advance(network, film, state, values, steps, draw, dtype)
+    return advanced
+
+
 ENGINES: dict[str, Advance | None] = {
     "cached": cached,
     "naive": None,
     "compiled": compiled,
     "compiled_bfloat16": partial(compiled, precision="bfloat16"),
     "graph": graph,
+    "triton": triton,
 }
 NAMES = ["auto", *ENGINES]
+NO_TEMPER: Mapping[str, Any] = {}
 
 
-def choose(name: str, network: nn.Module) -> Engine:
+def choose(name: str, network: nn.Module, temper: Mapping[str, Any] = NO_TEMPER) -> Engine:
     """Choose the engine for a network: the named one or, for `auto`, the fastest exact one.
 
-    An engine that the network does not fit gives way to `cached`, with a warning where it was asked for by name.
+    An engine that does not fit gives way to `cached`, with a warning where it was asked for by name.
+
+    Args:
+        name: of the engine, or `auto`.
+        network: the network.
+        temper: options of `tempered` that it is to draw with.
 
     Raises:
         ValueError: there is no engine of that name.
@@ -126,7 +144,7 @@ def choose(name: str, network: nn.Module) -> Engine:
         raise ValueError(f"unknown engine '{name}'; known: {', '.join(NAMES)}")
     device = next(network.parameters()).device
     wanted = name if name != "auto" else "graph" if device.type == "cuda" else "compiled"
-    obstacle = OBSTACLES[wanted](network) if wanted in OBSTACLES else None
+    obstacle = OBSTACLES[wanted](network, temper) if wanted in OBSTACLES else None
     if obstacle:
         if name != "auto":
             warnings.warn(f"engine '{name}' cannot sample this model ({obstacle}); using 'cached'", stacklevel=3)
@@ -139,7 +157,7 @@ def why(name: str, device: torch.device) -> str:
     return f"CUDA graphs on {device}" if name == "graph" else f"numba, {torch.get_num_threads()} thread(s)"
 
 
-def not_compiled(network: nn.Module) -> str | None:
+def not_compiled(network: nn.Module, temper: Mapping[str, Any]) -> str | None:
     """Say why the compiled engine cannot run a network, if it cannot."""
     weight = next(network.parameters())
     if type(network) not in (WaveNet, PixelCNN):
@@ -153,11 +171,30 @@ def not_compiled(network: nn.Module) -> str | None:
     return hooks(network)
 
 
-def not_graph(network: nn.Module) -> str | None:
+def not_graph(network: nn.Module, temper: Mapping[str, Any]) -> str | None:
     """Say why the graph engine cannot run a network, if it cannot."""
     if type(network) not in (WaveNet, PixelCNN):
         return f"it has no step for {type(network).__name__}"
     return hooks(network)
+
+
+def not_triton(network: nn.Module, temper: Mapping[str, Any]) -> str | None:
+    """Say why the Triton engine cannot run a network, if it cannot."""
+    if type(network) is not WaveNet:
+        return f"it has no kernel for {type(network).__name__}"
+    if network.output.name != "categorical" or network.layers[0].film.norm != "none":
+        return "it draws from categorical outputs, of networks without a normalisation"
+    if temper.get("top_k") is not None or temper.get("top_p") is not None:
+        return "it knows no top_k and no top_p"
+    if any(parameter.dtype != torch.float32 for parameter in network.parameters()):
+        return "it computes in float32"
+    if find_spec("triton") is None:
+        return "Triton is not installed"
+    from condgen.sampling.triton_wavenet import interpreted, too_large
+
+    if not interpreted() and next(network.parameters()).device.type != "cuda":
+        return "it needs a CUDA device"
+    return too_large(network) or hooks(network)
 
 
 def hooks(network: nn.Module) -> str | None:
@@ -167,8 +204,9 @@ def hooks(network: nn.Module) -> str | None:
     return None
 
 
-OBSTACLES: dict[str, Callable[[nn.Module], str | None]] = {
+OBSTACLES: dict[str, Callable[[nn.Module, Mapping[str, Any]], str | None]] = {
     "compiled": not_compiled,
     "compiled_bfloat16": not_compiled,
     "graph": not_graph,
+    "triton": not_triton,
 }

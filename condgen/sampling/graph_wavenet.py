@@ -15,7 +15,7 @@ from torch import Tensor
 
 from condgen.conditioning import FiLMParameters, GammaBeta
 from condgen.models.convolutions import gate
-from condgen.models.wavenet import WaveNetState
+from condgen.models.wavenet import Film, WaveNetState
 from condgen.sampling.draw import Draw
 from condgen.sampling.folding import Folded, Places, apply, apply_before, fold
 from condgen.sampling.graph import Replayed
@@ -60,26 +60,27 @@ class Window:
     """
 
     def __init__(self, network: Any, film: FiLMParameters, size: int, first: int) -> None:
-        self.hop, self.layers = network.hop, network.layers
-        checked = network._checked(film)
-        self.pairs = [checked.get(f"layers.{i}.film", GammaBeta()) for i in range(len(self.layers))]
+        self.network, self.film, self.hop = network, network._checked(film), network.hop
         self.local = network.frames(film) > 0
-        self.places = Places(self.folded(range(first, first + 1)), (size - 1) // self.hop + 2 if self.local else 1)
-
-    def folded(self, turn: range) -> Folded:
-        """Fold the frames that a turn lies in; one that is global serves all."""
-        frames = slice(turn.start // self.hop, (turn.stop - 1) // self.hop + 1)
-        pairs = [GammaBeta(*(p if p is None or p.ndim < 3 else p[..., frames] for p in pair)) for pair in self.pairs]
-        return fold(pairs, [layer.conv.bias for layer in self.layers], self.layers[0].film.norm != "none")
+        frames = (size - 1) // self.hop + 2 if self.local else 1
+        self.places = Places(fold_frames(network, self.film, range(first, first + 1)), frames)
 
     def show(self, turn: range) -> None:
         """Move on to a turn."""
         if self.local:
-            self.places.load(self.folded(turn))
+            self.places.load(fold_frames(self.network, self.film, turn))
 
     def at(self, tape: Tape) -> Folded:
         """Pick the parameters of the next step, (layers, batch or 1, 2 · hidden)."""
         return self.places.at(tape.step // self.hop - tape.first // self.hop)
+
+
+def fold_frames(network: Any, film: Film, turn: range) -> Folded:
+    """Fold the frames of FiLM parameters that a turn lies in; one that is global serves all."""
+    frames, layers = slice(turn.start // network.hop, (turn.stop - 1) // network.hop + 1), network.layers
+    pairs = [film.get(f"layers.{i}.film", GammaBeta()) for i in range(len(layers))]
+    framed = [GammaBeta(*(p if p is None or p.ndim < 3 else p[..., frames] for p in pair)) for pair in pairs]
+    return fold(framed, [layer.conv.bias for layer in layers], layers[0].film.norm != "none")
 
 
 @dataclass(frozen=True)

@@ -118,12 +118,12 @@ def stream(
     network: Any = model.network
     if not hasattr(network, "prime"):
         raise ValueError("streams are for audio; draw images with `sample`")
-    chosen = choose(engine, network)
+    temper = check_temper(network.output.name, temperature, top_k, top_p)
+    chosen = choose(engine, network, temper)
     if chosen.advance is None:
         raise ValueError(f"engine '{engine}' keeps no state, which a stream needs: use 'cached'")
     if chunk < 1:
         raise ValueError(f"chunk {chunk} is not at least 1 sample")
-    temper = check_temper(network.output.name, temperature, top_k, top_p)
     conditions = {} if conditions is None else conditions
     indices = range(first_index, first_index + count_samples(conditions, num_samples))
     device = next(model.parameters()).device
