@@ -97,7 +97,7 @@ def by_step(draw: Draw, stop: int) -> tuple[Tensor, Tensor] | tuple[None, None]:
 
 def turns(steps: range, most: int, device: torch.device) -> Iterator[range]:
     """Cut steps into turns of about a tenth of a second, `most` steps at most, and wait for the device after each."""
-    start, size = steps.start, LEAST
+    start, size = steps.start, min(LEAST, most)
     while start < steps.stop:
         begin = time.perf_counter()
         turn = range(start, min(start + size, steps.stop))

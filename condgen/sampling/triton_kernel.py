@@ -29,9 +29,7 @@ def modulate(x, film, inner, gamma, beta, HAS_GAMMA: tl.constexpr, HAS_BETA: tl.
 
 
 @triton.jit
-def linear(
-    x, weights, bias, out, stop, IN: tl.constexpr, OUT: tl.constexpr, COLUMNS: tl.constexpr, RELU: tl.constexpr
-):
+def linear(x, weights, bias, out, stop, IN: tl.constexpr, OUT: tl.constexpr, COLUMNS: tl.constexpr, RELU: tl.constexpr):
     """Write x @ weights + bias, or its positive part, to the first `stop` columns of `out`, a pointer per row.
 
     The weights lie in blocks of columns, (OUT / COLUMNS, IN, COLUMNS), because all at once would not fit.

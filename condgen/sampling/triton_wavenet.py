@@ -1,7 +1,8 @@
 """The Triton engine for WaveNet: one launch draws many samples.
 
-After NVIDIA's nv-wavenet (2018), its variant of a single block: each program draws the samples of some rows of the batch,
-step after step, and reads the weights from the device's cache each time. Categorical outputs, without normalisation.
+After NVIDIA's nv-wavenet (2018), its variant of a single block: each program draws the samples of some rows of the
+batch, step after step, and reads the weights from the device's cache each time. For categorical outputs and networks
+without a normalisation.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from condgen.sampling.tape import Tape, by_step, turn_size, turns
 from condgen.sampling.triton_kernel import wavenet
 
 ROWS = 16  # rows of the batch that a program draws; a product takes no fewer
-TILE = 2**14  # weights of one product, at most: in float32, 64 KiB of the 100 KiB or more that a block has
+TILE = 2**14  # weights of one product, at most: in float32, 64 KiB of the 99 KiB or more that a block has
+WIDEST = 512  # features that weights multiply, at most: for 16 rows in float32, 32 KiB
 
 
 def advance(
@@ -83,12 +85,12 @@ class Sizes(NamedTuple):
 
 
 def too_large(network: Any) -> str | None:
-    """Say which sizes do not fit a block's memory, if any."""
+    """Say which sizes do not fit a block's memory, if any: a product keeps its weights there and what they multiply."""
     sizes = Sizes.of(network)
-    most = max(sizes.channels * sizes.hidden, sizes.hidden * sizes.skip)
-    # A product of the head takes at least 16 columns at once.
-    if most > TILE or 16 * max(sizes.skip, sizes.head, sizes.levels) > TILE:
-        return f"products of {most} weights or {max(sizes[2:])} features are too large for one block of a GPU"
+    if max(sizes.channels, sizes.skip) * sizes.hidden > TILE:
+        return f"more than {TILE} weights of a layer at once are too many for a block of a GPU"
+    if max(sizes.skip, sizes.head) > WIDEST or sizes.levels > 2 * WIDEST:
+        return f"more than {WIDEST} features of the head, or twice as many levels, are too many for a block of a GPU"
     return None
 
 
