@@ -67,8 +67,8 @@ def draw(
         keep_rows: how many of its upper rows to keep.
         batch_size: samples drawn together.
         device: `auto`, `cpu`, `cuda`, …
-        engine: `auto` (the fastest exact one that the model fits), `compiled`, `compiled_bfloat16`, `cached` or
-            `naive`; see `condgen.sampling.sample`.
+        engine: `auto` (the fastest exact one that the model fits), `compiled`, `compiled_bfloat16`, `graph`,
+            `triton`, `cached` or `naive`; see `condgen.sampling.sample`.
         overwrite: replace an existing folder.
     """
     with output_folder(out, overwrite) as folder:

@@ -88,7 +88,8 @@ def sample(
             `None` keeps all that is given. A known position only matters to the positions after it.
         batch_size: samples drawn together; samples of like length are.
         engine: `auto` (the fastest exact one that the model fits), `compiled` (kernels on the CPU),
-            `compiled_bfloat16` (these with weights rounded to 16 bits: another model, by a little), `cached` (plain
+            `compiled_bfloat16` (these with weights rounded to 16 bits: another model, by a little), `graph` (CUDA
+            graphs), `triton` (a kernel for a GPU that draws many samples of a WaveNet at once), `cached` (plain
             PyTorch, what each step computes is kept), or `naive` (the whole network at each step).
         progress: show a progress bar where it takes more than two seconds.
 

@@ -129,6 +129,12 @@ def test_a_stream_goes_on_with_another_engine(make_wavenet, make_melodies, engin
     assert torch.equal(torch.cat([first.x, *(chunk.x for chunk in rest)], dim=-1), whole.x)
 
 
+def test_one_row_of_conditions_serves_all(make_wavenet, make_melodies, make_model, make_conditions):
+    for kind in KINDS:
+        assert_equal(model := make_wavenet(kind=kind, hop=3), make_melodies(model, 1, 4), num_samples=3, length=12)
+        assert_equal(model := make_model(colours=3, kind=kind), make_conditions(model, 1), num_samples=3)
+
+
 def test_in_float32_ties_apart_it_draws_the_same(make_wavenet, make_melodies, make_model, make_conditions):
     for model, conditions in ((m := make_wavenet(hop=3), make_melodies(m, 3, 8)),
                               (m := make_model(colours=3), make_conditions(m, 3))):  # fmt: skip
