@@ -41,28 +41,27 @@ def advance(
     dtype: torch.dtype = torch.float32,
 ) -> tuple[Tensor, WaveNetState]:
     """Draw a run of samples with weights in some precision; see `condgen.sampling.engines`."""
-    batch, device, pairs = len(draw.noise), draw.noise.device, network._checked(film)
-    sizes, rows = Sizes.of(network), -(-batch // ROWS) * ROWS
-    weights = pack(network, sizes, dtype)
-    rings = Rings.of(network, state, spare=1)
+    batch, device, film_of = len(draw.noise), draw.noise.device, network._checked(film)
+    sizes, rows, local = Sizes.of(network), -(-batch // ROWS) * ROWS, network.frames(film) > 0
+    rings, weights, drawing = Rings.of(network, state, spare=1), pack(network, sizes, dtype), inputs(draw, steps.stop)
+    table = torch.stack([rings.firsts, rings.lengths, rings.backs[:, -1]], dim=1)
     bank = pad(rings.bank, 0, rows, sizes.channels)
     last = torch.full((rows,), -1, device=device)
     if values is not None:
         last[:batch] = values[:, 0]
-    size = turn_size(steps, bytes_per_step(network, batch, network.frames(film) > 0))
+    size = turn_size(steps, bytes_per_step(network, batch, local))
     tape = Tape.blank(network, rows, steps, size, torch.float32, device)
-    table = torch.stack([rings.firsts, rings.lengths, rings.backs[:, -1]], dim=1)
-    drawing, scratch = inputs(draw, steps.stop), torch.zeros(rows, sizes.head, device=device)
+    written = (last, torch.zeros(rows, sizes.head, device=device), tape.parameters, tape.values)
     drawn = []
     for turn in turns(steps, size, device):
-        folded = widest(fold_frames(network, pairs, turn))
+        folded = widest(fold_frames(network, film_of, turn))
+        numbers = (turn.start, len(turn), draw.first_noise, draw.noise.shape[1], batch, network.hop, network.levels,
+                   float(draw.temper.get("temperature", 1)))  # fmt: skip
+        options = constants(network, sizes, folded, local, drawing)
         with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
             wavenet[(rows // ROWS,)](
-                bank, table, *weights, *halves(folded, sizes.hidden), *drawing, last, scratch, tape.parameters,
-                tape.values, turn.start, len(turn), draw.first_noise, draw.noise.shape[1], batch, network.hop,
-                network.levels, float(draw.temper.get("temperature", 1)), **constants(network, sizes, folded, drawing),
-                num_warps=8, num_stages=1,
-            )  # fmt: skip
+                bank, table, *weights, *halves(folded, sizes.hidden), *drawing, *written, *numbers, **options
+            )
         drawn.append(tape.keep(turn, draw))
     return torch.cat(drawn, dim=-1), replace(rings, bank=bank[:, :batch, : network.channels]).state(steps.stop)
 
@@ -99,16 +98,19 @@ def columns(inputs: int, outputs: int) -> int:
     return min(outputs, TILE // inputs)
 
 
-def constants(network: Any, sizes: Sizes, folded: Folded, drawing: Sequence[Tensor]) -> dict[str, Any]:
-    """List what a kernel is compiled for."""
+def constants(network: Any, sizes: Sizes, folded: Folded, local: bool, drawing: Sequence[Tensor]) -> dict[str, Any]:
+    """List what a kernel is compiled for, once and not for each turn."""
     assert folded.inner is not None
     return {
         "LAYERS": len(network.layers), "TAPS": network.layers[0].conv.kernel_size, "ROWS": ROWS,
         "CHANNELS": sizes.channels, "HIDDEN": sizes.hidden, "SKIP": sizes.skip, "HEAD": sizes.head,
         "LEVELS": sizes.levels, "HEAD_COLUMNS": columns(sizes.skip, sizes.head),
         "OUT_COLUMNS": columns(sizes.head, sizes.levels), "FILM_ROWS": folded.inner.shape[2],
-        "HAS_FRAMES": len(folded.inner) > 1, "HAS_GAMMA": folded.gamma is not None, "HAS_BETA": folded.beta is not None,
+        "HAS_FRAMES": local, "HAS_GAMMA": folded.gamma is not None, "HAS_BETA": folded.beta is not None,
         "GIVEN_ROWS": drawing[2].shape[1],
+        # By what the compiler reports for 64 / 64 / 256 features in float32: 4 warps spill 18 times what 8 do from
+        # registers, and a second stage, which fetches the next weights ahead, takes a block from 80 to 176 KiB.
+        "num_warps": 8, "num_stages": 1,
     }  # fmt: skip
 
 
