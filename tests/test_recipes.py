@@ -60,6 +60,17 @@ def test_the_sampling_benchmark_writes_a_row_per_engine_and_model(tmp_path):
     assert (tmp_path / "runs" / "benchmark_sampling" / "table.md").read_text() == found
 
 
+@pytest.mark.slow
+def test_the_training_benchmark_compares_the_networks_before_it_times_them(tmp_path):
+    options = ["--variants", '["condgen", "channels-last", "bf16"]', "--repeats", "1", "--json", "rows.json"]
+    found = run("benchmark_training.py", *options, cwd=tmp_path)
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert {row["variant"] for row in rows} == {"plain nn.Conv", "condgen", "channels-last", "bf16"}
+    assert len({row["model"] for row in rows}) == 3
+    assert all(0 < row["matmul_fraction"] < 2 and row["model"] in found for row in rows)
+    assert (tmp_path / "runs" / "benchmark_training" / "table.md").read_text() == found
+
+
 def test_the_makefile_runs_the_demo_and_the_tests():
     makefile = (RECIPES.parent / "Makefile").read_text()
     assert "recipes/demo.py" in makefile

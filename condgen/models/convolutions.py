@@ -18,8 +18,8 @@ def gate(x: Tensor, dim: int = 1) -> Tensor:
 class CausalConv1d(nn.Module):
     """A dilated convolution over time that sees the present and the past: y_t = Σ_j W_j x_(t − (k − 1 − j) d) + b.
 
-    It works on (batch, time, channels), a matrix product for each tap: on a CPU that is twice as fast as a dilated
-    convolution over (batch, channels, time).
+    It works on (batch, time, channels), as one matrix product with all taps side by side: on a CPU that is twice as
+    fast as a dilated convolution over (batch, channels, time).
 
     Args:
         in_channels: channels of the input.
@@ -47,12 +47,9 @@ class CausalConv1d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, time, in_channels) to (batch, time, out_channels); before the start there are zeros."""
-        *past, present = self.weight
-        y = F.linear(x, present, self.bias)
-        for back, weight in zip(range(self.reach, 0, -self.dilation), past, strict=True):
-            if back < x.shape[1]:
-                y = y + F.pad(F.linear(x[:, :-back], weight), (0, 0, back, 0))
-        return y
+        held = F.pad(x, (0, 0, self.reach, 0))
+        taps = [held[:, i * self.dilation : i * self.dilation + x.shape[1]] for i in range(self.kernel_size)]
+        return F.linear(torch.cat(taps, dim=-1), self.weight.transpose(0, 1).flatten(1), self.bias)
 
     def step(self, x: Tensor, past: tuple[Tensor, ...]) -> Tensor:
         """Compute one position, (batch, out_channels).

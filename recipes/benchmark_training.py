@@ -1,0 +1,289 @@
+"""How fast the likelihood models train, beside the machine's limit and the same networks written plainly.
+
+    python recipes/benchmark_training.py
+
+Plain is what one finds in most repositories: dilated `nn.Conv1d` over (batch, channels, time) for WaveNet; square
+`nn.Conv2d` kernels times a mask at every call for PixelCNN. Both are given condgen's weights, and their answers are
+compared before anything is timed. A step is forward, backward and Adam; its work is counted as 6 operations a weight
+and position, what masks hide left out.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from json import dumps
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmark_sampling import limits, weights_per_step
+from jsonargparse import auto_cli
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from condgen.conditioning import ClassEmbedding, GammaBeta
+from condgen.data.images import Images
+from condgen.data.sources import Digits
+from condgen.models import ConditionalModel, PixelCNN, WaveNet
+
+Film = Mapping[str, GammaBeta]
+MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "WaveNet, 30 layers, 64/128/64": (lambda: WaveNet(256, channels=64, layers=30, stacks=3), (2, 1, 8000)),
+    "PixelCNN, 28×28, 10 layers, 128 channels": (
+        lambda: PixelCNN((1, 28, 28), 2, "bernoulli", channels=128, layers=10, head=32), (8, 1, 28, 28),
+    ),
+    "PixelCNN, 32×32×3, 8 layers, 96 channels": (
+        lambda: PixelCNN((3, 32, 32), 256, channels=96, layers=8, head=96), (4, 3, 32, 32),
+    ),
+}  # fmt: skip
+VARIANTS = (
+    "plain nn.Conv", "condgen", "channels-last", "masks applied once", "compiled", "compiled, channels-last", "bf16",
+    "compiled, bf16",
+)  # fmt: skip
+
+
+class PlainWaveNet(nn.Module):
+    """WaveNet of dilated `nn.Conv1d` over (batch, channels, time), with the weights of ours."""
+
+    def __init__(self, ours: Any) -> None:
+        super().__init__()
+        self.output, self.scale, self.embedding = ours.output, ours.skip_scale, copy.deepcopy(ours.input)
+        self.convs, self.outs = nn.ModuleList(), nn.ModuleList()
+        for layer in ours.layers:
+            conv = nn.Conv1d(ours.channels, layer.conv.weight.shape[1], layer.conv.kernel_size,
+                             dilation=layer.conv.dilation)  # fmt: skip
+            out = nn.Conv1d(layer.output.in_features, layer.output.out_features, 1)
+            give(conv, layer.conv.weight.permute(1, 2, 0), layer.conv.bias)
+            give(out, layer.output.weight[..., None], layer.output.bias)
+            self.convs.append(conv)
+            self.outs.append(out)
+        self.head = nn.Sequential()
+        for layer in (ours.head[1], ours.head[3]):
+            self.head.extend([nn.ReLU(), give(nn.Conv1d(layer.in_features, layer.out_features, 1),
+                                              layer.weight[..., None], layer.bias)])  # fmt: skip
+
+    def forward(self, x: Tensor, film: Film) -> Tensor:
+        h = F.pad(self.embedding(x[:, 0, :-1]).transpose(1, 2), (1, 0))
+        skips: Any = 0
+        for (conv, out), pair in zip(zip(self.convs, self.outs, strict=True), film.values(), strict=True):
+            reach: int = (conv.kernel_size[0] - 1) * conv.dilation[0]  # type: ignore[index,assignment]
+            y = conv(F.pad(h, (reach, 0))) + pair.beta[..., None]  # type: ignore[index]
+            a, b = y.chunk(2, 1)
+            y = out(torch.tanh(a) * torch.sigmoid(b))
+            residual = y.shape[1] - self.head[1].in_channels
+            skips = skips + y[:, residual:]
+            h = h + y[:, :residual] if residual else h
+        return self.head(skips * self.scale)
+
+
+class MaskedConv2d(nn.Conv2d):
+    """A square convolution whose weights are multiplied by a mask at every call."""
+
+    def __init__(self, ours: Any) -> None:
+        weight = ours.kernel
+        radius = weight.shape[3] // 2 if weight.shape[2] > 1 else weight.shape[3] - 1
+        size = (2 * radius + 1, 2 * radius + 1) if weight.shape[2] > 1 else (1, 2 * radius + 1)
+        super().__init__(weight.shape[1], weight.shape[0], size, padding=(size[0] // 2, radius),
+                         bias=ours.bias is not None)  # fmt: skip
+        full = torch.zeros_like(self.weight)
+        full[:, :, : weight.shape[2], : weight.shape[3]] = weight.detach()
+        give(self, full, ours.bias)
+        mask = torch.zeros_like(full)
+        mask[:, :, : weight.shape[2], : weight.shape[3]] = 1 if ours.mask is None else ours.mask
+        self.mask: Tensor
+        self.register_buffer("mask", mask)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight * self.mask, self.bias, padding=self.padding)
+
+
+class PlainPixelCNN(nn.Module):
+    """Gated PixelCNN of square masked `nn.Conv2d`, with the weights of ours."""
+
+    def __init__(self, ours: Any) -> None:
+        super().__init__()
+        self.output, self.levels = ours.output, ours.levels
+        names = ("vertical", "horizontal", "output")
+        self.blocks = nn.ModuleList()
+        for block in ours.blocks:
+            convs = {name: MaskedConv2d(getattr(block, name)) for name in names}
+            self.blocks.append(nn.ModuleDict({**convs, "link": copy.deepcopy(block.link)}))
+        self.head = nn.ModuleList(MaskedConv2d(layer) for layer in ours.head)
+
+    def forward(self, x: Tensor, film: Film) -> Tensor:
+        v = h = x * (2 / (self.levels - 1)) - 1
+        for i, block in enumerate(self.blocks):
+            convs: Any = block
+            betas = [film[f"blocks.{i}.{stack}_film"].beta[..., None, None] for stack in ("vertical", "horizontal")]  # type: ignore[index]
+            a = convs["vertical"](v)
+            b = convs["horizontal"](h) + convs["link"](F.pad(a, (0, 0, 1, -1)))
+            (va, vb), (ha, hb) = ((x + beta).chunk(2, 1) for x, beta in zip((a, b), betas, strict=True))
+            v, y = torch.tanh(va) * torch.sigmoid(vb), convs["output"](torch.tanh(ha) * torch.sigmoid(hb))
+            h = h + y if i else y
+        for layer in self.head:
+            h = layer(torch.relu(h))
+        return h
+
+
+def give(layer: Any, weight: Tensor, bias: Tensor | None) -> Any:
+    """Copy a weight and a bias into a layer."""
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        if bias is not None:
+            layer.bias.copy_(bias)
+    return layer
+
+
+def plain(network: nn.Module) -> nn.Module:
+    """Write a network plainly."""
+    return PlainWaveNet(network) if isinstance(network, WaveNet) else PlainPixelCNN(network)
+
+
+def build(name: str, variant: str, device: str) -> ConditionalModel:
+    """Make a model for a variant."""
+    torch.manual_seed(0)
+    model = ConditionalModel(MODELS[name][0](), {"class": ClassEmbedding(num_classes=10)})
+    if variant == "plain nn.Conv":
+        network = plain(model.network)
+        x, film = torch.ones(MODELS[name][1], dtype=torch.long), model.film({"class": torch.zeros(1, dtype=torch.long)})
+        with torch.no_grad():
+            assert torch.allclose(network(x, film), model.network(x, film), atol=1e-4)
+        model.network = network
+    if variant == "masks applied once":  # what not multiplying by them would gain; such a model must not be trained on
+        for module in model.network.modules():
+            if getattr(module, "mask", None) is not None:
+                module.mask = None
+    model = model.to(device)
+    if "channels-last" in variant:
+        model = model.to(memory_format=torch.channels_last)
+    if "compiled" in variant:
+        model.network.compile()
+    return model
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement."""
+
+    model: str
+    variant: str
+    batch: int
+    threads: int
+    wall_seconds: float
+    cpu_seconds: float
+    examples_per_second: float
+    examples_per_cpu_second: float
+    gflop_per_cpu_second: float
+    matmul_fraction: float
+
+
+def work(name: str, variant: str, device: str) -> Callable[[], None]:
+    """Return a training step."""
+    shape = MODELS[name][1]
+    model = build(name, variant, device)
+    x = torch.randint(2, shape, device=device)
+    x = x.to(memory_format=torch.channels_last) if "channels-last" in variant else x
+    conditions = {"class": torch.arange(len(x), device=device) % 10}
+    optimizer = torch.optim.Adam(model.parameters())
+
+    def step() -> None:
+        with torch.autocast(device, torch.bfloat16, enabled="bf16" in variant):
+            parameters = model.network(x, model.film(conditions))
+        loss = -model.network.output(parameters.float()).log_prob(x).mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def measure(name: str, steps: Mapping[str, Callable[[], None]], device: str, repeats: int) -> list[Row]:
+    """Time the variants of a model in turn, so that all see the same load; the best of some repeats of each."""
+    best = dict.fromkeys(steps, (math.inf, math.inf))
+    for repeat in range(repeats + 1):  # the first, which compiles, is not kept
+        for variant, step in steps.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            step()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            if repeat:
+                best[variant] = min(best[variant], (time.perf_counter() - wall, time.process_time() - cpu))
+    network, shape = MODELS[name][0](), MODELS[name][1]
+    flop, matmul = 6e-9 * weights_per_step(network) * shape[0] * math.prod(shape[2:]), limits(8, device).matmul
+    rows = []
+    for variant, (wall, cpu) in best.items():
+        busy = wall if device == "cuda" else cpu
+        rows.append(Row(name, variant, shape[0], torch.get_num_threads(), wall, cpu, shape[0] / wall, shape[0] / cpu,
+                        flop / busy, flop / busy / matmul))  # fmt: skip
+    return rows
+
+
+def data_rate() -> float:
+    """Return how many images per second the data module of the digits delivers."""
+    data = Images(Digits(), batch_size=64)
+    data.setup()
+    start = time.perf_counter()
+    count = sum(len(batch.x) for _ in range(5) for batch in data.train_dataloader())
+    return count / (time.perf_counter() - start)
+
+
+def table(rows: list[Row]) -> str:
+    """Write the rows for people."""
+    lines = ["| model | variant | batch | examples per CPU-s | × plain | GFLOP per CPU-s | of matmul |",
+             "| --- " * 7 + "|"]  # fmt: skip
+    base = {row.model: row.examples_per_cpu_second for row in rows if row.variant == VARIANTS[0]}
+    for row in rows:
+        lines.append(
+            f"| {row.model} | {row.variant} | {row.batch} | {row.examples_per_cpu_second:.3g} | "
+            f"{row.examples_per_cpu_second / base[row.model]:.2f} | {row.gflop_per_cpu_second:.0f} | "
+            f"{row.matmul_fraction:.0%} |"
+        )
+    return "\n".join(lines)
+
+
+def main(
+    models: list[str] | None = None,
+    variants: list[str] | None = None,
+    threads: int = 1,
+    device: str = "cpu",
+    repeats: int = 3,
+    out: str = "runs/benchmark_training",
+    json: str | None = None,
+) -> None:
+    """Time training steps; print a table and write table.md.
+
+    Args:
+        models: names of models; all of them where left out.
+        variants: what to time beside "plain nn.Conv"; everything where left out.
+        threads: of the CPU.
+        device: `cpu` or `cuda`.
+        repeats: the best of so many is kept.
+        out: folder for the table.
+        json: a file for the rows.
+    """
+    torch.set_num_threads(threads)
+    rows: list[Row] = []
+    for name in tqdm(models or list(MODELS), desc="timing"):
+        chosen = [v for v in VARIANTS if v == VARIANTS[0] or v in (variants or VARIANTS)]
+        if name.startswith("WaveNet"):
+            chosen = [v for v in chosen if "channels" not in v and "masks" not in v]
+        rows += measure(name, {v: work(name, v, device) for v in chosen}, device, repeats)
+    on = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
+    lines = [f"{on}, {threads} thread(s), torch {torch.__version__}, load {os.getloadavg()[0]:.1f}", "", table(rows),
+             f"\nThe digits' data module delivers {data_rate():,.0f} images per second."]  # fmt: skip
+    print("\n".join(lines))
+    Path(out).mkdir(parents=True, exist_ok=True)
+    Path(out, "table.md").write_text("\n".join(lines) + "\n")
+    if json:
+        Path(json).write_text(dumps([asdict(row) for row in rows], indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    auto_cli(main)
