@@ -19,7 +19,7 @@ from condgen.data.clips import Clip
 from condgen.data.front_end import FrontEnd
 from condgen.data.recordings import read_audio
 from condgen.models import ConditionalGenerator, ConditionalModel
-from condgen.sampling import Interrupted, sampler
+from condgen.sampling import Interrupted, Samples, choose, sampler
 
 
 def draw(
@@ -85,25 +85,31 @@ def draw(
         rows = [row for row in rows for _ in range(num_samples)]
         conditions = stacked(rows)
         options: dict[str, Any] = {"truncation": truncation}
-        facts = options
+        facts, by = options, ""
         if isinstance(model, ConditionalModel):
             given = _given(model, front_end, _lengths(rows), **completing)
-            facts, options = {**tempering, **completing}, {**tempering, **given, "length": _lengths(rows)}
-            options["engine"] = engine
-        asked, indices = len(rows), list(range(len(rows)))
-        try:
-            drawn = sampler(model)(model, conditions, num_samples=asked, batch_size=batch_size, seed=seed, **options)
-        except Interrupted as interruption:
-            drawn, indices, num_samples = interruption.samples, interruption.rows, 1
-            rows = [rows[index] for index in indices]
-            conditions = {name: values[indices] for name, values in conditions.items()}
+            chosen = choose(engine, model.network, tempering)
+            options = {**tempering, **given, "length": _lengths(rows), "engine": chosen.name}
+            facts, by = {**tempering, **completing, "engine": chosen.name}, f"; {chosen}"
+        drawn, indices = _finished(model, conditions, len(rows), batch_size=batch_size, seed=seed, **options)
+        found, asked = [rows[index] for index in indices], len(rows)
+        conditions = {name: values[indices] for name, values in conditions.items()}
         facts = {"seed": seed, "weights": weights, **facts, "checkpoint": sha256(ckpt_path)}
         write = write_images if front_end is None else write_audio
-        written = write(folder, model, drawn, conditions, rows, indices, num_samples, facts)
-    print(f"{len(rows)} samples in {out}: {written}" + (f"; {drawn.engine}" if drawn.engine else ""))
-    if len(rows) < asked:
-        print(f"condgen: stopped after {len(rows)} of {asked} samples, which are kept", file=sys.stderr)
+        per_combination = num_samples if len(found) == asked else 1
+        written = write(folder, model, drawn, conditions, found, indices, per_combination, facts)
+    print(f"{len(found)} samples in {out}: {written}{by}")
+    if len(found) < asked:
+        print(f"condgen: stopped after {len(found)} of {asked} samples, which are kept", file=sys.stderr)
         sys.exit(130)
+
+
+def _finished(model: Any, conditions: Any, count: int, **options: Any) -> tuple[Samples, list[int]]:
+    """Draw samples; return them and their indices: all, or those that were finished when Ctrl-C was pressed."""
+    try:
+        return sampler(model)(model, conditions, num_samples=count, **options), list(range(count))
+    except Interrupted as interruption:
+        return interruption.samples, interruption.rows
 
 
 def _checked(seconds: float | None, front_end: FrontEnd | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,9 +16,10 @@ from torch.nn.utils import parametrize
 from condgen.conditioning import FiLMParameters
 from condgen.models import ConditionalModel
 from condgen.sampling.draw import Draw, Given, progress_bar
-from condgen.sampling.engines import Engine, choose
+from condgen.sampling.engines import choose
 from condgen.sampling.noise import uniform_noise
 
+log = logging.getLogger(__name__)
 Conditions = Mapping[str, Tensor] | FiLMParameters
 
 
@@ -29,12 +31,10 @@ class Samples(NamedTuple):
             what is behind a sample's end is silence.
         log_prob: log p(x | conditions) under the model itself, at temperature 1 and without top-k or top-p, in nats,
             (samples,); positions that were given are not counted. `None` for a generator, which has none.
-        engine: that drew them, and why it was chosen.
     """
 
     x: Tensor
     log_prob: Tensor | None
-    engine: str = ""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -90,7 +90,8 @@ def sample(
         engine: `auto` (the fastest exact one that the model fits), `compiled` (kernels on the CPU),
             `compiled_bfloat16` (these with weights rounded to 16 bits: another model, by a little), `graph` (CUDA
             graphs), `triton` (a kernel for a GPU that draws many samples of a WaveNet at once), `cached` (plain
-            PyTorch, what each step computes is kept), or `naive` (the whole network at each step).
+            PyTorch, what each step computes is kept), or `naive` (the whole network at each step). The choice and
+            its reason are logged at level INFO.
         progress: show a progress bar where it takes more than two seconds.
 
     Raises:
@@ -103,6 +104,7 @@ def sample(
     conditions = {} if conditions is None else conditions
     total = count_samples(conditions, num_samples)
     device, chosen = next(model.parameters()).device, choose(engine, model.network, temper)
+    log.info("%s", chosen)
     with evaluating(model), torch.inference_mode():
         shape, lengths = _sizes(model, take_rows(conditions, [0], device), length, total)
         kept = _check_given(model.network, given, known, total, shape)
@@ -110,7 +112,7 @@ def sample(
             raise ValueError(f"{len(kept.known)} positions are given, more than the shortest sample's {min(lengths)}")
         steps = model.network.output.groups
         drawn: list[tuple[int, Tensor, Tensor]] = []
-        with progress_bar(model.network, sum(lengths), progress) as bar:
+        with progress_bar(model.network, sum(lengths), progress, chosen.name) as bar:
             # Those of like length together: a batch takes as long as its longest.
             order = sorted(range(total), key=lengths.__getitem__)
             for rows in (order[i : i + batch_size] for i in range(0, total, batch_size)):
@@ -125,20 +127,18 @@ def sample(
                 except KeyboardInterrupt:
                     if not drawn:
                         raise
-                    raise Interrupted(*_ordered(drawn, lengths, length, chosen)) from None
+                    raise Interrupted(*_ordered(drawn, lengths, length)) from None
                 drawn += zip(rows, x, draw.log_prob, strict=True)
-    return _ordered(drawn, lengths, length, chosen)[1]
+    return _ordered(drawn, lengths, length)[1]
 
 
-def _ordered(
-    drawn: list[tuple[int, Tensor, Tensor]], lengths: list[int], length: object, engine: Engine
-) -> tuple[list[int], Samples]:
+def _ordered(drawn: list[tuple[int, Tensor, Tensor]], lengths: list[int], length: object) -> tuple[list[int], Samples]:
     """Put what was drawn in the order of its rows; return these too."""
     ordered = sorted(drawn, key=lambda row: row[0])
     rows = [row for row, _, _ in ordered]
     x = torch.stack([x for _, x, _ in ordered])
     x = x if length is None else x[..., : max(lengths[row] for row in rows)]
-    return rows, Samples(x, torch.stack([log_prob for _, _, log_prob in ordered]), str(engine))
+    return rows, Samples(x, torch.stack([log_prob for _, _, log_prob in ordered]))
 
 
 def check_temper(output: str, temperature: float, top_k: int | None, top_p: float | None) -> dict[str, Any]:

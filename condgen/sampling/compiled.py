@@ -6,7 +6,6 @@ come back, so that progress is shown and an interruption heard. Here is what bot
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,11 +21,11 @@ from condgen.conditioning import GammaBeta
 from condgen.distributions import least_log_scale
 from condgen.sampling.draw import Draw
 from condgen.sampling.engines import Precision
+from condgen.sampling.folding import fold
 from condgen.sampling.kernels import WIDTH, Drawing, Film
 
 Call = Callable[[], tuple[Tensor, Tensor]]
 FAMILIES = ("bernoulli", "categorical", "logistic_mixture", "gaussian")
-TURN = 0.1  # seconds that a kernel runs before it comes back
 
 
 def pack(matrices: Sequence[Tensor], precision: Precision) -> np.ndarray[Any, Any]:
@@ -62,37 +61,14 @@ def pack_film(pairs: Sequence[GammaBeta], biases: Sequence[Tensor], rows: int, n
         rows: of the batch.
         normalised: whether a normalisation stands between a convolution and γ.
     """
-    folded = not normalised and all(pair.gamma is None for pair in pairs)
-    channels = len(biases[0])
-    inner, gamma, beta = [], [], []
-    for pair, bias in zip(pairs, biases, strict=True):
-        inner.append(_sum(bias[None, :, None], pair.inner, pair.beta if folded else None))
-        gamma.append(torch.ones(1, channels, 1) if pair.gamma is None else _placed(pair.gamma))
-        beta.append(torch.zeros(1, channels, 1) if pair.beta is None else _placed(pair.beta))
-    return Film(
-        _flat(inner, rows),
-        _flat(gamma if any(pair.gamma is not None for pair in pairs) else [], rows),
-        _flat([] if folded or all(pair.beta is None for pair in pairs) else beta, rows),
-    )
+    return Film(*(_flat(part, rows) for part in fold(pairs, biases, normalised)))
 
 
-def _placed(parameter: Tensor) -> Tensor:
-    return parameter.float().flatten(2) if parameter.ndim > 2 else parameter.float()[..., None]
-
-
-def _sum(own: Tensor, *others: Tensor | None) -> Tensor:
-    for other in others:
-        own = own if other is None else own + _placed(other)
-    return own
-
-
-def _flat(layers: list[Tensor], rows: int) -> np.ndarray[Any, Any]:
-    """Stack (batch or 1, channels, places or 1) of every layer to (places, layers, rows, padded channels), flat."""
-    if not layers:
+def _flat(part: Tensor | None, rows: int) -> np.ndarray[Any, Any]:
+    """Lay out (places, layers, batch or 1, channels) as (places, layers, rows, padded channels), flat."""
+    if part is None:
         return np.zeros(0, np.float32)
-    places = max(layer.shape[2] for layer in layers)
-    stacked = torch.stack([layer.expand(rows, -1, places) for layer in layers])
-    return pad(stacked.permute(3, 0, 1, 2)).flatten().numpy()
+    return pad(part.expand(-1, -1, rows, -1).float()).flatten().numpy()
 
 
 def drawing(network: Any, draw: Draw) -> Drawing:
@@ -142,13 +118,3 @@ def threads(count: int) -> Iterator[Callable[[list[Call]], list[Any]]]:
         return
     with ThreadPoolExecutor(count) as pool:
         yield lambda calls: list(pool.map(lambda call: call(), calls))
-
-
-def turns(steps: range) -> Iterator[range]:
-    """Cut steps into runs that take about a tenth of a second each."""
-    start, size = steps.start, 32
-    while start < steps.stop:
-        begin = time.perf_counter()
-        yield range(start, min(start + size, steps.stop))
-        start += size
-        size = max(1, min(2 * size, int(size * TURN / max(time.perf_counter() - begin, 1e-6))))

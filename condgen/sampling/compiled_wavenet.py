@@ -13,6 +13,7 @@ from condgen.models.wavenet import WaveNetState
 from condgen.sampling import compiled
 from condgen.sampling.draw import Draw
 from condgen.sampling.kernels import FAR, Film, WaveNetWeights, wavenet
+from condgen.sampling.tape import turn_size, turns
 
 Array = np.ndarray[Any, Any]
 AT_ONCE = 64  # rows times steps computed ahead, at most: what they give has to stay in the cache
@@ -30,10 +31,11 @@ def advance(
     """Draw a run of samples; see `condgen.sampling.engines`."""
     weights = compiled.pack(matrices(network), precision)
     parts = compiled.blocks(len(draw.noise))
+    size = turn_size(steps, bytes_per_step=4 * len(draw.noise) * network.output.parameters)
     blocks = [Block(network, weights, film, state, values, steps, draw, part) for part in parts]
     drawn = []
     with compiled.threads(len(blocks)) as run:
-        for turn in compiled.turns(steps):
+        for turn in turns(steps, size, torch.device("cpu")):
             answers = run([block.turn(turn) for block in blocks])
             levels, parameters = (torch.cat(part) for part in zip(*answers, strict=True))
             drawn.append(draw.keep(turn, parameters.transpose(1, 2), levels[:, None]))

@@ -106,9 +106,9 @@ class RealTimeBar(tqdm):
         return {**found, "postfix": f"{rate / self.sample_rate:.3g} × real time"}
 
 
-def progress_bar(network: Any, positions: int | None, progress: bool) -> tqdm[Any]:
-    """Make the progress bar of a run over so many positions of all samples."""
+def progress_bar(network: Any, positions: int | None, progress: bool, engine: str) -> tqdm[Any]:
+    """Make the progress bar of a run over so many positions of all samples, by an engine."""
     rate = getattr(network, "sample_rate", None)
     kind = tqdm if rate is None else type("Bar", (RealTimeBar,), {"sample_rate": rate})
-    unit = "pixel" if rate is None else "sample"
-    return kind(total=positions, delay=2, desc="sampling", unit=unit, disable=None if progress else True, leave=False)
+    unit, desc = "pixel" if rate is None else "sample", f"sampling ({engine})"
+    return kind(total=positions, delay=2, desc=desc, unit=unit, disable=None if progress else True, leave=False)

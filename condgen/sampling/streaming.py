@@ -135,7 +135,7 @@ def stream(
         end = covered if length is None else length
     start = StreamState(network.start(len(indices)), None)
     state = start if state is None else _checked(state.to(device), start)
-    with progress_bar(network, end and end * len(indices), progress) as bar:
+    with progress_bar(network, end and end * len(indices), progress, chosen.name) as bar:
         while end is None or state.network.step < end:
             first = state.network.step
             count = chunk if end is None else min(chunk, end - first)
