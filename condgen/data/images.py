@@ -137,6 +137,7 @@ class Images(pl.LightningDataModule):
             collate_fn=as_is,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),  # copies to the device run beside its work
         )
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -152,4 +153,5 @@ class Images(pl.LightningDataModule):
             collate_fn=as_is,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),  # copies to the device run beside its work
         )

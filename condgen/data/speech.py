@@ -261,7 +261,9 @@ class Speech(pl.LightningDataModule):
         data = self.dataset(split)
         lengths = data.lengths if data.crop is None else np.minimum(data.lengths, data.crop)
         options: dict[str, Any] = {"batch_size": self.batch_size, "collate_fn": as_is, "num_workers": self.num_workers,
-                                   "persistent_workers": self.num_workers > 0}  # fmt: skip
+                                   "persistent_workers": self.num_workers > 0,
+                                   # Copies to the device run beside its work.
+                                   "pin_memory": torch.cuda.is_available()}  # fmt: skip
         if split != "train":
             return DataLoader(data, sampler=np.argsort(lengths, kind="stable").tolist(), **options)
         if self.length is None:
