@@ -42,6 +42,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     AUDIO: lambda: WaveNet(256, channels=64, hidden=64, skip=64, layers=30, stacks=3),
 }
 ENGINES = ("naive", "cached", "compiled", "compiled_bfloat16")
+COLOURS = {"naive": "lightgray", "cached": "tab:gray", "compiled": "tab:blue", "compiled_bfloat16": "tab:cyan"}
 GPU_ENGINES = ("cached", "graph", "triton")
 COMPILE = """
 import time
@@ -185,6 +186,11 @@ def bits_lost(checkpoint: str, num_samples: int, length: int) -> str:
     return f"{bits.mean():.1e} ± {error:.0e} bits per {model.network.dim} over {num_samples} samples"
 
 
+def number(x: float) -> str:
+    """Write a number for people, with three digits at least."""
+    return f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
+
+
 def table(rows: list[Row], machine: dict[int, Limits]) -> str:
     """Write the rows for people."""
     lines = ["| model | engine | batch | threads | samples/s | samples per CPU-s | × naive | × real time | "
@@ -195,8 +201,8 @@ def table(rows: list[Row], machine: dict[int, Limits]) -> str:
         real = "" if r.real_time_factor is None else f"{r.real_time_factor:.3g}"
         scaled = f" (scaled from {r.scaled_from_steps} steps)" if r.scaled_from_steps else ""
         lines.append(
-            f"| {r.model} | {r.engine}{scaled} | {r.batch} | {r.threads} | {r.samples_per_second:,.4g} | "
-            f"{r.samples_per_cpu_second:,.4g} | {times:.3g} | {real} | {r.matmul_fraction:.0%} | "
+            f"| {r.model} | {r.engine}{scaled} | {r.batch} | {r.threads} | {number(r.samples_per_second)} | "
+            f"{number(r.samples_per_cpu_second)} | {number(times)} | {real} | {r.matmul_fraction:.0%} | "
             f"{r.matmul_fraction_at_size:.0%} | {r.read_fraction:.0%} |"
         )
     for batch, found in machine.items():
@@ -213,21 +219,25 @@ def plot(path: Path, rows: list[Row]) -> None:
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(row.model for row in rows))
-    figure = Figure(figsize=(5 * len(names), 4), dpi=100, layout="constrained")
+    figure = Figure(figsize=(2.2 + 3.4 * len(names), 3.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False, sharey=True)[0], names, strict=True):
         own = [row for row in rows if row.model == name]
         labels = [f"{row.engine}, batch {row.batch}, {row.threads} thread{'s' * (row.threads > 1)}" for row in own]
-        axes.barh(labels, [row.samples_per_cpu_second for row in own], color="tab:blue")
-        for i, row in enumerate(own):
-            axes.text(row.samples_per_cpu_second, i, f" {row.samples_per_cpu_second:,.3g}", va="center", fontsize=8)
+        speeds = [row.samples_per_cpu_second for row in own]
         limit = max(row.samples_per_cpu_second / row.matmul_fraction for row in own)
-        axes.axvline(limit, color="gray", linestyle="--")
-        axes.set(xscale="log", xlim=(None, limit * 3), title=name)
-        axes.title.set_fontsize(9)
-        axes.set_xlabel("samples per CPU-second; dashed: the matrix product's limit", fontsize=8)
+        axes.barh(labels, speeds, color=[COLOURS.get(row.engine, "tab:purple") for row in own])
+        for i, speed in enumerate(speeds):
+            axes.text(speed, i, f" {number(speed)}", va="center", fontsize=8)
+        axes.axvline(limit, color="black", linestyle="--", linewidth=1)
+        axes.set(xscale="log", xlim=(min(speeds) / 3, limit * 5))
+        axes.set_title(name.replace(", ", ",\n", 1), fontsize=9)
         axes.tick_params(labelsize=8)
-        axes.invert_yaxis()
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].invert_yaxis()
+    figure.supxlabel(
+        "samples per CPU-second, logarithmic; dashed: what the machine's matrix product allows", fontsize=8
+    )
     figure.savefig(path, facecolor="white")
 
 

@@ -25,6 +25,7 @@ from condgen.sampling.folding import fold
 from condgen.sampling.kernels import WIDTH, Drawing, Film
 
 Call = Callable[[], tuple[Tensor, Tensor]]
+LEAST_WORK = 10**7  # multiplications, a fraction of a millisecond, that are worth waking a thread
 FAMILIES = ("bernoulli", "categorical", "logistic_mixture", "gaussian")
 
 
@@ -103,9 +104,14 @@ def standardised(noise: Tensor, network: Any) -> np.ndarray[Any, Any]:
     return noise.contiguous().numpy()
 
 
-def blocks(rows: int) -> list[slice]:
-    """Split a batch among the threads that PyTorch is set to."""
-    count = min(torch.get_num_threads(), rows)
+def blocks(rows: int, work: int) -> list[slice]:
+    """Split a batch among the threads that PyTorch is set to.
+
+    Args:
+        rows: of the batch.
+        work: multiplications of all rows between two points at which threads wait for each other.
+    """
+    count = max(1, min(torch.get_num_threads(), rows, work // LEAST_WORK))
     ends = [rows * i // count for i in range(count + 1)]
     return [slice(a, b) for a, b in pairwise(ends)]
 

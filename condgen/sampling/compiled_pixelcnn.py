@@ -37,7 +37,8 @@ def advance(
         raise ValueError("the compiled engine draws whole rows of images, from the first one on")
     film = network.checked(film)
     weights = compiled.pack(matrices(network), precision)
-    blocks = [Block(network, weights, draw, part) for part in compiled.blocks(len(draw.noise))]
+    parts = compiled.blocks(len(draw.noise), len(draw.noise) * len(weights) * width)
+    blocks = [Block(network, weights, draw, part) for part in parts]
     above, linked, drawn = state.above, state.linked, []
     with compiled.threads(len(blocks)) as run:
         for row in range(len(steps) // width):

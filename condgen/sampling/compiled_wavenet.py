@@ -30,7 +30,7 @@ def advance(
 ) -> tuple[Tensor, WaveNetState]:
     """Draw a run of samples; see `condgen.sampling.engines`."""
     weights = compiled.pack(matrices(network), precision)
-    parts = compiled.blocks(len(draw.noise))
+    parts = compiled.blocks(len(draw.noise), len(draw.noise) * len(weights) * len(steps))
     size = turn_size(steps, bytes_per_step=4 * len(draw.noise) * network.output.parameters)
     blocks = [Block(network, weights, film, state, values, steps, draw, part) for part in parts]
     drawn = []

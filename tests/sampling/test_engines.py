@@ -28,7 +28,7 @@ grid = settings(
 
 
 @pytest.fixture(autouse=True)
-def single_precision():
+def threads():
     """Let tests choose threads."""
     yield
     torch.set_num_threads(1)
@@ -151,6 +151,7 @@ def test_a_compiled_wavenet_draws_what_the_cached_one_draws(make_wavenet, make_m
     torch.set_num_threads(call["threads"])
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(tape, "TURN", call["turn"])
+        monkeypatch.setattr(compiled, "LEAST_WORK", 1)
         assert_equal(model, conditions, **options)
 
 
@@ -200,7 +201,7 @@ def first_frame(monkeypatch):
 
 
 def rows_in_another_order(monkeypatch):
-    monkeypatch.setattr(compiled, "blocks", lambda rows: [slice(0, 1), slice(0, rows - 1)])
+    monkeypatch.setattr(compiled, "blocks", lambda rows, work: [slice(0, 1), slice(0, rows - 1)])
 
 
 def noise_of_the_first_step(monkeypatch):
@@ -265,7 +266,9 @@ def test_a_compiled_pixelcnn_draws_what_the_cached_one_draws(make_model, make_co
         options["given"] = torch.randint(levels, (1, *model.network.shape), generator=generator)
         options["known"] = torch.rand(model.network.shape[1:], generator=generator) < 0.4
     torch.set_num_threads(call["threads"])
-    assert_equal(model, conditions, **options)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(compiled, "LEAST_WORK", 1)
+        assert_equal(model, conditions, **options)
 
 
 def swapped_columns(monkeypatch):
@@ -468,6 +471,14 @@ def test_an_interruption_before_any_batch_is_finished_is_a_plain_one(monkeypatch
     with pytest.raises(KeyboardInterrupt) as caught:
         draw(make_wavenet(kind="none"), length=3)
     assert not isinstance(caught.value, Interrupted)
+
+
+@pytest.mark.parametrize(("rows", "work", "count"), [(1, 10**9, 1), (7, 10**9, 2), (7, 10, 1), (2, 10**9, 2)])
+def test_threads_split_a_batch_where_it_is_worth_it(rows, work, count):
+    torch.set_num_threads(2)
+    parts = compiled.blocks(rows, work)
+    assert len(parts) == count
+    assert [row for part in parts for row in range(part.start, part.stop)] == list(range(rows))
 
 
 def test_turns_cover_all_steps_once(monkeypatch):
