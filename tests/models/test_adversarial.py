@@ -44,7 +44,7 @@ def test_every_kind_heeds_its_condition_and_trains_it(kind):
     found = model(x, {"label": torch.tensor([0, 2])})
     if kind == "auxiliary":
         assert found.classes["label"].shape == (2, 3)
-        assert torch.equal(found.score[0], found.score[1])
+        assert torch.allclose(found.score[0], found.score[1], rtol=1e-12)  # rows may round differently
         found.classes["label"].square().sum().backward()
     else:
         assert not found.classes
