@@ -21,6 +21,7 @@ from numba.extending import intrinsic
 FAST = {"contract", "reassoc", "nsz", "arcp"}
 AVX512 = bool(llvm.get_host_cpu_features().get("avx512f"))
 WIDTH = 16  # columns per vector; weights are padded to a multiple of it. LLVM splits vectors that a machine has not.
+START = np.int64(0)  # numba would compile what takes a plain 0 once more, for that number alone
 FAR = 16  # steps that the taps of the past are computed ahead for, at most
 
 compiled = numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", boundscheck=False)
@@ -212,14 +213,25 @@ def exponential(x):
 
 
 @compiled
-def gate(a, b, gated):
-    """Write tanh(a) σ(b), as (e^2a − 1) / ((e^2a + 1) (1 + e^−b)): one division."""
+def gate(x, ld, rows, features, gated):
+    """Write tanh(a) σ(b) of each row's halves, as (e^2a − 1) / ((e^2a + 1) (1 + e^−b)): one division.
+
+    Args:
+        x: a and b, (rows, ld): `features` of each, one behind the other.
+        ld: entries from row to row.
+        rows: of the block.
+        features: of the result.
+        gated: where to, (rows, features + 1); the last entry of a row, the 1 that a bias multiplies, stays.
+    """
     top = np.float32(40)  # beyond, both are flat in float32
-    for i in range(len(gated)):
-        two = a[i] + a[i]
-        e = exponential(top if two > top else two)
-        f = exponential(top if -b[i] > top else -b[i])
-        gated[i] = (e - np.float32(1)) / ((e + np.float32(1)) * (np.float32(1) + f))
+    for row in range(rows):
+        a, b = x[row * ld : row * ld + features], x[row * ld + features : row * ld + 2 * features]
+        out = gated[row * (features + 1) : row * (features + 1) + features]
+        for i in range(features):
+            two = a[i] + a[i]
+            e = exponential(top if two > top else two)
+            f = exponential(top if -b[i] > top else -b[i])
+            out[i] = (e - np.float32(1)) / ((e + np.float32(1)) * (np.float32(1) + f))
 
 
 @compiled
@@ -469,31 +481,36 @@ def wavenet(net, film, drawing, first, last, past, noise, known, given, drawn, p
             taps, dilation, at_w, at_past, block = net.table[layer]
             reach, own = (taps - 1) * dilation, layer * FAR * wide * rows
             if i == 0 or t % block == 0:
-                begin = t - t % block
-                ahead[own : own + block * rows * wide] = 0
-                for tap in range(taps - 1):
-                    at = at_past + (begin - (taps - 1 - tap) * dilation) % reach * rows * channels
-                    matmul(ahead, own, wide, past, at, channels, block * rows, net.weights,
-                           at_w + tap * channels * wide, wide, channels)  # fmt: skip
+                look_back(net, layer, t - t % block, past, rows, ahead, own)
             at = scopes(film, t // hop - first // hop, layer, layers, rows * wide)
             source = own + t % block * rows * wide
             total(acc, ahead[source : source + rows * wide], film.inner[at[0] : at[0] + rows * wide])
-            matmul(acc, 0, wide, paths, 0, ld, rows, net.weights, at_w + (taps - 1) * channels * wide, wide, channels)
+            matmul(
+                acc,
+                START,
+                wide,
+                paths,
+                START,
+                ld,
+                rows,
+                net.weights,
+                at_w + (taps - 1) * channels * wide,
+                wide,
+                channels,
+            )
             for row in range(rows):
                 to = at_past + (t % reach * rows + row) * channels
-                past[to : to + channels] = paths[row * ld : row * ld + channels]
+                copy(past[to : to + channels], paths[row * ld : row * ld + channels])
             modulate(acc, rows, 2 * hidden, wide, film, at, groups)
-            for row in range(rows):
-                x = acc[row * wide : row * wide + 2 * hidden]
-                gate(x[:hidden], x[hidden:], gated[row * (hidden + 1) : row * (hidden + 1) + hidden])
-            column = 0 if layer < layers - 1 else skip_at
-            matmul(paths, column, ld, gated, 0, hidden + 1, rows, net.weights, at_w + taps * channels * wide,
+            gate(acc, wide, rows, hidden, gated)
+            column = START if layer < layers - 1 else skip_at
+            matmul(paths, column, ld, gated, START, hidden + 1, rows, net.weights, at_w + taps * channels * wide,
                    ld - column, hidden + 1)  # fmt: skip
         at_w = net.table[-1, 2] + net.table[-1, 0] * channels * wide + (hidden + 1) * padded(skip)
         respond(paths, skip_at, ld, skip, np.float32(net.skip_scale), head, count, rows, net.weights, at_w,
                 at_w + (skip + 1) * padded(head), headed, answers)  # fmt: skip
         for row in range(rows):
-            parameters[row, i] = answers[row * ld_answers : row * ld_answers + count]
+            copy(parameters[row, i], answers[row * ld_answers : row * ld_answers + count])
             value = drawn[row, i : i + 1]
             if known[i]:
                 value[0] = given[row, i]
@@ -503,12 +520,34 @@ def wavenet(net, film, drawing, first, last, past, noise, known, given, drawn, p
 
 
 @compiled
+def look_back(net, layer, begin, past, rows, ahead, own):
+    """Write what the past taps of a layer give to the steps from `begin` on, (steps ahead, rows, padded 2 · hidden).
+
+    Args:
+        net: `WaveNetWeights`.
+        layer: which one.
+        begin: a step that the steps ahead divide.
+        past: as in `wavenet`.
+        rows: of the block.
+        ahead: where to.
+        own: where the layer's part of it begins.
+    """
+    channels, wide = net.sizes[0], padded(2 * net.sizes[1])
+    taps, dilation, at_w, at_past, block = net.table[layer]
+    ahead[own : own + block * rows * wide] = 0
+    for tap in range(taps - 1):
+        at = at_past + (begin - (taps - 1 - tap) * dilation) % ((taps - 1) * dilation) * rows * channels
+        matmul(ahead, own, wide, past, at, channels, block * rows, net.weights, at_w + tap * channels * wide, wide,
+               channels)  # fmt: skip
+
+
+@compiled
 def enter(entry, levels, last, h, ld, channels):
     """Write the first layer's input, (rows, ld): the features of the level before; before the first sample, leave 0."""
     for row in range(len(last)):
         own = h[row * ld : row * ld + channels]
         if last[row] >= 0 and levels:
-            own[:] = entry[last[row] * channels : (last[row] + 1) * channels]
+            copy(own, entry[last[row] * channels : (last[row] + 1) * channels])
         elif last[row] >= 0:
             number = np.float32(last[row]) * entry[2 * channels] - np.float32(1)
             for i in range(channels):
@@ -532,10 +571,17 @@ def respond(x, at, ld, features, scale, head, count, rows, w, at_w, at_last, hea
     ld_answers = max(padded(head), padded(count))
     rectify(x, at, ld, rows, features, scale, headed)
     answers[:] = 0
-    matmul(answers, 0, ld_answers, headed, 0, features + 1, rows, w, at_w, padded(head), features + 1)
-    rectify(answers, 0, ld_answers, rows, head, np.float32(1), headed)
+    matmul(answers, START, ld_answers, headed, START, features + 1, rows, w, at_w, padded(head), features + 1)
+    rectify(answers, START, ld_answers, rows, head, np.float32(1), headed)
     answers[:] = 0
-    matmul(answers, 0, ld_answers, headed, 0, head + 1, rows, w, at_last, padded(count), head + 1)
+    matmul(answers, START, ld_answers, headed, START, head + 1, rows, w, at_last, padded(count), head + 1)
+
+
+@compiled
+def copy(out, x):
+    """Write x. Assigning to a slice would do, and take a second and a half to compile."""
+    for i in range(len(out)):
+        out[i] = x[i]
 
 
 @compiled
@@ -578,7 +624,7 @@ def pixels(net, film, drawing, linked, inputs, noise, known, given, drawn, param
         drawn: levels, (rows, channels, width).
         parameters: of every step, (rows, width · steps per pixel, parameters).
     """
-    features, head, count, steps, groups = net.sizes
+    features, head, count, steps, _ = net.sizes
     rows, channels, width = drawn.shape
     blocks, wide = len(net.table), padded(2 * features)
     each = rows * wide
@@ -595,47 +641,62 @@ def pixels(net, film, drawing, linked, inputs, noise, known, given, drawn, param
             inputs[at : at + channels] = 0
         for step in range(steps):
             for block in range(blocks):
-                size, radius, at_w, at_in, residual = net.table[block]
-                ld, at_in = (radius + width) * size, at_in + column * size
-                own = left[block * each : (block + 1) * each]
-                at = scopes(film, column, block, blocks, each)
                 if step == 0:
-                    source = (block * width + column) * each
-                    total(own, linked[source : source + each], film.inner[at[0] : at[0] + each])
-                    matmul(own, 0, wide, inputs, at_in, ld, rows, net.weights, at_w, wide, radius * size)
-                acc[:] = own
-                at_in, at_w = at_in + radius * size, at_w + radius * size * wide
-                matmul(acc, 0, wide, inputs, at_in, ld, rows, net.weights, at_w, wide, size)
-                modulate(acc, rows, 2 * features, wide, film, at, groups)
-                for row in range(rows):
-                    x = acc[row * wide : row * wide + 2 * features]
-                    gate(x[:features], x[features:], gated[row * (features + 1) : row * (features + 1) + features])
-                last = block == blocks - 1
-                below = net.table[0 if last else block + 1]
-                to, ld_to = (0, padded(features)) if last else (below[3] + (below[1] + column) * features,
-                                                               (below[1] + width) * features)  # fmt: skip
-                after = final if last else inputs
-                for row in range(rows):
-                    place = after[to + row * ld_to : to + row * ld_to + features]
-                    if residual:
-                        place[:] = inputs[at_in + row * ld : at_in + row * ld + features]
-                    else:
-                        place[:] = 0
-                matmul(after, to, ld_to, gated, 0, features + 1, rows, net.weights, at_w + size * wide,
-                       padded(features), features + 1)  # fmt: skip
+                    look_left(net, film, linked, inputs, left, rows, width, column, block)
+                cross(net, film, inputs, left[block * each : (block + 1) * each], acc, gated, final, rows, width,
+                      column, block)  # fmt: skip
             at_w = net.table[-1, 2] + (net.table[-1, 1] + 1) * net.table[-1, 0] * wide
             at_w += (features + 1) * padded(features)
             at_own = at_w + (features + 1) * padded(head) + step * (head + 1) * padded(count)
-            respond(final, 0, padded(features), features, np.float32(1), head, count, rows, net.weights, at_w, at_own,
-                    headed, answers)  # fmt: skip
+            respond(final, START, padded(features), features, np.float32(1), head, count, rows, net.weights, at_w,
+                    at_own, headed, answers)  # fmt: skip
             for row in range(rows):
                 answer = parameters[row, column * steps + step]
-                answer[:] = answers[row * ld_answers : row * ld_answers + count]
+                copy(answer, answers[row * ld_answers : row * ld_answers + count])
                 if known[column]:
-                    values[:] = given[row, step * len(values) : (step + 1) * len(values), column]
+                    for i in range(len(values)):
+                        values[i] = given[row, step * len(values) + i, column]
                 else:
                     draw(answer, noise[row, column * steps + step], values, drawing)
                 at = (row * (net.table[0, 1] + width) + net.table[0, 1] + column) * channels + step * len(values)
                 for i in range(len(values)):
                     drawn[row, step * len(values) + i, column] = values[i]
                     inputs[at + i] = np.float32(values[i]) * np.float32(2 / (drawing.levels - 1)) - np.float32(1)
+
+
+@compiled
+def look_left(net, film, linked, inputs, left, rows, width, column, block):
+    """Write what a block knows of a pixel before the pixel itself: from above, from the left, and its bias."""
+    size, radius, at_w, at_in, _ = net.table[block]
+    wide = padded(2 * net.sizes[0])
+    each = rows * wide
+    own, source = left[block * each : (block + 1) * each], (block * width + column) * each
+    at = scopes(film, column, block, len(net.table), each)
+    total(own, linked[source : source + each], film.inner[at[0] : at[0] + each])
+    matmul(own, START, wide, inputs, at_in + column * size, (radius + width) * size, rows, net.weights, at_w, wide,
+           radius * size)  # fmt: skip
+
+
+@compiled
+def cross(net, film, inputs, left, acc, gated, final, rows, width, column, block):
+    """Run a block on a pixel, from its place in the block's inputs to that in the next one's, or to `final`."""
+    size, radius, at_w, at_in, residual = net.table[block]
+    features, wide, ld, blocks = net.sizes[0], padded(2 * net.sizes[0]), (radius + width) * size, len(net.table)
+    at_in, at_w = at_in + (column + radius) * size, at_w + radius * size * wide
+    copy(acc, left)
+    matmul(acc, START, wide, inputs, at_in, ld, rows, net.weights, at_w, wide, size)
+    modulate(acc, rows, 2 * features, wide, film, scopes(film, column, block, blocks, rows * wide), net.sizes[4])
+    gate(acc, wide, rows, features, gated)
+    last = block == blocks - 1
+    below = net.table[0 if last else block + 1]
+    to, ld_to = (START, padded(features)) if last else (below[3] + (below[1] + column) * features,
+                                                   (below[1] + width) * features)  # fmt: skip
+    after = final if last else inputs
+    for row in range(rows):
+        place = after[to + row * ld_to : to + row * ld_to + features]
+        if residual:
+            copy(place, inputs[at_in + row * ld : at_in + row * ld + features])
+        else:
+            place[:] = 0
+    matmul(after, to, ld_to, gated, START, features + 1, rows, net.weights, at_w + size * wide, padded(features),
+           features + 1)  # fmt: skip

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from condgen.conditioning import GammaBeta
+from condgen.models.convolutions import gate
 from condgen.sampling import Interrupted, compiled, compiled_pixelcnn, compiled_wavenet, kernels, sample, stream, tape
 from condgen.sampling.draw import Draw
 from condgen.sampling.engines import choose
@@ -328,12 +329,15 @@ def test_the_exponential_is_exact_to_two_units_in_the_last_place():
 
 
 def test_the_gate_is_that_of_the_model():
-    a, b = (x.astype(np.float32) for x in np.random.default_rng(0).standard_normal((2, 10_000)) * 30)
-    a[:3], b[3:6] = (np.inf, -np.inf, np.nan), (np.inf, -np.inf, np.nan)
-    gated = np.zeros_like(a)
-    kernels.gate(a, b, gated)
-    expected = torch.tanh(torch.from_numpy(a).double()) * torch.sigmoid(torch.from_numpy(b).double())
-    assert torch.allclose(torch.from_numpy(gated).double(), expected, rtol=0, atol=2e-7, equal_nan=True)
+    rows, features, ld = 7, 1000, 2016
+    x = (np.random.default_rng(0).standard_normal((rows, ld)) * 30).astype(np.float32)
+    x[0, :3], x[1, features : features + 3] = (np.inf, -np.inf, np.nan), (np.inf, -np.inf, np.nan)
+    gated = np.ones(rows * (features + 1), np.float32)
+    kernels.gate(x.ravel(), ld, rows, features, gated)
+    got = torch.from_numpy(gated).view(rows, features + 1)
+    expected = gate(torch.from_numpy(x).double()[:, : 2 * features])
+    assert torch.allclose(got[:, :features].double(), expected, rtol=0, atol=2e-7, equal_nan=True)
+    assert (got[:, features] == 1).all()
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 7, 8, 9, 16, 21])
