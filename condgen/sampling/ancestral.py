@@ -223,8 +223,20 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
-        with parametrize.cached():  # weight norm is worked out once, not once a step
+        with full_precision(), parametrize.cached():  # weight norm is worked out once, not once a step
             yield
     finally:
         for module in training:
             module.training = True
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Keep convolutions on GPUs from TF32, PyTorch's default there: its 10 bits would make engines differ."""
+    cudnn: Any = torch.backends.cudnn
+    if cudnn.conv.fp32_precision != "tf32":
+        yield
+        return
+    kept = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
+    with cudnn.flags(**kept, allow_tf32=False, fp32_precision=None):
+        yield

@@ -370,3 +370,24 @@ def test_the_models_dropout_is_real(make_model, make_conditions):
     assert any(isinstance(module, nn.Dropout) and module.p == 0.5 for module in model.modules())
     x, film = torch.zeros(2, 1, 5, 4), model.film(make_conditions(model, 2))
     assert not torch.equal(model.network(x, film), model.network(x, film))
+
+
+@pytest.fixture
+def cudnn():
+    """Let a test change how convolutions on a GPU round."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision
+    yield cudnn
+    cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = before
+
+
+@pytest.mark.parametrize("precision", ["tf32", "ieee"])
+def test_convolutions_on_a_gpu_are_kept_from_tf32(cudnn, make_model, precision):
+    """Its 10 bits would let the engine decide between levels."""
+    cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = precision
+    seen, model = [], make_model(kind="none")
+    model.network.register_forward_pre_hook(lambda *_: seen.append(cudnn.conv.fp32_precision))
+    draw(model, engine="naive")
+    assert seen
+    assert "tf32" not in seen
+    assert cudnn.conv.fp32_precision == precision
