@@ -7,6 +7,7 @@ batch. Every kernel works on a block of rows, so that weights are read once per 
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
@@ -24,8 +25,18 @@ WIDTH = 16  # columns per vector; weights are padded to a multiple of it. LLVM s
 START = np.int64(0)  # numba would compile what takes a plain 0 once more, for that number alone
 FAR = 16  # steps that the taps of the past are computed ahead for, at most
 
-compiled = numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", boundscheck=False)
 Array = np.ndarray[Any, Any]
+
+
+def compiled(kernel: Any) -> Any:
+    """Compile a kernel when it is first called, once for all processes or, where nothing can be kept, in each anew."""
+    options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy", "boundscheck": False}
+    try:
+        return numba.njit(cache=True, **options)(kernel)
+    except RuntimeError:  # no folder that numba would keep it in can be written to
+        warnings.warn("compiled kernels cannot be kept, so every process takes seconds to compile them anew: let "
+                      "NUMBA_CACHE_DIR name a folder that can be written to", stacklevel=1)  # fmt: skip
+        return numba.njit(**options)(kernel)
 
 
 class Film(NamedTuple):

@@ -364,6 +364,13 @@ def test_every_configuration_runs_the_same_machine_code(make_wavenet, make_melod
         assert len(kernel.signatures) <= 2, kernel.signatures
 
 
+def test_where_no_folder_can_be_written_to_kernels_are_compiled_all_the_same(monkeypatch):
+    monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
+    with pytest.warns(UserWarning, match="cannot be kept.*NUMBA_CACHE_DIR"):
+        kernel = kernels.compiled(lambda x: x + 1)
+    assert kernel(1) == 2
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_weights_of_16_bits_are_the_rounded_weights(make_wavenet, make_melodies, precision):
     """With weights that 16 bits hold exactly, both precisions draw the same."""
