@@ -2,17 +2,22 @@
 
     python recipes/benchmark_sampling.py
 
-The limits are the machine's float32 matrix product (large, and at the size of a step), and how fast it reads as many
-weights as a WaveNet's step reads. The naive engine runs the whole network at every step, at a cost that hardly depends
-on the step; it is timed over a few steps and scaled to all of them, which the table says. With `--checkpoints`, the
-compiled engine's weights of 16 bits are compared with those of 32 bits: bits that are lost per dimension or sample.
+The limits are PyTorch's float32 matrix product (large, and at the size of a step), and how fast the machine reads as
+many numbers as a WaveNet's step has weights, over and over, so that they stay in its cache. Every weight is counted
+once a step and block of rows; the compiled engine reads those of past taps less often, and beats PyTorch's product at
+the size of a step, so these two shares may pass 100 %. The naive engine runs the whole network at every step, at a cost
+that hardly depends on the step; it is timed over a few steps and scaled to all of them, which the table says.
+
+With `--checkpoints`, a dictionary from checkpoints to conditions as `condgen sample` takes them, samples of these
+models tell how often rounding decides between two levels, and what weights of 16 bits cost in bits:
+
+    python recipes/benchmark_sampling.py --checkpoints '{"last.ckpt": {"digit": "all"}}'
 """
 
 from __future__ import annotations
 
 import math
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -23,15 +28,19 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
+import numba
+import numpy as np
 import torch
 from jsonargparse import auto_cli
+from llvmlite.binding import get_host_cpu_name
 from torch import nn
 from tqdm import tqdm
 
-from condgen.checkpoint import load
+from condgen.checkpoint import load, load_front_end
+from condgen.commands.conditions import combine, stacked
 from condgen.conditioning import ClassEmbedding
 from condgen.models import ConditionalModel, PixelCNN, WaveNet
-from condgen.sampling import sample
+from condgen.sampling import sample, uniform_noise
 
 AUDIO = "WaveNet, 30 layers, 64/128/64, softmax-256"
 MODELS: dict[str, Callable[[], nn.Module]] = {
@@ -79,7 +88,7 @@ class Row:
 @dataclass(frozen=True)
 class Limits:
     """What the machine can do per CPU-second: GFLOP/s of a large matrix product and of the product of a step, and
-    GB/s of reading the weights of a WaveNet's step over and over."""
+    GB/s of reading as many numbers as a WaveNet's step has weights."""
 
     matmul: float
     matmul_at_size: float
@@ -98,19 +107,31 @@ def timed(work: Callable[[], object], device: str, repeats: int) -> tuple[float,
     return best
 
 
+@numba.njit(fastmath=True)
+def read(numbers: np.ndarray[Any, Any], times: int) -> Any:
+    """Add up numbers, so many times."""
+    total = np.float32(0)
+    for _ in range(times):
+        for i in range(len(numbers)):
+            total += numbers[i]
+    return total
+
+
 def limits(rows: int, device: str) -> Limits:
     """Measure the machine, on one thread or one GPU; `rows` is what a thread has of the batch."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     large, few = torch.randn(2048, 2048, device=device), torch.randn(rows, 128, device=device)
     step = list(torch.randn(46, 128, 128, device=device))
-    weights, x = torch.randn(46 * 128, 128, device=device), torch.randn(128, device=device)
+    weights = torch.randn(46 * 128 * 128, device=device)
     product, _ = timed(lambda: large @ large, device, 5)
     at_size, _ = timed(lambda: [few @ weight for _ in range(20) for weight in step], device, 5)
-    read, _ = timed(lambda: [weights @ x for _ in range(50)], device, 5)
+    numbers = weights.cpu().numpy()
+    adding, _ = timed((lambda: read(numbers, 50)) if device == "cpu" else (lambda: [weights.sum() for _ in range(50)]),
+                      device, 5)  # fmt: skip
     torch.set_num_threads(threads)
     flop, size = 2e-9 * rows * 128**2 * len(step), 4e-9 * weights.numel()
-    return Limits(2e-9 * 2048**3 / product, 20 * flop / at_size, 50 * size / read)
+    return Limits(2e-9 * 2048**3 / product, 20 * flop / at_size, 50 * size / adding)
 
 
 def weights_per_step(network: Any) -> int:
@@ -171,19 +192,29 @@ def compile_seconds() -> list[float]:
     return [float(run.stdout) for run in runs]
 
 
-def bits_lost(checkpoint: str, num_samples: int, length: int) -> str:
-    """Estimate the KL divergence of the model with 16-bit weights, from its own samples, from the exact model."""
+def compared(checkpoint: str, asked: dict[str, str], count: int = 32) -> str:
+    """Say how often rounding decides between two levels of a trained model, and what weights of 16 bits cost it."""
     model: Any = load(checkpoint, "cpu")
-    conditions = {n: torch.arange(num_samples) % e.num_classes for n, e in model.generator.encoders.items()}
-    options: dict[str, Any] = {} if isinstance(model.network, PixelCNN) else {"length": length}
-    drawn = sample(model, conditions, num_samples=num_samples, engine="compiled_bfloat16", **options)
-    assert drawn.log_prob is not None
-    with torch.inference_mode():
-        exact = [model.log_prob(drawn.x[i : i + 1], {n: v[i : i + 1] for n, v in conditions.items()})
-                 for i in range(num_samples)]  # fmt: skip
-    bits = (drawn.log_prob - torch.cat(exact)) / drawn.x[0].numel() / math.log(2)
-    error = (bits.std() / len(bits) ** 0.5).item()
-    return f"{bits.mean():.1e} ± {error:.0e} bits per {model.network.dim} over {num_samples} samples"
+    rows = [row for row in combine(model, asked, load_front_end(checkpoint)) for _ in range(count)]
+    ties, positions, lost, dims = 0, 0, [], 0
+    for i, row in enumerate(tqdm(rows, desc="comparing")):
+        conditions = stacked([row])
+        exact, rounded = (
+            sample(model, conditions, num_samples=1, first_index=i, engine=engine, length=row.length, progress=False)
+            for engine in ("compiled", "compiled_bfloat16")
+        )
+        assert rounded.log_prob is not None
+        size = exact.x.shape[2:]
+        noise = uniform_noise(0, [i], (math.prod(size) * model.network.output.groups, model.network.output.uniforms))
+        with torch.inference_mode():
+            defined = model(exact.x, conditions).from_uniform(noise.view(1, *size, -1))
+            lost.append(rounded.log_prob - model.log_prob(rounded.x, conditions))
+        ties += int((defined != exact.x).any(1).sum())
+        positions, dims = positions + math.prod(size), dims + exact.x.numel()
+    bits = torch.cat(lost) * len(rows) / dims / math.log(2)
+    cost = f"{bits.mean():.1e} ± {bits.std() / len(bits) ** 0.5:.0e} bits per {model.network.dim}"
+    return (f"{checkpoint}: rounding decided {ties} of {positions:,} draws; weights of 16 bits cost {cost}, over "
+            f"{len(rows)} samples.")  # fmt: skip
 
 
 def number(x: float) -> str:
@@ -248,7 +279,7 @@ def main(
     device: str = "cpu",
     seconds: float = 1.0,
     repeats: int = 3,
-    checkpoints: list[str] | None = None,
+    checkpoints: dict[str, dict[str, str]] | None = None,
     compile: bool = True,
     out: str = "runs/benchmark_sampling",
     json: str | None = None,
@@ -262,7 +293,7 @@ def main(
         device: `cpu` or `cuda`.
         seconds: of work per repeat, about, where a length is to be chosen.
         repeats: the best of so many is kept.
-        checkpoints: files whose weights of 16 bits are compared with those of 32 bits; of models with ids alone.
+        checkpoints: conditions, as `condgen sample` takes them, for each of some trained models.
         compile: time the compilation too.
         out: folder for the table and the plot.
         json: a file for the rows.
@@ -278,14 +309,14 @@ def main(
     torch.set_num_threads(1)
     for batch in sorted({max(1, batch // count) for _, _, batch, count in todo}):
         machine[batch] = limits(batch, device)
-    on = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
+    on = torch.cuda.get_device_name() if device == "cuda" else get_host_cpu_name()
     lines = [f"{on}, {os.cpu_count()} cores, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}", "",
              table(rows, machine)]  # fmt: skip
     if compile and device == "cpu":
         first, second = compile_seconds()
         lines.append(f"\nCompilation with an empty cache and the first samples: {first:.1f} s; in the next process: "
                      f"{second:.1f} s.")  # fmt: skip
-    lines += [f"16-bit weights, {checkpoint}: {bits_lost(checkpoint, 32, 8000)}" for checkpoint in checkpoints or []]
+    lines += [compared(*item) for item in (checkpoints or {}).items()]
     print("\n".join(lines))
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from typing import Any
 import torch
 from benchmark_sampling import limits, weights_per_step
 from jsonargparse import auto_cli
+from llvmlite.binding import get_host_cpu_name
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -275,7 +275,7 @@ def main(
         if name.startswith("WaveNet"):
             chosen = [v for v in chosen if "channels" not in v and "masks" not in v]
         rows += measure(name, {v: work(name, v, device) for v in chosen}, device, repeats)
-    on = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
+    on = torch.cuda.get_device_name() if device == "cuda" else get_host_cpu_name()
     lines = [f"{on}, {threads} thread(s), torch {torch.__version__}, load {os.getloadavg()[0]:.1f}", "", table(rows),
              f"\nThe digits' data module delivers {data_rate():,.0f} images per second."]  # fmt: skip
     print("\n".join(lines))
