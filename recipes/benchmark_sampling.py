@@ -117,21 +117,27 @@ def read(numbers: np.ndarray[Any, Any], times: int) -> Any:
     return total
 
 
+def matmul_rate(device: str, dtype: torch.dtype = torch.float32) -> float:
+    """Measure a large matrix product on the threads that PyTorch is set to, or on a GPU, in GFLOP/s."""
+    large = torch.randn(2048, 2048, device=device, dtype=dtype)
+    return 2e-9 * 2048**3 / timed(lambda: large @ large, device, 5)[0]
+
+
 def limits(rows: int, device: str) -> Limits:
     """Measure the machine, on one thread or one GPU; `rows` is what a thread has of the batch."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    large, few = torch.randn(2048, 2048, device=device), torch.randn(rows, 128, device=device)
-    step = list(torch.randn(46, 128, 128, device=device))
+    few, step = torch.randn(rows, 128, device=device), list(torch.randn(46, 128, 128, device=device))
+    product, _ = timed(lambda: [few @ weight for _ in range(20) for weight in step], device, 5)
     weights = torch.randn(46 * 128 * 128, device=device)
-    product, _ = timed(lambda: large @ large, device, 5)
-    at_size, _ = timed(lambda: [few @ weight for _ in range(20) for weight in step], device, 5)
     numbers = weights.cpu().numpy()
-    adding, _ = timed((lambda: read(numbers, 50)) if device == "cpu" else (lambda: [weights.sum() for _ in range(50)]),
-                      device, 5)  # fmt: skip
+    reading = (lambda: read(numbers, 50)) if device == "cpu" else (lambda: [weights.sum() for _ in range(50)])
+    adding, _ = timed(reading, device, 5)
+    found = Limits(
+        matmul_rate(device), 20 * 2e-9 * rows * weights.numel() / product, 50 * 4e-9 * weights.numel() / adding
+    )
     torch.set_num_threads(threads)
-    flop, size = 2e-9 * rows * 128**2 * len(step), 4e-9 * weights.numel()
-    return Limits(2e-9 * 2048**3 / product, 20 * flop / at_size, 50 * size / adding)
+    return found
 
 
 def weights_per_step(network: Any) -> int:

@@ -5,7 +5,7 @@
 Plain is what one finds in most repositories: dilated `nn.Conv1d` over (batch, channels, time) for WaveNet; square
 `nn.Conv2d` kernels times a mask at every call for PixelCNN. Both are given condgen's weights, and their answers are
 compared before anything is timed. A step is forward, backward and Adam; its work is counted as 6 operations a weight
-and position, what masks hide left out.
+and position, what masks hide left out, and set against a large matrix product in float32 or, for bf16, in that.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from json import dumps
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+import soundfile
 import torch
-from benchmark_sampling import limits, weights_per_step
+from benchmark_sampling import matmul_rate, weights_per_step
 from jsonargparse import auto_cli
 from llvmlite.binding import get_host_cpu_name
 from torch import Tensor, nn
@@ -29,8 +32,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from condgen.conditioning import ClassEmbedding, GammaBeta
-from condgen.data.images import Images
-from condgen.data.sources import Digits
+from condgen.data import AudioFolder, Digits, Images, MelSpectrogram, Speech
 from condgen.models import ConditionalModel, PixelCNN, WaveNet
 
 Film = Mapping[str, GammaBeta]
@@ -216,27 +218,42 @@ def measure(name: str, steps: Mapping[str, Callable[[], None]], device: str, rep
             if repeat:
                 best[variant] = min(best[variant], (time.perf_counter() - wall, time.process_time() - cpu))
     network, shape = MODELS[name][0](), MODELS[name][1]
-    flop, matmul = 6e-9 * weights_per_step(network) * shape[0] * math.prod(shape[2:]), limits(8, device).matmul
+    flop, count = 6e-9 * weights_per_step(network) * shape[0] * math.prod(shape[2:]), torch.get_num_threads()
+    single, half = (matmul_rate(device, dtype) for dtype in (torch.float32, torch.bfloat16))
     rows = []
     for variant, (wall, cpu) in best.items():
-        busy = wall if device == "cuda" else cpu
-        rows.append(Row(name, variant, shape[0], torch.get_num_threads(), wall, cpu, shape[0] / wall, shape[0] / cpu,
-                        flop / busy, flop / busy / matmul))  # fmt: skip
+        # Of all threads, like the rates of matrix products.
+        share, busy = flop / wall / (half if "bf16" in variant else single), wall if device == "cuda" else cpu
+        rows.append(Row(name, variant, shape[0], count, wall, cpu, shape[0] / wall, shape[0] / cpu, flop / busy, share))
     return rows
 
 
-def data_rate() -> float:
-    """Return how many images per second the data module of the digits delivers."""
-    data = Images(Digits(), batch_size=64)
+def delivered(data: Any, epochs: int = 5) -> float:
+    """Return how many dimensions per second the loader of a data module delivers, after an epoch to warm up."""
     data.setup()
+    list(data.train_dataloader())
     start = time.perf_counter()
-    count = sum(len(batch.x) for _ in range(5) for batch in data.train_dataloader())
+    count = sum(batch.x.numel() for _ in range(epochs) for batch in data.train_dataloader())
     return count / (time.perf_counter() - start)
+
+
+def data_rates() -> str:
+    """Say how fast batches come: of the digits, and of noise at 16 kHz, in crops, with its mel spectrogram."""
+    pixels = delivered(Images(Digits(), batch_size=64))
+    with TemporaryDirectory() as folder:
+        noise = np.random.default_rng(0).uniform(-1, 1, (40, 48_000))
+        Path(folder, "noise").mkdir()
+        for i, waveform in enumerate(noise):
+            soundfile.write(Path(folder, "noise", f"{i:02}.wav"), waveform, 16_000)
+        mel: Any = {"mel": MelSpectrogram()}
+        samples = delivered(Speech(AudioFolder(folder), features=mel, crop=8000, batch_size=8, cache=f"{folder}/cache"))
+    return (f"The data modules deliver {pixels / 1e6:.0f} million pixels of digits, or {samples / 1e6:.0f} million "
+            "samples of audio with a mel spectrogram, a second.")  # fmt: skip
 
 
 def table(rows: list[Row]) -> str:
     """Write the rows for people."""
-    lines = ["| model | variant | batch | examples per CPU-s | × plain | GFLOP per CPU-s | of matmul |",
+    lines = ["| model | variant | batch | examples per CPU-s | × plain | GFLOP per CPU-s | of matmul, same type |",
              "| --- " * 7 + "|"]  # fmt: skip
     base = {row.model: row.examples_per_cpu_second for row in rows if row.variant == VARIANTS[0]}
     for row in rows:
@@ -277,7 +294,7 @@ def main(
         rows += measure(name, {v: work(name, v, device) for v in chosen}, device, repeats)
     on = torch.cuda.get_device_name() if device == "cuda" else get_host_cpu_name()
     lines = [f"{on}, {threads} thread(s), torch {torch.__version__}, load {os.getloadavg()[0]:.1f}", "", table(rows),
-             f"\nThe digits' data module delivers {data_rate():,.0f} images per second."]  # fmt: skip
+             "", data_rates()]  # fmt: skip
     print("\n".join(lines))
     Path(out).mkdir(parents=True, exist_ok=True)
     Path(out, "table.md").write_text("\n".join(lines) + "\n")
