@@ -6,6 +6,7 @@ come back, so that progress is shown and an interruption heard. Here is what bot
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numba.core import event
 from torch import Tensor
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from condgen.conditioning import GammaBeta
 from condgen.distributions import least_log_scale
@@ -124,3 +127,23 @@ def threads(count: int) -> Iterator[Callable[[list[Call]], list[Any]]]:
         return
     with ThreadPoolExecutor(count) as pool:
         yield lambda calls: list(pool.map(lambda call: call(), calls))
+
+
+class Announcer(event.Listener):
+    """Says, where there is a progress bar, that kernels are being compiled before it can move."""
+
+    def __init__(self, bar: tqdm[Any]) -> None:
+        self.silent = bar.disable
+
+    def on_start(self, event: Any) -> None:
+        if not self.silent:
+            tqdm.write("compiling the sampling kernels: ten seconds or so, once", file=sys.stderr)
+        self.silent = True
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+def announced(bar: tqdm[Any]) -> Any:
+    """Return a context in which compilation is announced."""
+    return event.install_listener("numba:compile", Announcer(bar))

@@ -40,7 +40,7 @@ def advance(
     parts = compiled.blocks(len(draw.noise), len(draw.noise) * len(weights) * width)
     blocks = [Block(network, weights, draw, part) for part in parts]
     above, linked, drawn = state.above, state.linked, []
-    with compiled.threads(len(blocks)) as run:
+    with compiled.announced(draw.bar), compiled.threads(len(blocks)) as run:
         for row in range(len(steps) // width):
             answers = run([block.row(row, film, linked) for block in blocks])
             levels, parameters = (torch.cat(part) for part in zip(*answers, strict=True))

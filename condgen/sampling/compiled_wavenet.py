@@ -34,7 +34,7 @@ def advance(
     size = turn_size(steps, bytes_per_step=4 * len(draw.noise) * network.output.parameters)
     blocks = [Block(network, weights, film, state, values, steps, draw, part) for part in parts]
     drawn = []
-    with compiled.threads(len(blocks)) as run:
+    with compiled.announced(draw.bar), compiled.threads(len(blocks)) as run:
         for turn in turns(steps, size, torch.device("cpu")):
             answers = run([block.turn(turn) for block in blocks])
             levels, parameters = (torch.cat(part) for part in zip(*answers, strict=True))

@@ -4,6 +4,7 @@ Models are in float32 here, whose rounding decides between two levels about once
 """
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -362,6 +363,14 @@ def test_every_configuration_runs_the_same_machine_code(make_wavenet, make_melod
             draw(images, floats(make_conditions(images, rows)), num_samples=rows, engine=engine)
     for kernel in (kernels.wavenet, kernels.pixels):
         assert len(kernel.signatures) <= 2, kernel.signatures
+
+
+@pytest.mark.parametrize("disable", [False, True])
+def test_compilation_is_announced_once_where_there_is_a_progress_bar(capsys, disable):
+    with compiled.announced(SimpleNamespace(disable=disable)):
+        for number in (1, 1.5):
+            kernels.numba.njit(lambda x: x + 1)(number)
+    assert capsys.readouterr().err.count("compiling the sampling kernels") == (not disable)
 
 
 def test_where_no_folder_can_be_written_to_kernels_are_compiled_all_the_same(monkeypatch):
