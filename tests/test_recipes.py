@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from condgen.cli import main
+
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
 
@@ -43,11 +45,19 @@ def test_the_comparison_has_a_row_per_mechanism_and_repeats_nothing(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_sampling_benchmark_writes_a_row_per_engine_and_model(tmp_path):
+def test_the_sampling_benchmark_writes_a_row_per_engine_and_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = (
+        "--trainer.max_epochs 1 --trainer.limit_train_batches 2 --trainer.limit_val_batches 1 --trainer.accelerator cpu"
+    )
+    assert main(["fit", "-c", str(RECIPES.parent / "configs/pixelcnn_digits.yaml"), *small.split()]) == 0
+    checkpoint = "runs/pixelcnn_digits/version_0/checkpoints/last.ckpt"
     names = ["PixelCNN, digits 8×8, 17 levels", "WaveNet, 30 layers, 64/128/64, softmax-256"]
     options = ["--batches", "[1]", "--threads", "[1]", "--seconds", "0.01", "--repeats", "1", "--compile", "false",
                "--models", json.dumps(names)]  # fmt: skip
-    found = run("benchmark_sampling.py", *options, "--json", "rows.json", cwd=tmp_path)
+    compared = json.dumps({checkpoint: {"digit": "3"}})
+    found = run("benchmark_sampling.py", *options, "--json", "rows.json", "--checkpoints", compared, cwd=tmp_path)
+    assert f"{checkpoint}: rounding decided 0 of 2,048 draws; weights of 16 bits cost" in found
     rows = json.loads((tmp_path / "rows.json").read_text())
     engines = ("naive", "cached", "compiled", "compiled_bfloat16")
     assert {(row["model"], row["engine"]) for row in rows} == {(m, e) for m in names for e in engines}
