@@ -6,7 +6,7 @@ al., "Feature-wise transformations", Distill 2018. Conditional biasing, as in Pi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 import torch
@@ -157,6 +157,26 @@ class FiLM(nn.Module):
 def film_layers(network: nn.Module) -> dict[str, FiLM]:
     """List the FiLM layers of a network by their module names, in order."""
     return {name: module for name, module in network.named_modules() if isinstance(module, FiLM)}
+
+
+def check_parameters(layers: Mapping[str, FiLM], parameters: Mapping[str, GammaBeta], axes: int) -> None:
+    """Refuse FiLM parameters that are for another network.
+
+    Args:
+        layers: the network's FiLM layers.
+        parameters: (γ, β) per FiLM layer; none at all is right for every network.
+        axes: of its features, batch and channels included.
+
+    Raises:
+        ValueError: the layers, the channels, or the number of axes differ; the message names the layer.
+    """
+    if parameters and set(parameters) != set(layers):
+        raise ValueError(f"FiLM parameters of another network: they are for the layers {list(parameters)}")
+    for name, pair in parameters.items():
+        for part in pair:
+            if part is not None and (not 2 <= part.ndim <= axes or part.shape[1] != layers[name].channels):
+                raise ValueError(f"FiLM parameters of another network: layer '{name}' has {layers[name].channels} "
+                                 f"channels in features of {axes} axes, and they are {tuple(part.shape)}")  # fmt: skip
 
 
 CAUSAL_NORMS: tuple[Norm, ...] = ("none", "channel")

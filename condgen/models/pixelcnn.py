@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from condgen.conditioning.film import FiLM, GammaBeta, Norm, film_layers, require_causal
+from condgen.conditioning.film import FiLM, GammaBeta, Norm, check_parameters, film_layers, require_causal
 from condgen.distributions import Output, output_family
 from condgen.models.convolutions import colour_mask, gate, horizontal_conv, pointwise, vertical_conv
 
@@ -230,8 +230,7 @@ class PixelCNN(nn.Module):
 
     def checked(self, film: Film | None) -> Film:
         """Refuse FiLM parameters that are for another network or another size."""
-        if film and set(film) != set(self.film_layers):
-            raise ValueError(f"FiLM parameters of another network: they are for the layers {list(film)}")
+        check_parameters(self.film_layers, film or {}, axes=4)
         for name, pair in (film or {}).items():
             for part in pair:
                 size = () if part is None else part.shape[2:]

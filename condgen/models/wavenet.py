@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm as normalise_weight
 
-from condgen.conditioning.film import FiLM, GammaBeta, Norm, film_layers, require_causal
+from condgen.conditioning.film import FiLM, GammaBeta, Norm, check_parameters, film_layers, require_causal
 from condgen.distributions import Output, output_family
 from condgen.models.convolutions import CausalConv1d, gate
 from condgen.quantization import Companding, Quantization
@@ -272,7 +272,7 @@ class WaveNet(nn.Module):
         """
         if x.ndim != 3 or x.shape[1] != 1:
             raise ValueError(f"this WaveNet takes levels of (batch, 1, time), not {tuple(x.shape)}")
-        parameters, _ = self._run(self._shifted(x), self._checked(film))
+        parameters, _ = self._run(self._shifted(x), self.checked(film))
         return parameters.transpose(1, 2)
 
     def _run(self, h: Tensor, film: Film) -> tuple[Tensor, list[Tensor]]:
@@ -299,10 +299,13 @@ class WaveNet(nn.Module):
             return self.input(levels.long())
         return self.input((levels.to(self.input.weight.dtype) * (2 / (self.levels - 1)) - 1)[..., None])
 
-    def _checked(self, film: Film | None) -> Film:
-        """Refuse FiLM parameters that are for another network."""
-        if film and set(film) != set(self.film_layers):
-            raise ValueError(f"FiLM parameters of another network: they are for the layers {list(film)}")
+    def checked(self, film: Film | None) -> Film:
+        """Refuse FiLM parameters that are for another network, or whose local parts differ in length."""
+        check_parameters(self.film_layers, film or {}, axes=3)
+        parts = [part for pair in (film or {}).values() for part in pair if part is not None and part.ndim > 2]
+        frames = sorted({part.shape[-1] for part in parts})
+        if len(frames) > 1:
+            raise ValueError(f"FiLM parameters of {', '.join(map(str, frames))} frames: all must be equally long")
         return film or {}
 
     def locate(self, step: int) -> tuple[tuple[int], slice, slice]:
@@ -317,7 +320,7 @@ class WaveNet(nn.Module):
 
     def prime(self, x: Tensor, film: Film | None = None) -> WaveNetState:
         """Return the state after steps over given levels, (batch, 1, time), computed for all of them at once."""
-        film, time = self._checked(film), x.shape[-1]
+        film, time = self.checked(film), x.shape[-1]
         if not time:
             return self.start(len(x))
         frames = -(-time // self.hop)
@@ -343,7 +346,7 @@ class WaveNet(nn.Module):
             The parameters of this step, (batch, parameters), equal to those of `forward` at its place; and the next
             state.
         """
-        film = self._checked(film) if state.step == 0 else film or {}
+        film = self.checked(film) if state.step == 0 else film or {}
         h = torch.zeros_like(state.past[0][-1]) if values is None else self._entered(values[:, 0])
         skips: Tensor | float = 0.0
         past = []

@@ -29,6 +29,7 @@ def advance(
     precision: compiled.Precision,
 ) -> tuple[Tensor, WaveNetState]:
     """Draw a run of samples; see `condgen.sampling.engines`."""
+    network.checked(film)
     weights = compiled.pack(matrices(network), precision)
     parts = compiled.blocks(len(draw.noise), len(draw.noise) * len(weights) * len(steps))
     size = turn_size(steps, bytes_per_step=4 * len(draw.noise) * network.output.parameters)
@@ -68,7 +69,7 @@ def packed(network: Any, weights: Array, rows: int) -> WaveNetWeights:
     embedded = isinstance(network.input, nn.Embedding)
     entry = [network.input.weight.flatten()]
     if not embedded:
-        entry += [network.input.bias, torch.tensor([2 / (network.levels - 1)])]
+        entry += [network.input.bias, torch.tensor([2 / (network.levels - 1)], dtype=torch.float32)]
     sizes = (network.channels, hidden, len(last.output.weight), network.head[1].out_features,
              network.output.parameters, network.levels if embedded else 0, network.hop,
              int(last.film.norm == "channel"))  # fmt: skip

@@ -60,7 +60,7 @@ class Window:
     """
 
     def __init__(self, network: Any, film: FiLMParameters, size: int, first: int) -> None:
-        self.network, self.film, self.hop = network, network._checked(film), network.hop
+        self.network, self.film, self.hop = network, network.checked(film), network.hop
         self.local = network.frames(film) > 0
         frames = (size - 1) // self.hop + 2 if self.local else 1
         self.places = Places(fold_frames(network, self.film, range(first, first + 1)), frames)

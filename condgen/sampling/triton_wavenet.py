@@ -41,7 +41,7 @@ def advance(
     dtype: torch.dtype = torch.float32,
 ) -> tuple[Tensor, WaveNetState]:
     """Draw a run of samples with weights in some precision; see `condgen.sampling.engines`."""
-    batch, device, film_of = len(draw.noise), draw.noise.device, network._checked(film)
+    batch, device, film_of = len(draw.noise), draw.noise.device, network.checked(film)
     sizes, rows, local = Sizes.of(network), -(-batch // ROWS) * ROWS, network.frames(film) > 0
     rings, weights, drawing = Rings.of(network, state, spare=1), pack(network, sizes, dtype), inputs(draw, steps.stop)
     table = torch.stack([rings.firsts, rings.lengths, rings.backs[:, -1]], dim=1)
