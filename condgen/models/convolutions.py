@@ -69,7 +69,7 @@ class Convolved(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
         (x, weight), grad = ctx.saved_tensors, grads[0]
         own = grad @ weight[-1]
-        taps = [grad.flatten(0, 1).T @ x.flatten(0, 1)]
+        taps = [grad.reshape(-1, grad.shape[-1]).T @ x.reshape(-1, x.shape[-1])]
         for back, tap in _taps(weight, ctx.dilation):
             early, late = x[:, : max(0, x.shape[1] - back)], grad[:, back:]
             own[:, : early.shape[1]].baddbmm_(late, tap.expand(len(x), -1, -1))
