@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from importlib import import_module
 
 HELP = """usage: condgen COMMAND [OPTIONS]
@@ -49,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"condgen: error: unknown command '{command}'; known: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    before, warnings.formatwarning = warnings.formatwarning, _one_line
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary folders are removed
     try:
         import_module(COMMANDS[command]).run(argv)
@@ -63,7 +65,16 @@ def main(argv: list[str] | None = None) -> int:
             message = f"{type(error).__name__}: {message} (CONDGEN_TRACEBACK=1 shows where)"
         print(f"condgen: error: {message}", file=sys.stderr)
         return 1
+    finally:
+        warnings.formatwarning = before
     return 0
+
+
+def _one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Write a warning for people at a command line, who have no use for the place in the code."""
+    return f"condgen: warning: {message}\n"
 
 
 if __name__ == "__main__":

@@ -304,6 +304,10 @@ def main(
         out: folder for the table and the plot.
         json: a file for the rows.
     """
+    unknown = sorted(set(models or ()) - set(MODELS))
+    if unknown or min(*batches, *threads, repeats) < 1 or (device == "cuda" and not torch.cuda.is_available()):
+        sys.exit(f"benchmark_sampling: models are {', '.join(map(repr, MODELS))}; batches, threads and repeats are at "
+                 "least 1; and device cuda needs a GPU")  # fmt: skip
     engines = GPU_ENGINES if device == "cuda" else ENGINES
     counts = (1,) if device == "cuda" else threads
     todo = [(m, e, b, t) for m in models or MODELS for b in batches for t in counts for e in engines

@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -285,6 +286,10 @@ def main(
         out: folder for the table.
         json: a file for the rows.
     """
+    unknown = set(models or ()) - set(MODELS) | set(variants or ()) - set(VARIANTS)
+    if unknown or min(threads, repeats) < 1 or (device == "cuda" and not torch.cuda.is_available()):
+        sys.exit(f"benchmark_training: models are {', '.join(map(repr, MODELS))}; variants {', '.join(VARIANTS)}; "
+                 "threads and repeats are at least 1; and device cuda needs a GPU")  # fmt: skip
     torch.set_num_threads(threads)
     rows: list[Row] = []
     for name in tqdm(models or list(MODELS), desc="timing"):

@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -154,7 +156,7 @@ def test_completion_keeps_the_rows_asked_for(checkpoint, tmp_path):
         (["--condition.speaker", "jackson", "--condition.digit", "1"], ["no condition 'speaker'", "digit"]),
         ([], ["needs --condition.digit"]),
         (["--condition.digit", "1", "--temperature", "0"], ["temperature 0.0 is not at least 0.0001"]),
-        (["--condition.digit", "1", "--top_p", "2"], ["top_p 2.0 is not in (0, 1]"]),
+        (["--condition.digit", "1", "--top_p", "2"], ["top_p 2.0 is not from 0.000001 to 1"]),
         (["--condition.digit", "1", "--num_samples", "0"], ["num_samples 0"]),
         (["--condition.digit", "1", "--engine", "warp"], ["unknown engine 'warp'", "cached, naive"]),
         (["--condition.digit", "1", "--seed", "-3"], ["seed"]),
@@ -365,3 +367,14 @@ def test_evaluate_writes_a_report_with_pictures(checkpoint, tmp_path, capsys):
     assert report["likelihood"]["swap_gap"].keys() == {"digit"}
     assert report["samples"]["digit"]["count"] == 60
     assert (out / "report.md").read_text() in capsys.readouterr().out
+
+
+def test_a_warning_is_one_line_too(monkeypatch, capsys):
+    """And outside the command line nothing has changed."""
+    before = warnings.formatwarning
+    monkeypatch.setitem(COMMANDS, "sample", "warner")
+    monkeypatch.setitem(sys.modules, "warner", SimpleNamespace(run=lambda argv: print(
+        warnings.formatwarning("engine gone", UserWarning, "draw.py", 3), end="")))  # fmt: skip
+    assert main(["sample"]) == 0
+    assert capsys.readouterr().out == "condgen: warning: engine gone\n"
+    assert warnings.formatwarning is before

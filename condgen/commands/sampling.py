@@ -28,5 +28,6 @@ def refuse_foreign(model: Model, truncation: float | None, **likelihood: Any) ->
         return
     for name, value in likelihood.items():
         if value != UNSET.get(name):
+            instead = "leave it out" if name == "engine" else "it takes --truncation"
             raise ValueError(f"--{name} is for likelihood models, and this checkpoint holds an adversarial generator: "
-                             "it takes --truncation")  # fmt: skip
+                             f"{instead}")  # fmt: skip
