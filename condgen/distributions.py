@@ -114,7 +114,7 @@ class DiscretizedLogisticMixture(distributions.Distribution):
             for k, earlier in enumerate(drawn):
                 mean = mean + coefficients[:, c * (c - 1) // 2 + k] * self._scaled(earlier)
             x = mean + log_scales[:, c].exp() * torch.logit(uniform[..., 1 + c]).to(mean.dtype)
-            drawn.append(((x.clamp(-1, 1) + 1) * ((self.levels - 1) / 2)).round().long())
+            drawn.append(_on_grid(x, self.levels))
         return torch.stack(drawn, dim=1)
 
     def tempered(self, temperature: float) -> DiscretizedLogisticMixture:
@@ -171,8 +171,7 @@ class DiscretizedGaussian(distributions.Distribution):
     def from_uniform(self, uniform: Tensor) -> Tensor:
         """Map uniforms (batch, *size, channels) in [0, 1) to levels, by the inverse of the distribution function."""
         standard = torch.special.ndtri(uniform.movedim(-1, 1)).to(self.mean_level.dtype)
-        x = self.mean_level + self.log_scale.exp() * standard
-        return ((x.clamp(-1, 1) + 1) * ((self.levels - 1) / 2)).round().long()
+        return _on_grid(self.mean_level + self.log_scale.exp() * standard, self.levels)
 
     def tempered(self, temperature: float) -> DiscretizedGaussian:
         """Multiply the standard deviation by a temperature."""
@@ -197,6 +196,11 @@ class LogNormalCDF(torch.autograd.Function):
 def _log_ndtr(x: Tensor) -> Tensor:
     log_cdf: Tensor = LogNormalCDF.apply(x)
     return log_cdf
+
+
+def _on_grid(x: Tensor, levels: int) -> Tensor:
+    """Round numbers on [−1, 1] to levels; what is no number becomes a level too, and its log-probability tells."""
+    return ((x.clamp(-1, 1) + 1) * ((levels - 1) / 2)).round().long().clamp(0, levels - 1)
 
 
 def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:

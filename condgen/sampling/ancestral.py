@@ -82,7 +82,7 @@ def sample(
         first_index: index of the first sample.
         temperature: divides the logits; for logistic mixtures and Gaussians it multiplies the scales.
         top_k: draw from the k most probable levels; categorical outputs only.
-        top_p: draw from the fewest levels whose probability reaches p; categorical outputs only.
+        top_p: draw from the fewest levels whose probability reaches p, 0.000001 at least; categorical outputs only.
         given: levels to complete, (samples, …) or (1, …) for all: images, or the beginning of a waveform.
         known: which positions of `given` to keep, shaped like its images or waveforms, of booleans; for a waveform,
             `None` keeps all that is given. A known position only matters to the positions after it.
@@ -96,6 +96,7 @@ def sample(
 
     Raises:
         ValueError: an argument is out of range or does not fit the model.
+        FloatingPointError: the model's parameters for a row are not numbers.
         Interrupted: Ctrl-C was pressed after a batch was finished; holds what was.
     """
     if batch_size < 1:
@@ -103,10 +104,10 @@ def sample(
     temper = check_temper(model.network.output.name, temperature, top_k, top_p)
     conditions = {} if conditions is None else conditions
     total = count_samples(conditions, num_samples)
-    device, chosen = next(model.parameters()).device, choose(engine, model.network, temper)
+    weight, chosen = next(model.parameters()), choose(engine, model.network, temper)
     log.info("%s", chosen)
     with evaluating(model), torch.inference_mode():
-        shape, lengths = _sizes(model, take_rows(conditions, [0], device), length, total)
+        shape, lengths = _sizes(model, take_rows(conditions, [0], weight), length, total)
         kept = _check_given(model.network, given, known, total, shape)
         if kept is not None and len(kept.known) > min(lengths):
             raise ValueError(f"{len(kept.known)} positions are given, more than the shortest sample's {min(lengths)}")
@@ -115,20 +116,20 @@ def sample(
         with progress_bar(model.network, sum(lengths), progress, chosen.name) as bar:
             # Those of like length together: a batch takes as long as its longest.
             order = sorted(range(total), key=lengths.__getitem__)
-            for rows in (order[i : i + batch_size] for i in range(0, total, batch_size)):
-                own = [lengths[row] for row in rows]
-                noise = uniform_noise(
-                    seed, [first_index + row for row in rows], (max(own) * steps, model.network.output.uniforms)
-                ).to(device)
-                draw = Draw(model.network, noise, temper, _given_rows(kept, rows, device), own, bar)
-                film = model.film(take_rows(conditions, rows, device))
-                try:
+            try:
+                for rows in (order[i : i + batch_size] for i in range(0, total, batch_size)):
+                    own = [lengths[row] for row in rows]
+                    noise = uniform_noise(
+                        seed, [first_index + row for row in rows], (max(own) * steps, model.network.output.uniforms)
+                    ).to(weight.device)
+                    draw = Draw(model.network, noise, temper, _given_rows(kept, rows, weight.device), own, bar)
+                    film = model.film(take_rows(conditions, rows, weight))
                     x = chosen.fill(model.network, film, draw.canvas(shape), range(draw.first, max(own) * steps), draw)
-                except KeyboardInterrupt:
-                    if not drawn:
-                        raise
-                    raise Interrupted(*_ordered(drawn, lengths, length)) from None
-                drawn += zip(rows, x, draw.log_prob, strict=True)
+                    drawn += [*zip(rows, x, draw.finished(rows), strict=True)]
+            except KeyboardInterrupt:
+                if not drawn:
+                    raise
+                raise Interrupted(*_ordered(drawn, lengths, length)) from None
     return _ordered(drawn, lengths, length)[1]
 
 
@@ -145,15 +146,17 @@ def check_temper(output: str, temperature: float, top_k: int | None, top_p: floa
     """Check how to draw; return the options of `tempered`, none of them for the model's own distribution."""
     if not 1e-4 <= temperature < float("inf"):  # far below, the logits would overflow
         raise ValueError(f"temperature {temperature} is not at least 0.0001 (which all but draws the mode) and finite")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k {top_k} is not at least 1")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p {top_p} is not in (0, 1]")
+    if top_k is not None and (isinstance(top_k, bool) or top_k != int(top_k) or top_k < 1):
+        raise ValueError(f"top_k {top_k} is not a whole number of at least 1")
+    if top_p is not None and not 1e-6 <= top_p <= 1:
+        raise ValueError(f"top_p {top_p} is not from 0.000001 to 1")
     if top_k is None and top_p is None:
-        return {} if temperature == 1 else {"temperature": temperature}
+        return {} if temperature == 1 else {"temperature": float(temperature)}
     if output != "categorical":
         raise ValueError(f"top_k and top_p are for categorical outputs; this model's output is '{output}'")
-    return {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    # Beyond the largest number of levels, all are kept; engines in C would take it for another type of number.
+    whole, share = None if top_k is None else min(int(top_k), 2**31), None if top_p is None else float(top_p)
+    return {"temperature": float(temperature), "top_k": whole, "top_p": share}
 
 
 def count_samples(conditions: Conditions, num_samples: int | None) -> int:
@@ -210,20 +213,22 @@ def _given_rows(given: Given | None, rows: list[int], device: torch.device) -> G
     return given._replace(levels=(given.levels if len(given.levels) == 1 else given.levels[rows]).to(device))
 
 
-def take_rows(conditions: Conditions, rows: list[int], device: torch.device) -> Any:
-    """Take a batch's rows to a device; a single row serves every batch."""
+def take_rows(conditions: Conditions, rows: list[int], weight: Tensor) -> Any:
+    """Take a batch's rows to the device of a weight, FiLM parameters to its type; a single row serves every batch."""
     if isinstance(conditions, FiLMParameters):
-        return conditions.select(rows).to(device)
-    return {name: (value if len(value) == 1 else value[rows]).to(device) for name, value in conditions.items()}
+        return conditions.select(rows).to(weight)
+    return {name: (value if len(value) == 1 else value[rows]).to(weight.device) for name, value in conditions.items()}
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch dropout and its like off, and put each module's mode back afterwards."""
+    """Switch dropout and its like off, and lower precision; put each module's mode back afterwards."""
     training = [module for module in model.modules() if module.training]
+    device = next(model.parameters()).device.type
     model.eval()
     try:
-        with full_precision(), parametrize.cached():  # weight norm is worked out once, not once a step
+        # With parametrisations cached, weight norm is worked out once and not once a step.
+        with full_precision(), torch.autocast(device, enabled=False), parametrize.cached():
             yield
     finally:
         for module in training:

@@ -142,5 +142,4 @@ def packed(network: Any, weights: Array, rows: int) -> tuple[PixelCNNWeights, in
     normalise = network.blocks[0].horizontal_film.normalise
     sizes = (features, network.head[0].out_channels, network.output.parameters // groups, groups,
              getattr(normalise, "groups", 0))  # fmt: skip
-    # A vector may end behind the last input; what it adds there is 0.
-    return PixelCNNWeights(weights, np.array(table), sizes), at_inputs + compiled.WIDTH
+    return PixelCNNWeights(weights, np.array(table), sizes), at_inputs

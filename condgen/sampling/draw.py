@@ -90,6 +90,23 @@ class Draw:
         self.bar.update(active / self.groups)
         return values
 
+    def finished(self, rows: Sequence[int] | None = None) -> Tensor:
+        """Return the log-probabilities of all that was drawn, (batch,).
+
+        Args:
+            rows: what the rows of the batch are called in an error.
+
+        Raises:
+            FloatingPointError: one is not a finite number, so the model's parameters were not.
+        """
+        broken = torch.nonzero(~self.log_prob.isfinite()).flatten().tolist()
+        if broken:
+            named = ", ".join(str(row if rows is None else rows[row]) for row in broken)
+            raise FloatingPointError(
+                f"the model's answers for sample {named} are no finite numbers: look at its weights and conditions"
+            )
+        return self.log_prob
+
 
 class RealTimeBar(tqdm):
     """A progress bar over samples of audio that also says how fast time passes in them.

@@ -12,14 +12,20 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
+from importlib import import_module
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as module_registry
+from torch.nn.utils import parametrize
 
-from condgen.conditioning import FiLMParameters
+from condgen.conditioning import FiLM, FiLMParameters
+from condgen.conditioning.film import ChannelNorm
 from condgen.models import PixelCNN, WaveNet
+from condgen.models.convolutions import CausalConv1d, CausalConv2d
+from condgen.models.pixelcnn import GatedBlock
+from condgen.models.wavenet import GatedLayer
 from condgen.sampling import graph_pixelcnn, graph_wavenet
 from condgen.sampling.draw import Draw
 
@@ -166,16 +172,14 @@ def not_compiled(network: nn.Module, temper: Mapping[str, Any]) -> str | None:
         return f"it runs on the CPU and the model is on {weight.device}"
     if any(parameter.dtype != torch.float32 for parameter in network.parameters()):
         return f"it computes in float32 and the weights are {str(weight.dtype).removeprefix('torch.')}"
-    if find_spec("numba") is None:
-        return "numba is not installed"
-    return hooks(network)
+    return unusable("numba", "kernels") or altered(network)
 
 
 def not_graph(network: nn.Module, temper: Mapping[str, Any]) -> str | None:
     """Say why the graph engine cannot run a network, if it cannot."""
     if type(network) not in (WaveNet, PixelCNN):
         return f"it has no step for {type(network).__name__}"
-    return hooks(network)
+    return altered(network)
 
 
 def not_triton(network: nn.Module, temper: Mapping[str, Any]) -> str | None:
@@ -188,19 +192,47 @@ def not_triton(network: nn.Module, temper: Mapping[str, Any]) -> str | None:
         return "it knows no top_k and no top_p"
     if any(parameter.dtype != torch.float32 for parameter in network.parameters()):
         return "it computes in float32"
-    if find_spec("triton") is None:
-        return "Triton is not installed"
+    without = unusable("Triton", "triton_wavenet")
+    if without:
+        return without
     from condgen.sampling.triton_wavenet import interpreted, too_large
 
     if not interpreted() and next(network.parameters()).device.type != "cuda":
         return "it needs a CUDA device"
-    return too_large(network) or hooks(network)
+    return too_large(network) or altered(network)
 
 
-def hooks(network: nn.Module) -> str | None:
-    """Say that engines with steps of their own do without the hooks on modules, if there are any."""
-    if any(module._forward_hooks or module._forward_pre_hooks for module in network.modules()):
-        return "hooks on the network's modules would not run"
+def unusable(name: str, module: str) -> str | None:
+    """Say why a module with kernels cannot be used, if it cannot: what compiles them is missing, broken or off."""
+    try:
+        import_module(f"condgen.sampling.{module}")
+    except Exception as error:  # such packages check what is installed beside them, and raise what they like
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        return f"{name} cannot be used: {cause}"
+    return None
+
+
+# What networks are made of. Engines with steps of their own know what these compute, and nothing else.
+PARTS = (
+    WaveNet, PixelCNN, GatedLayer, GatedBlock, CausalConv1d, CausalConv2d, FiLM, ChannelNorm, nn.Linear, nn.Embedding,
+    nn.Conv2d, nn.ReLU, nn.Dropout, nn.Identity, nn.Sequential, nn.ModuleList,
+)  # fmt: skip
+HEAD = [nn.ReLU, nn.Linear, nn.ReLU, nn.Linear]
+
+
+def altered(network: nn.Module) -> str | None:
+    """Say what of a network has been altered, if anything: it would not be heeded."""
+    if module_registry._global_forward_hooks or module_registry._global_forward_pre_hooks:
+        return "hooks on all modules would not run"
+    for name, module in network.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks:
+            return "hooks on the network's modules would not run"
+        if "parametrizations" in name.split("."):
+            continue
+        if parametrize.type_before_parametrizations(module) not in PARTS or {"forward", "step"} & set(vars(module)):
+            return f"it has been altered: '{name}' is not what it was built of"
+    if isinstance(network, WaveNet) and [parametrize.type_before_parametrizations(m) for m in network.head] != HEAD:
+        return "it has been altered: 'head' is not what it was built of"
     return None
 
 

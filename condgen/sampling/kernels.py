@@ -28,6 +28,10 @@ FAR = 16  # steps that the taps of the past are computed ahead for, at most
 Array = np.ndarray[Any, Any]
 
 
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+    raise ImportError("NUMBA_DISABLE_JIT is set")
+
+
 def compiled(kernel: Any) -> Any:
     """Compile a kernel when it is first called, once for all processes or, where nothing can be kept, in each anew."""
     options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy", "boundscheck": False}
@@ -423,9 +427,10 @@ def _scale(log_scale, drawing):
 
 @compiled
 def _level(x, levels):
-    """Round a number in [−1, 1] to its level."""
+    """Round a number in [−1, 1] to its level; NaN becomes one too."""
     inside = min(max(x, np.float32(-1)), np.float32(1))
-    return np.int64(np.rint((inside + np.float32(1)) * np.float32((levels - 1) / 2)))
+    level = np.int64(np.rint((inside + np.float32(1)) * np.float32((levels - 1) / 2)))
+    return min(max(level, 0), levels - 1)
 
 
 class WaveNetWeights(NamedTuple):
@@ -642,7 +647,7 @@ def pixels(net, film, drawing, linked, inputs, noise, known, given, drawn, param
     left, acc = np.zeros(blocks * each, np.float32), np.zeros(each, np.float32)
     gated = np.ones(rows * (features + 1), np.float32)
     headed = np.ones(rows * (max(features, head) + 1), np.float32)
-    final = np.zeros(rows * padded(features), np.float32)
+    out = np.zeros(rows * padded(features), np.float32)
     ld_answers = max(padded(head), padded(count))
     answers = np.zeros(rows * ld_answers, np.float32)
     values = np.zeros(channels // steps, np.int64)
@@ -654,12 +659,12 @@ def pixels(net, film, drawing, linked, inputs, noise, known, given, drawn, param
             for block in range(blocks):
                 if step == 0:
                     look_left(net, film, linked, inputs, left, rows, width, column, block)
-                cross(net, film, inputs, left[block * each : (block + 1) * each], acc, gated, final, rows, width,
+                cross(net, film, inputs, left[block * each : (block + 1) * each], acc, gated, out, rows, width,
                       column, block)  # fmt: skip
             at_w = net.table[-1, 2] + (net.table[-1, 1] + 1) * net.table[-1, 0] * wide
             at_w += (features + 1) * padded(features)
             at_own = at_w + (features + 1) * padded(head) + step * (head + 1) * padded(count)
-            respond(final, START, padded(features), features, np.float32(1), head, count, rows, net.weights, at_w,
+            respond(out, START, padded(features), features, np.float32(1), head, count, rows, net.weights, at_w,
                     at_own, headed, answers)  # fmt: skip
             for row in range(rows):
                 answer = parameters[row, column * steps + step]
@@ -689,8 +694,8 @@ def look_left(net, film, linked, inputs, left, rows, width, column, block):
 
 
 @compiled
-def cross(net, film, inputs, left, acc, gated, final, rows, width, column, block):
-    """Run a block on a pixel, from its place in the block's inputs to that in the next one's, or to `final`."""
+def cross(net, film, inputs, left, acc, gated, out, rows, width, column, block):
+    """Run a block on a pixel; write what comes out, (rows, padded p), also to its place in the next block's inputs."""
     size, radius, at_w, at_in, residual = net.table[block]
     features, wide, ld, blocks = net.sizes[0], padded(2 * net.sizes[0]), (radius + width) * size, len(net.table)
     at_in, at_w = at_in + (column + radius) * size, at_w + radius * size * wide
@@ -698,16 +703,14 @@ def cross(net, film, inputs, left, acc, gated, final, rows, width, column, block
     matmul(acc, START, wide, inputs, at_in, ld, rows, net.weights, at_w, wide, size)
     modulate(acc, rows, 2 * features, wide, film, scopes(film, column, block, blocks, rows * wide), net.sizes[4])
     gate(acc, wide, rows, features, gated)
-    last = block == blocks - 1
-    below = net.table[0 if last else block + 1]
-    to, ld_to = (START, padded(features)) if last else (below[3] + (below[1] + column) * features,
-                                                   (below[1] + width) * features)  # fmt: skip
-    after = final if last else inputs
-    for row in range(rows):
-        place = after[to + row * ld_to : to + row * ld_to + features]
-        if residual:
-            copy(place, inputs[at_in + row * ld : at_in + row * ld + features])
-        else:
-            place[:] = 0
-    matmul(after, to, ld_to, gated, START, features + 1, rows, net.weights, at_w + size * wide, padded(features),
-           features + 1)  # fmt: skip
+    ld_out = padded(features)
+    out[:] = 0
+    if residual:
+        for row in range(rows):
+            copy(out[row * ld_out : row * ld_out + features], inputs[at_in + row * ld : at_in + row * ld + features])
+    matmul(out, START, ld_out, gated, START, features + 1, rows, net.weights, at_w + size * wide, ld_out, features + 1)
+    if block < blocks - 1:
+        _, radius, _, at_in, _ = net.table[block + 1]
+        for row in range(rows):
+            to = at_in + (row * (radius + width) + radius + column) * features
+            copy(inputs[to : to + features], out[row * ld_out : row * ld_out + features])

@@ -60,7 +60,7 @@ def push_forward(
         for start in tqdm(starts, desc="sampling", delay=2, leave=False, disable=not progress):
             rows = [*range(start, min(start + batch_size, total))]
             z = normal_noise(seed, [first_index + row for row in rows], model.network.noise, truncation)
-            film = model.film(take_rows(conditions, rows, weight.device))
+            film = model.film(take_rows(conditions, rows, weight))
             x = model(z.to(weight.device, weight.dtype), film)
             drawn.append(model.network.quantization.encode(x.float()))
     return Samples(torch.cat(drawn), None)

@@ -126,31 +126,34 @@ def stream(
         raise ValueError(f"chunk {chunk} is not at least 1 sample")
     conditions = {} if conditions is None else conditions
     indices = range(first_index, first_index + count_samples(conditions, num_samples))
-    device = next(model.parameters()).device
-    with torch.inference_mode():
-        film = model.film(take_rows(conditions, list(range(len(indices))), device))
+    weight = next(model.parameters())
+    with evaluating(model), torch.inference_mode():
+        film = model.film(take_rows(conditions, list(range(len(indices))), weight))
+    network.checked(film)
     end = length
     if length is not None or network.frames(film):
         covered = network.canvas(length, film)[1]
         end = covered if length is None else length
     start = StreamState(network.start(len(indices)), None)
-    state = start if state is None else _checked(state.to(device), start)
+    state = start if state is None else _checked(state.to(weight.device), start, network.levels)
     with progress_bar(network, end and end * len(indices), progress, chosen.name) as bar:
         while end is None or state.network.step < end:
             first = state.network.step
             count = chunk if end is None else min(chunk, end - first)
-            noise = uniform_noise(seed, indices, (count, network.output.uniforms), skip=first).to(device)
+            noise = uniform_noise(seed, indices, (count, network.output.uniforms), skip=first).to(weight.device)
             draw = Draw(network, noise, temper, None, None, bar, first)
             with evaluating(model), torch.inference_mode():
                 steps = range(first, first + count)
                 x, after = chosen.advance(network, film, state.network, state.values, steps, draw)
                 state = StreamState(after, x[..., -1])
-            yield Chunk(x, draw.log_prob, state)
+            yield Chunk(x, draw.finished(), state)
 
 
-def _checked(state: StreamState, start: StreamState) -> StreamState:
+def _checked(state: StreamState, start: StreamState, levels: int) -> StreamState:
     """Compare a state with the one that a stream would begin with."""
-    shapes, wanted = ([[x.shape for x in layer] for layer in s.network.past] for s in (state, start))
-    if shapes != wanted or (state.values is None) != (state.network.step == 0):
+    found, wanted = ([[(x.shape, x.dtype) for x in layer] for layer in s.network.past] for s in (state, start))
+    values = state.values
+    inside = values is None or (not values.is_floating_point() and 0 <= values.min() <= values.max() < levels)
+    if found != wanted or (values is None) != (state.network.step == 0) or not inside:
         raise ValueError("the state is of another network or another number of samples")
     return state

@@ -13,7 +13,7 @@ from torch import Tensor
 from condgen.sampling.draw import Draw
 
 TURN = 0.1  # seconds after which Python hears from the device
-LEAST, MOST = 32, 2048  # steps a turn
+MOST = 2048  # steps a turn
 BYTES = 2**28  # that a turn's buffers take, roughly
 
 
@@ -97,7 +97,7 @@ def by_step(draw: Draw, stop: int) -> tuple[Tensor, Tensor] | tuple[None, None]:
 
 def turns(steps: range, most: int, device: torch.device) -> Iterator[range]:
     """Cut steps into turns of about a tenth of a second, `most` steps at most, and wait for the device after each."""
-    start, size = steps.start, min(LEAST, most)
+    start, size = steps.start, 1
     while start < steps.stop:
         begin = time.perf_counter()
         turn = range(start, min(start + size, steps.stop))
@@ -115,4 +115,4 @@ def wait(device: torch.device) -> None:
 
 def turn_size(steps: range, bytes_per_step: float) -> int:
     """Say how many steps a turn may have."""
-    return min(len(steps), max(LEAST, min(MOST, int(BYTES / bytes_per_step))))
+    return min(len(steps), max(1, min(MOST, int(BYTES / bytes_per_step))))

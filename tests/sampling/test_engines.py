@@ -3,6 +3,11 @@
 Models are in float32 here, whose rounding decides between two levels about once in a million draws.
 """
 
+import dataclasses
+import os
+import subprocess
+import sys
+import warnings
 from functools import partial
 from types import SimpleNamespace
 
@@ -12,9 +17,20 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from condgen.conditioning import GammaBeta
+from condgen.conditioning import FiLMParameters, GammaBeta
 from condgen.models.convolutions import gate
-from condgen.sampling import Interrupted, compiled, compiled_pixelcnn, compiled_wavenet, kernels, sample, stream, tape
+from condgen.sampling import (
+    Interrupted,
+    StreamState,
+    ancestral,
+    compiled,
+    compiled_pixelcnn,
+    compiled_wavenet,
+    kernels,
+    sample,
+    stream,
+    tape,
+)
 from condgen.sampling.draw import Draw
 from condgen.sampling.engines import choose
 from condgen.sampling.noise import uniform_noise
@@ -231,7 +247,7 @@ def test_the_equality_of_wavenets_catches(monkeypatch, make_wavenet, make_melodi
     monkeypatch.setattr(tape, "TURN", 0.0)
     assert assert_equal(model, conditions, **options).all()
     plant(monkeypatch)
-    with pytest.raises(AssertionError):
+    with pytest.raises((AssertionError, FloatingPointError)):  # what lies behind a buffer may be no number
         assert_equal(model, conditions, **options)
 
 
@@ -314,8 +330,100 @@ def test_the_equality_of_pixelcnns_catches(monkeypatch, make_model, make_conditi
     conditions = floats(make_conditions(model, 4))
     assert assert_equal(model, conditions).all()
     plant(monkeypatch)
-    with pytest.raises(AssertionError):
+    with pytest.raises((AssertionError, FloatingPointError)):  # what lies behind a buffer may be no number
         assert_equal(model, conditions)
+
+
+# What is not right is refused by every engine, or by none.
+
+EVERY = ["naive", "cached", "compiled", "graph"]
+every = pytest.mark.parametrize("engine", EVERY)
+
+
+@every
+def test_parameters_of_another_network_are_refused(make_wavenet, make_melodies, make_model, make_conditions, engine):
+    audio, images = make_wavenet().float(), make_model().float()
+    heard, seen = audio.film(floats(make_melodies(audio, 2, 12))), images.film(floats(make_conditions(images, 2)))
+    (first, second), narrow = heard, lambda film: film.map(lambda part: part[:, :1])
+    cases = [
+        (audio, FiLMParameters({first: heard[first]}), "another network"),
+        (audio, FiLMParameters({f"other.{name}": pair for name, pair in heard.items()}), "another network"),
+        (audio, narrow(heard), "has 8 channels"),
+        (audio, heard.map(lambda part: part[..., None]), "features of 3 axes|cover"),
+        (audio, FiLMParameters({first: heard[first], second: GammaBeta(None, heard[second].beta[..., :1])}),
+         "of 1, 12 frames"),
+        (images, narrow(seen), "has 24 channels"),
+    ]  # fmt: skip
+    for model, film, words in cases:
+        with pytest.raises(ValueError, match=words):
+            draw(model, film, engine=engine, **({"length": 12} if model is audio else {}))
+    with pytest.raises(ValueError, match="another network"):
+        next(stream(audio, narrow(heard), length=12, engine=engine if engine != "naive" else "cached"))
+
+
+@every
+def test_parameters_of_another_type_become_the_models(make_wavenet, make_melodies, engine):
+    model = make_wavenet().float()
+    film = model.film(floats(make_melodies(model, 2, 12)))
+    assert torch.equal(draw(model, film.to(torch.float64), engine=engine).x, draw(model, film, engine=engine).x)
+
+
+@pytest.mark.parametrize("channels", [12, 16, 20])
+@every
+def test_what_is_no_number_stays_in_its_row_and_is_named(monkeypatch, make_model, make_conditions, channels, engine):
+    model = make_model(channels=channels).float()
+    conditions, lost = floats(make_conditions(model, 4)), []
+    conditions["map"][1] = torch.nan
+    monkeypatch.setattr(Draw, "finished", lambda self, rows=None: self.log_prob)
+    lost = draw(model, conditions, engine=engine).log_prob.isnan()
+    monkeypatch.undo()
+    assert lost.tolist() == [False, True, False, False]
+    with pytest.raises(FloatingPointError, match="for sample 1 are no finite numbers"):
+        draw(model, conditions, engine=engine)
+
+
+@pytest.mark.parametrize("output", ["categorical", "logistic_mixture", "gaussian"])
+@every
+def test_weights_that_are_no_numbers_are_told(make_wavenet, output, engine):
+    for number in (torch.nan, torch.inf):
+        model = make_wavenet(output, kind="none").float()
+        with torch.no_grad():
+            model.network.head[3].bias[0] = number
+        with pytest.raises(FloatingPointError, match="for sample 0, 1 are"):
+            draw(model, num_samples=2, length=9, engine=engine)
+        if output != "categorical":
+            break  # an infinite mean or scale is bounded
+
+
+@every
+def test_engines_know_no_autocast(make_wavenet, make_model, engine):
+    for model, options in ((make_wavenet(kind="none").float(), {"length": 20}), (make_model(kind="none").float(), {})):
+        expected = draw(model, num_samples=3, engine=engine, **options)
+        with torch.autocast("cpu", torch.bfloat16):
+            got = draw(model, num_samples=3, engine=engine, **options)
+        assert torch.equal(got.x, expected.x)
+        assert torch.equal(got.log_prob, expected.log_prob)
+
+
+@pytest.mark.parametrize("engine", ["cached", "compiled", "graph"])
+def test_a_stream_refuses_a_state_with_other_levels_or_of_another_type(make_wavenet, engine):
+    many, few = (make_wavenet(kind="none", levels=levels).float() for levels in (256, 6))
+    state = StreamState(many.network.start(1), None)
+    state = StreamState(dataclasses.replace(state.network, step=1), torch.tensor([[200]]))
+    for model in (few, many.double()):
+        with pytest.raises(ValueError, match="state is of another network"):
+            next(stream(model, length=9, state=state, engine=engine))
+
+
+def test_numbers_of_other_types_draw_the_same_with_the_same_machine_code(make_wavenet):
+    model = make_wavenet(kind="none").float()
+    expected = draw(model, length=20, top_k=3, top_p=0.9, engine="compiled")
+    count = len(kernels.wavenet.signatures)
+    got = draw(model, length=20, top_k=np.int64(3), top_p=np.float32(0.9), engine="compiled")
+    assert torch.equal(got.x, expected.x)
+    everything = draw(model, length=20, top_k=10**20, top_p=1, engine="compiled")
+    assert torch.equal(everything.x, draw(model, length=20, engine="cached").x)
+    assert len(kernels.wavenet.signatures) == count
 
 
 # The kernels.
@@ -438,6 +546,68 @@ def test_what_the_compiled_engine_cannot_do_falls_back_with_a_line(make_wavenet,
     assert torch.equal(got.x, draw(double, conditions, engine="cached").x)
 
 
+class Adapted(torch.nn.Linear):
+    """A linear map that does more."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def another_activation(network):
+    network.head[0] = torch.nn.LeakyReLU()
+
+
+def no_activation(network):
+    network.head[2] = torch.nn.Identity()
+
+
+def adapted(network):
+    network.layers[0].output.__class__ = Adapted
+
+
+def patched(network):
+    network.layers[1].forward = network.layers[1].forward
+
+
+def another_norm(network):
+    network.layers[0].film.normalise = torch.nn.LayerNorm(8)
+
+
+@pytest.mark.parametrize("alter", [another_activation, no_activation, adapted, patched, another_norm])
+@pytest.mark.parametrize("engine", ["auto", "compiled", "graph"])
+def test_a_network_that_was_altered_is_not_taken_for_what_it_was(make_wavenet, alter, engine):
+    network = make_wavenet(kind="none", weight_norm=alter is patched).float().network
+    assert choose(engine, network).name != "cached"
+    alter(network)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        chosen = choose(engine, network)
+    assert chosen.name == "cached"
+    assert "it has been altered" in chosen.why
+
+
+def test_hooks_on_all_modules_are_heeded(make_wavenet):
+    network = make_wavenet(kind="none").float().network
+    handle = torch.nn.modules.module.register_module_forward_hook(lambda *_: None)
+    assert "hooks on all modules" in choose("auto", network).why
+    handle.remove()
+    assert choose("auto", network).name == "compiled"
+
+
+@pytest.mark.parametrize(("module", "engine"), [("kernels", "compiled"), ("triton_wavenet", "triton")])
+def test_a_compiler_that_cannot_be_imported_is_done_without(monkeypatch, make_wavenet, module, engine):
+    monkeypatch.setitem(sys.modules, f"condgen.sampling.{module}", None)
+    with pytest.warns(UserWarning, match=r"cannot be used: .*; using 'cached'|CUDA device"):
+        assert choose(engine, make_wavenet(kind="none").float().network).name == "cached"
+
+
+def test_numba_without_compilation_is_done_without():
+    code = "from condgen.models import WaveNet; from condgen.sampling import choose; print(choose('auto', WaveNet()))"
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "engine 'cached' ('compiled' is out: numba cannot be used: NUMBA_DISABLE_JIT is set)"
+
+
 def test_a_subclass_of_a_model_is_not_taken_for_the_model(make_wavenet):
     model = make_wavenet(kind="none").float()
     model.network.__class__ = type("Other", (type(model.network),), {})
@@ -460,6 +630,20 @@ def test_a_stream_goes_on_with_any_engine(make_wavenet, make_melodies, engines):
 def test_a_stream_refuses_the_engine_without_a_state(make_wavenet):
     with pytest.raises(ValueError, match="engine 'naive' keeps no state"):
         next(stream(make_wavenet(kind="none"), length=3, engine="naive"))
+
+
+def test_an_interruption_between_batches_keeps_those_that_are_finished(monkeypatch, make_wavenet):
+    noises = []
+
+    def noise(*arguments, **options):
+        if len(noises) == 2:
+            raise KeyboardInterrupt
+        noises.append(arguments)
+        return uniform_noise(*arguments, **options)
+
+    monkeypatch.setattr(ancestral, "uniform_noise", noise)
+    with pytest.raises(Interrupted, match="4 samples are finished"):
+        draw(make_wavenet(kind="none").float(), num_samples=6, length=5, batch_size=2)
 
 
 @pytest.mark.parametrize("engine", ["cached", "compiled"])
