@@ -265,8 +265,9 @@ def plot(path: Path, rows: list[Row]) -> None:
         limit = max(row.samples_per_cpu_second / row.matmul_fraction for row in own)
         axes.barh(labels, speeds, color=[COLOURS.get(row.engine, "tab:purple") for row in own])
         for i, speed in enumerate(speeds):
-            axes.text(speed, i, f" {number(speed)}", va="center", fontsize=8)
-        axes.axvline(limit, color="black", linestyle="--", linewidth=1)
+            ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # hides the limit behind the number
+            axes.text(speed * 1.2, i, number(speed), va="center", fontsize=8, bbox=ground)
+        axes.axvline(limit, color="black", linestyle="--", linewidth=1, zorder=0)
         axes.set(xscale="log", xlim=(min(speeds) / 3, limit * 5))
         axes.set_title(name.replace(", ", ",\n", 1), fontsize=9)
         axes.tick_params(labelsize=8)
