@@ -28,7 +28,7 @@ from condgen.sampling.folding import fold
 from condgen.sampling.kernels import WIDTH, Drawing, Film
 
 Call = Callable[[], tuple[Tensor, Tensor]]
-LEAST_WORK = 10**7  # multiplications, a fraction of a millisecond, that are worth waking a thread
+LEAST_WORK = 4 * 10**7  # multiplications, about a millisecond, that are worth waking a thread
 FAMILIES = ("bernoulli", "categorical", "logistic_mixture", "gaussian")
 
 

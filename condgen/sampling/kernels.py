@@ -608,31 +608,38 @@ def total(out, x, y):
 
 
 class PixelCNNWeights(NamedTuple):
-    """The weights of a PixelCNN's horizontal stack and head, and its shape.
+    """A PixelCNN's weights and shape.
 
     Attributes:
-        weights: of all matrices, (in, out) each, in the order of their use, as in `WaveNetWeights`; of the last one,
-            the part of each colour is a matrix.
-        table: per block: features of its input, radius, where its weights and its inputs begin, 1 for a residual.
+        weights: of all matrices, (in, out) each, in the order of their use, as in `WaveNetWeights`: the horizontal
+            stack; the head, whose second matrix is one for each colour; the vertical stack, a matrix for each row of a
+            kernel, with the link of each block behind.
+        bias: of each vertical convolution, (blocks, padded 2p).
+        table: per block: features of its input, radius, where its weights and its inputs begin, 1 for a residual; where
+            the vertical convolution's weights and its rows begin.
         sizes: p, head, parameters per step, steps per pixel, groups of the normalisation or 0.
     """
 
     weights: Array
+    bias: Array
     table: Array
     sizes: tuple[int, int, int, int, int]
 
 
 @compiled
-def pixels(net, film, drawing, linked, inputs, noise, known, given, drawn, parameters):
-    """Draw one row of an image for a block of rows of the batch.
+def pixels(net, film, below, drawing, above, linked, inputs, noise, known, given, drawn, parameters):
+    """Draw one row of an image for a block of rows of the batch, then run the vertical stack on it.
 
     What lies to the left of a pixel serves all its colours.
 
     Args:
         net: `PixelCNNWeights`.
-        film: of these rows and of this row of the image, a place per column.
+        film: of the horizontal stack, these rows and this row of the image; a place per column.
+        below: of the vertical stack, alike.
         drawing: how to draw.
-        linked: what the rows above add, (blocks, width, rows, padded 2p) flat.
+        above: the last rows of each block's inputs in the vertical stack, (rows, radius + 1, radius + width + radius,
+            features) flat; zeros on either side of the image.
+        linked: what the rows above add, (blocks, width, rows, padded 2p) flat; ends as what they add to the next row.
         inputs: of each block, (rows, radius + width, features) flat; zeros to the left of the image.
         noise: (rows, width · steps per pixel, uniforms), float64.
         known: which pixels are given, (width,).
@@ -678,12 +685,89 @@ def pixels(net, film, drawing, linked, inputs, noise, known, given, drawn, param
                 for i in range(len(values)):
                     drawn[row, step * len(values) + i, column] = values[i]
                     inputs[at + i] = np.float32(values[i]) * np.float32(2 / (drawing.levels - 1)) - np.float32(1)
+    descend(net, below, drawn, drawing.levels, above, linked)
+
+
+@compiled
+def descend(net, film, drawn, levels, above, linked):
+    """Run the vertical stack on a row that was drawn.
+
+    Args:
+        net: `PixelCNNWeights`.
+        film: of the vertical stack, as in `pixels`.
+        drawn: the row's levels, (rows, channels, width).
+        levels: whole levels.
+        above: as in `pixels`; moves up by a row.
+        linked: as in `pixels`.
+    """
+    rows, channels, width = drawn.shape
+    features, blocks, wide = net.sizes[0], len(net.table), padded(2 * net.sizes[0])
+    each = rows * wide
+    acc, gated = np.zeros(width * each, np.float32), np.ones(rows * (features + 1), np.float32)
+    for block in range(blocks):
+        move_up(net, block, rows, width, above)
+    for row in range(rows):
+        for column in range(width):
+            to = lowest(net, 0, row, column, width)
+            for i in range(channels):
+                above[to + i] = np.float32(drawn[row, i, column]) * np.float32(2 / (levels - 1)) - np.float32(1)
+    for block in range(blocks):
+        convolve_rows(net, block, rows, width, above, acc)
+        at_w = (
+            net.table[block, 5] + (net.table[block, 1] + 1) * (2 * net.table[block, 1] + 1) * net.table[block, 0] * wide
+        )
+        own = linked[block * width * each : (block + 1) * width * each]
+        own[:] = 0
+        matmul(own, START, wide, acc, START, wide, width * rows, net.weights, at_w, wide, 2 * features)
+        for column in range(width if block < blocks - 1 else 0):
+            at = scopes(film, column, block, blocks, each)
+            place = acc[column * each : (column + 1) * each]
+            add(place, film.inner[at[0] : at[0] + each])
+            modulate(place, rows, 2 * features, wide, film, at, net.sizes[4])
+            gate(place, wide, rows, features, gated)
+            for row in range(rows):
+                to = lowest(net, block + 1, row, column, width)
+                copy(above[to : to + features], gated[row * (features + 1) : row * (features + 1) + features])
+
+
+@compiled
+def lowest(net, block, row, column, width):
+    """Say where a pixel of the lowest row of the vertical stack's inputs begins."""
+    size, radius, at = net.table[block, 0], net.table[block, 1], net.table[block, 6]
+    return at + (((row + 1) * (radius + 1) - 1) * (width + 2 * radius) + radius + column) * size
+
+
+@compiled
+def move_up(net, block, rows, width, above):
+    """Move the rows of the vertical stack's inputs up by one; the lowest is to be written anew."""
+    size, radius, at = net.table[block, 0], net.table[block, 1], net.table[block, 6]
+    line = (width + 2 * radius) * size
+    for i in range(rows * (radius + 1)):
+        if i % (radius + 1) < radius:
+            copy(above[at + i * line : at + (i + 1) * line], above[at + (i + 1) * line : at + (i + 2) * line])
+
+
+@compiled
+def convolve_rows(net, block, rows, width, above, acc):
+    """Write the vertical convolution of the lowest row, (width, rows, padded 2p).
+
+    Beside each other, the pixels that a row of the kernel sees are one run of numbers, and that of the next column
+    begins a pixel later: so a row of the kernel is one matrix product, whose rows overlap.
+    """
+    size, radius, at_w, at = net.table[block, 0], net.table[block, 1], net.table[block, 5], net.table[block, 6]
+    wide, line, terms = padded(2 * net.sizes[0]), (width + 2 * radius) * size, (2 * radius + 1) * size
+    for i in range(width * rows):
+        copy(acc[i * wide : (i + 1) * wide], net.bias[block * wide : (block + 1) * wide])
+    for row in range(rows):
+        for i in range(radius + 1):
+            matmul(acc, row * wide, rows * wide, above, at + (row * (radius + 1) + i) * line, size, width, net.weights,
+                   at_w + i * terms * wide, wide, terms)  # fmt: skip
 
 
 @compiled
 def look_left(net, film, linked, inputs, left, rows, width, column, block):
     """Write what a block knows of a pixel before the pixel itself: from above, from the left, and its bias."""
-    size, radius, at_w, at_in, _ = net.table[block]
+    size, radius, at_w, at_in, _, _, _ = net.table[block]
     wide = padded(2 * net.sizes[0])
     each = rows * wide
     own, source = left[block * each : (block + 1) * each], (block * width + column) * each
@@ -696,7 +780,7 @@ def look_left(net, film, linked, inputs, left, rows, width, column, block):
 @compiled
 def cross(net, film, inputs, left, acc, gated, out, rows, width, column, block):
     """Run a block on a pixel; write what comes out, (rows, padded p), also to its place in the next block's inputs."""
-    size, radius, at_w, at_in, residual = net.table[block]
+    size, radius, at_w, at_in, residual, _, _ = net.table[block]
     features, wide, ld, blocks = net.sizes[0], padded(2 * net.sizes[0]), (radius + width) * size, len(net.table)
     at_in, at_w = at_in + (column + radius) * size, at_w + radius * size * wide
     copy(acc, left)
@@ -710,7 +794,7 @@ def cross(net, film, inputs, left, acc, gated, out, rows, width, column, block):
             copy(out[row * ld_out : row * ld_out + features], inputs[at_in + row * ld : at_in + row * ld + features])
     matmul(out, START, ld_out, gated, START, features + 1, rows, net.weights, at_w + size * wide, ld_out, features + 1)
     if block < blocks - 1:
-        _, radius, _, at_in, _ = net.table[block + 1]
+        radius, at_in = net.table[block + 1, 1], net.table[block + 1, 3]
         for row in range(rows):
             to = at_in + (row * (radius + width) + radius + column) * features
             copy(inputs[to : to + features], out[row * ld_out : row * ld_out + features])

@@ -16,10 +16,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tqdm import tqdm
 
 from condgen.conditioning import FiLMParameters, GammaBeta
 from condgen.models.convolutions import gate
 from condgen.sampling import (
+    ENGINES,
     Interrupted,
     StreamState,
     ancestral,
@@ -299,21 +301,28 @@ def swapped_columns(monkeypatch):
     monkeypatch.setattr(compiled_pixelcnn, "matrices", matrices)
 
 
-def stale_rows_above(monkeypatch):
-    original = compiled_pixelcnn.rows_above
-    monkeypatch.setattr(
-        compiled_pixelcnn,
-        "rows_above",
-        lambda network, film, levels, above, row: (above, original(network, film, levels, above, row)[1]),
-    )
+def before_each_row(monkeypatch, change):
+    original = compiled_pixelcnn.Block.row
+
+    def row(block, *rest):
+        change(block)
+        return original(block, *rest)
+
+    monkeypatch.setattr(compiled_pixelcnn.Block, "row", row)
+
+
+def rows_above_forgotten(monkeypatch):
+    before_each_row(monkeypatch, lambda block: block.above.fill(0))
 
 
 def no_link(monkeypatch):
-    original = compiled_pixelcnn.Block.row
+    before_each_row(monkeypatch, lambda block: block.linked.fill(0))
+
+
+def swapped_rows_of_a_kernel(monkeypatch):
+    original = torch.Tensor.unbind
     monkeypatch.setattr(
-        compiled_pixelcnn.Block,
-        "row",
-        lambda block, row, film, linked: original(block, row, film, [x * 0 for x in linked]),
+        torch.Tensor, "unbind", lambda x, dim=0: original(x, dim)[::-1] if dim == 2 else original(x, dim)
     )
 
 
@@ -322,8 +331,19 @@ def first_row_of_the_map(monkeypatch):
     monkeypatch.setattr(compiled_pixelcnn, "row_of", lambda pair, row: original(pair, 0))
 
 
-@pytest.mark.parametrize("plant", [swapped_columns, stale_rows_above, no_link, first_row_of_the_map, no_condition,
-                                   beta_without_gamma, rows_in_another_order])  # fmt: skip
+PIXELCNN_MUTANTS = [
+    swapped_columns,
+    rows_above_forgotten,
+    no_link,
+    swapped_rows_of_a_kernel,
+    first_row_of_the_map,
+    no_condition,
+    beta_without_gamma,
+    rows_in_another_order,
+]
+
+
+@pytest.mark.parametrize("plant", PIXELCNN_MUTANTS)
 @pytest.mark.parametrize("colours", [1, 3])
 def test_the_equality_of_pixelcnns_catches(monkeypatch, make_model, make_conditions, plant, colours):
     model = make_model("categorical", colours, levels=16).float()
@@ -332,6 +352,24 @@ def test_the_equality_of_pixelcnns_catches(monkeypatch, make_model, make_conditi
     plant(monkeypatch)
     with pytest.raises((AssertionError, FloatingPointError)):  # what lies behind a buffer may be no number
         assert_equal(model, conditions)
+
+
+@pytest.mark.parametrize("kind", ["film", "concat", "none"])
+@pytest.mark.parametrize("colours", [1, 3])
+def test_an_image_that_one_engine_begins_another_finishes(make_model, make_conditions, colours, kind):
+    model = make_model("categorical", colours, kind, levels=16).float()
+    network, film = model.network, model.film(floats(make_conditions(model, 3)))
+    noise = uniform_noise(0, range(3), (network.num_steps, 1))
+    width = network.shape[2] * colours
+    with torch.inference_mode():
+        drawing = [Draw(network, noise, {}, None, None, tqdm(disable=True)) for _ in range(2)]
+        start = network.start(3)
+        whole, _ = ENGINES["cached"](network, film, start, None, range(network.num_steps), drawing[0])
+        first, state = ENGINES["compiled"](network, film, start, None, range(2 * width), drawing[1])
+        # The last values of the row are in the state already.
+        second, _ = ENGINES["cached"](network, film, state, None, range(2 * width, network.num_steps), drawing[1])
+    assert torch.equal(torch.cat([first, second], -1), whole)
+    assert torch.allclose(drawing[1].log_prob, drawing[0].log_prob, atol=1e-4)
 
 
 # What is not right is refused by every engine, or by none.
