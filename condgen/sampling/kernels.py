@@ -708,7 +708,7 @@ def descend(net, film, drawn, levels, above, linked):
         move_up(net, block, rows, width, above)
     for row in range(rows):
         for column in range(width):
-            to = lowest(net, 0, row, column, width)
+            to = lowest(net, START, row, column, width)
             for i in range(channels):
                 above[to + i] = np.float32(drawn[row, i, column]) * np.float32(2 / (levels - 1)) - np.float32(1)
     for block in range(blocks):
