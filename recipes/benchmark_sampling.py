@@ -37,7 +37,7 @@ from torch import nn
 from tqdm import tqdm
 
 from condgen.checkpoint import load, load_front_end
-from condgen.commands.conditions import combine, stacked
+from condgen.commands.conditions import Combination, combine, stacked
 from condgen.conditioning import ClassEmbedding
 from condgen.models import ConditionalModel, PixelCNN, WaveNet
 from condgen.sampling import sample, uniform_noise
@@ -198,10 +198,14 @@ def compile_seconds() -> list[float]:
     return [float(run.stdout) for run in runs]
 
 
-def compared(checkpoint: str, asked: dict[str, str], count: int = 32) -> str:
-    """Say how often rounding decides between two levels of a trained model, and what weights of 16 bits cost it."""
+def ready(checkpoint: str, asked: dict[str, str], count: int = 32) -> tuple[Any, list[Combination]]:
+    """Load a trained model, and make `count` rows of each combination of conditions that are asked for."""
     model: Any = load(checkpoint, "cpu")
-    rows = [row for row in combine(model, asked, load_front_end(checkpoint)) for _ in range(count)]
+    return model, [row for row in combine(model, asked, load_front_end(checkpoint)) for _ in range(count)]
+
+
+def compared(checkpoint: str, model: Any, rows: list[Combination]) -> str:
+    """Say how often rounding decides between two levels of a trained model, and what weights of 16 bits cost it."""
     ties, positions, lost, dims = 0, 0, [], 0
     for i, row in enumerate(tqdm(rows, desc="comparing")):
         conditions = stacked([row])
@@ -309,6 +313,10 @@ def main(
     if unknown or min(*batches, *threads, repeats) < 1 or (device == "cuda" and not torch.cuda.is_available()):
         sys.exit(f"benchmark_sampling: models are {', '.join(map(repr, MODELS))}; batches, threads and repeats are at "
                  "least 1; and device cuda needs a GPU")  # fmt: skip
+    try:  # before the work of minutes, which would be lost
+        trained = {checkpoint: ready(checkpoint, asked) for checkpoint, asked in (checkpoints or {}).items()}
+    except (ValueError, OSError) as error:
+        sys.exit(f"benchmark_sampling: {error}")
     engines = GPU_ENGINES if device == "cuda" else ENGINES
     counts = (1,) if device == "cuda" else threads
     todo = [(m, e, b, t) for m in models or MODELS for b in batches for t in counts for e in engines
@@ -327,7 +335,7 @@ def main(
         first, second = compile_seconds()
         lines.append(f"\nCompilation with an empty cache and the first samples: {first:.1f} s; in the next process: "
                      f"{second:.1f} s.")  # fmt: skip
-    lines += [compared(*item) for item in (checkpoints or {}).items()]
+    lines += [compared(checkpoint, *own) for checkpoint, own in trained.items()]
     print("\n".join(lines))
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)

@@ -55,6 +55,10 @@ def test_the_sampling_benchmark_writes_a_row_per_engine_and_model(tmp_path, monk
     names = ["PixelCNN, digits 8×8, 17 levels", "WaveNet, 30 layers, 64/128/64, softmax-256"]
     options = ["--batches", "[1]", "--threads", "[1]", "--seconds", "0.01", "--repeats", "1", "--compile", "false",
                "--models", json.dumps(names)]  # fmt: skip
+    command = [sys.executable, str(RECIPES / "benchmark_sampling.py"), "--checkpoints", '{"none.ckpt": {}}']
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1), refused.stderr
+    assert "benchmark_sampling: checkpoint none.ckpt does not exist" in refused.stderr
     compared = json.dumps({checkpoint: {"digit": "3"}})
     found = run("benchmark_sampling.py", *options, "--json", "rows.json", "--checkpoints", compared, cwd=tmp_path)
     assert f"{checkpoint}: rounding decided 0 of 2,048 draws; weights of 16 bits cost" in found
