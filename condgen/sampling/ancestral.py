@@ -146,7 +146,7 @@ def check_temper(output: str, temperature: float, top_k: int | None, top_p: floa
     """Check how to draw; return the options of `tempered`, none of them for the model's own distribution."""
     if not 1e-4 <= temperature < float("inf"):  # far below, the logits would overflow
         raise ValueError(f"temperature {temperature} is not at least 0.0001 (which all but draws the mode) and finite")
-    if top_k is not None and (isinstance(top_k, bool) or top_k != int(top_k) or top_k < 1):
+    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int | np.integer) or top_k < 1):
         raise ValueError(f"top_k {top_k} is not a whole number of at least 1")
     if top_p is not None and not 1e-6 <= top_p <= 1:
         raise ValueError(f"top_p {top_p} is not from 0.000001 to 1")
@@ -154,7 +154,7 @@ def check_temper(output: str, temperature: float, top_k: int | None, top_p: floa
         return {} if temperature == 1 else {"temperature": float(temperature)}
     if output != "categorical":
         raise ValueError(f"top_k and top_p are for categorical outputs; this model's output is '{output}'")
-    # Beyond the largest number of levels, all are kept; engines in C would take it for another type of number.
+    # Beyond the largest number of levels, all are kept; kernels take whole numbers of 64 bits and plain floats alone.
     whole, share = None if top_k is None else min(int(top_k), 2**31), None if top_p is None else float(top_p)
     return {"temperature": float(temperature), "top_k": whole, "top_p": share}
 

@@ -319,6 +319,7 @@ def test_float32_samples_are_on_the_grid(make_model, make_conditions):
         ({"temperature": float("nan")}, "temperature nan"),
         ({"top_k": 0}, "top_k 0 is not a whole number of at least 1"),
         ({"top_k": 2.5}, "top_k 2.5 is not a whole number of at least 1"),
+        ({"top_k": float("inf")}, "top_k inf is not a whole number of at least 1"),
         ({"top_k": True}, "top_k True is not a whole number of at least 1"),
         ({"top_p": 0.0}, "top_p 0.0 is not from 0.000001 to 1"),
         ({"top_p": 1e-46}, "top_p 1e-46 is not from 0.000001 to 1"),
