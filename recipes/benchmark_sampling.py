@@ -175,7 +175,7 @@ def measure(name: str, engine: str, batch: int, threads: int, device: str, secon
     network: Any = model.network
     audio = isinstance(network, WaveNet)
     rate = {"naive": 1, "cached": 500, "compiled": 10_000}.get(engine, 20_000)
-    steps = max(50, int(seconds * rate / batch**0.5)) if audio else network.num_steps
+    steps = max(50, int(seconds * rate / batch**0.5)) if audio else network.num_steps(network.shape)
     wall, cpu, scaled = time_engine(model, engine, batch, steps, device, repeats)
     machine, samples = limits(max(1, batch // threads), device), batch * (steps if audio else 1)
     busy = wall if device == "cuda" else cpu

@@ -153,21 +153,22 @@ def build(name: str, variant: str, device: str) -> ConditionalModel:
     """Make a model for a variant."""
     torch.manual_seed(0)
     model = ConditionalModel(MODELS[name][0](), {"class": ClassEmbedding(num_classes=10)})
+    own: Any = model.network
     if variant == "plain nn.Conv":
-        network = plain(model.network)
+        network = plain(own)
         x, film = torch.ones(MODELS[name][1], dtype=torch.long), model.film({"class": torch.zeros(1, dtype=torch.long)})
         with torch.no_grad():
             assert torch.allclose(network(x, film), model.network(x, film), atol=1e-4)
-        model.network = network
+        model.add_module("network", network)
     if variant == "masks applied once":  # what not multiplying by them would gain; such a model must not be trained on
-        for module in model.network.modules():
+        for module in own.modules():
             if getattr(module, "mask", None) is not None:
                 module.mask = None
     model = model.to(device)
     if "channels-last" in variant:
         model = model.to(memory_format=torch.channels_last)
     if "compiled" in variant:
-        model.network.compile()
+        model.get_submodule("network").compile()
     return model
 
 

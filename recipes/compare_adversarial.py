@@ -19,9 +19,9 @@ from jsonargparse import auto_cli
 from tqdm import tqdm
 
 from condgen.checkpoint import load, load_data
-from condgen.classifier import ImageClassifier
 from condgen.commands.fit import quiet
-from condgen.evaluation import generate, read, summary, teach, train_classifiers
+from condgen.evaluation.classifier import ImageClassifier
+from condgen.evaluation.samples import generate, read, summary, teach, train_classifiers
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "cdcgan_digits.yaml"
 # Generator's mechanism, its norm, where labels enter, and the discriminator's mechanism.
@@ -85,9 +85,10 @@ def measure(folder: Path, row: str, seed: int, max_epochs: int, judge: Judge) ->
     written = folder / "figures.json"
     if not written.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        conditioning, norm, labels, judging = ROWS[row]
-        condgen(folder / "log", "fit", "-c", str(CONFIG), "--seed_everything", str(seed), "--model.judging", judging,
-                "--model.conditioning", conditioning, "--model.network.norm", norm, "--model.network.labels", labels,
+        conditioning, norm, labels, discriminator = ROWS[row]
+        condgen(folder / "log", "fit", "-c", str(CONFIG), "--seed_everything", str(seed),
+                "--model.discriminator_conditioning", discriminator, "--model.conditioning", conditioning,
+                "--model.network.norm", norm, "--model.network.labels", labels,
                 "--trainer.max_epochs", str(max_epochs), "--trainer.logger.save_dir", str(folder),
                 "--trainer.enable_progress_bar", "false")  # fmt: skip
         newest = {kind: max(folder.rglob(f"{kind}.ckpt"), key=lambda p: p.stat().st_mtime) for kind in ("best", "last")}

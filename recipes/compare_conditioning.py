@@ -17,7 +17,7 @@ from typing import Any, get_args
 from jsonargparse import auto_cli
 from tqdm import tqdm
 
-from condgen.conditioning.generator import Kind
+from condgen.conditioning.film_generator import Conditioning
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "pixelcnn_digits.yaml"
 
@@ -64,7 +64,7 @@ def row(kind: str, reports: list[dict[str, Any]]) -> str:
 
 def main(
     out: str = "runs/compare_conditioning",
-    kinds: list[Kind] | None = None,
+    kinds: list[Conditioning] | None = None,
     seeds: int = 1,
     max_epochs: int = 60,
     classifier_steps: int = 1000,
@@ -78,7 +78,7 @@ def main(
         max_epochs: of each run.
         classifier_steps: of training the classifier that reads the samples.
     """
-    todo = [(kind, seed) for kind in kinds or get_args(Kind) for seed in range(seeds)]
+    todo = [(kind, seed) for kind in kinds or get_args(Conditioning) for seed in range(seeds)]
     reports: dict[str, list[dict[str, Any]]] = {}
     for kind, seed in tqdm(todo, desc="mechanisms × seeds"):
         found = measure(Path(out, f"{kind}_{seed}"), kind, seed, max_epochs, classifier_steps)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from condgen.checks import check_data
 from condgen.commands.fit import cli
 from condgen.models import ConditionalGenerator
+from condgen.training.compatibility import check_data
 
 CONFIGS = sorted((Path(__file__).resolve().parent.parent / "configs").glob("*.yaml"))
 
@@ -55,7 +55,7 @@ def test_it_is_built_and_fits_its_data_and_starts_unconditional(config, monkeypa
     conditions = {name: torch.tensor([0, len(names) - 1]) for name, names in data.names.items()}
     for name, feature in getattr(data, "features", {}).items():
         conditions[name] = torch.rand(2, feature.size, 2 * 240 // feature.hop)
-    own = {name: conditions[name] for name in model.generator.encoders}
+    own = {name: conditions[name] for name in model.film_generator.encoders}
     with torch.no_grad():
         assert torch.equal(network(x, model.film(own)), network(x))
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from condgen.conditioning import ClassEmbedding, FeatureVector
+from condgen.conditioning import Encoder
 from condgen.data import Clip, FrameFeature, Phoneme
 from condgen.data.front_end import FrontEnd
 from condgen.data.recordings import read_audio
-from condgen.models import ConditionalGenerator, ConditionalModel
+from condgen.models.conditional import Model
 
 
 class Combination(NamedTuple):
@@ -27,7 +27,7 @@ class Combination(NamedTuple):
 
 
 def combine(
-    model: ConditionalModel | ConditionalGenerator,
+    model: Model,
     given: Mapping[str, str],
     front_end: FrontEnd | None = None,
     seconds: float | None = None,
@@ -43,7 +43,7 @@ def combine(
     Raises:
         ValueError: a name or value is unknown or missing; the message holds the known ones.
     """
-    encoders: Any = model.generator.encoders
+    encoders = model.encoders
     features = {} if front_end is None else front_end.features
     derived = [name for name in encoders if name in features and features[name].given == "length"]
     asked = [name for name in encoders if name not in derived]
@@ -77,14 +77,13 @@ def stacked(rows: Sequence[Combination]) -> dict[str, Tensor]:
     return result
 
 
-def _example(encoder: Any, feature: FrameFeature | None) -> str:
+def _example(encoder: Encoder, feature: FrameFeature | None) -> str:
     if feature is not None:
         return {"audio": "an audio file, or several a.wav,b.wav", "text": "what to say"}[feature.given]
-    names = getattr(encoder, "names", None)
-    return f"one of {', '.join(names)}, or all" if names else "an .npy file"
+    return f"one of {', '.join(encoder.names)}, or all" if encoder.names else "an .npy file"
 
 
-def _values(name: str, encoder: nn.Module, text: str, feature: FrameFeature | None) -> list[tuple[str, Tensor | None]]:
+def _values(name: str, encoder: Encoder, text: str, feature: FrameFeature | None) -> list[tuple[str, Tensor | None]]:
     """List the (label, value) pairs of one condition; a value that depends on the others is still `None`."""
     if feature is None or text.endswith(".npy"):
         return list(values_of(name, encoder, text))
@@ -131,37 +130,17 @@ def _heard(labels: dict[str, str], name: str, feature: FrameFeature, front_end: 
     return front_end.ready(torch.from_numpy(np.array(samples)), rate, clip)
 
 
-def values_of(name: str, encoder: nn.Module, text: str) -> list[tuple[str, Tensor]]:
-    """Turn the text of one condition into (label, value) pairs."""
-    if isinstance(encoder, ClassEmbedding):
-        if text in encoder.names:
-            return [(text, torch.tensor(encoder.names.index(text)))]
-        labels = encoder.names if text == "all" else [_class(name, encoder.names, part) for part in text.split(",")]
-        return [(label, torch.tensor(encoder.names.index(label))) for label in labels]
-    if isinstance(encoder, FeatureVector) and encoder.names is not None and not text.endswith(".npy"):
-        return [(tags, _multi_hot(name, encoder.names, tags)) for tags in text.split(",")]
+def values_of(name: str, encoder: Encoder, text: str) -> list[tuple[str, Tensor]]:
+    """Turn the text of one condition into (label, value) pairs: words that its encoder knows, or an .npy file."""
+    try:
+        if encoder.classes is not None or not text.endswith(".npy"):
+            return encoder.parse(text)
+    except ValueError as error:
+        raise ValueError(f"condition '{name}' {error}") from None
     rows = torch.from_numpy(read_npy(text))
     if not rows.ndim:
         raise ValueError(f"condition '{name}': {text} holds a single number, not a row per value")
     return [(f"{Path(text).name}[{i}]", row) for i, row in enumerate(rows)]
-
-
-def _class(name: str, names: Sequence[str], text: str) -> str:
-    text = text.strip()
-    if text in names:
-        return text
-    if text.isascii() and text.isdigit() and int(text) < len(names):
-        return names[int(text)]
-    raise ValueError(f"condition '{name}' has no class '{text}'; its classes: {', '.join(names)} "
-                     f"(or ids 0 to {len(names) - 1})")  # fmt: skip
-
-
-def _multi_hot(name: str, names: Sequence[str], tags: str) -> Tensor:
-    wanted = [tag.strip() for tag in tags.split("+") if tag.strip()]
-    unknown = [tag for tag in wanted if tag not in names]
-    if unknown:
-        raise ValueError(f"condition '{name}' has no tag {', '.join(unknown)}; its tags: {', '.join(names)}")
-    return torch.tensor([float(n in wanted) for n in names])
 
 
 def read_npy(path: str) -> np.ndarray:

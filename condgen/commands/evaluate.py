@@ -12,18 +12,28 @@ from typing import Any
 import torch
 
 from condgen.checkpoint import Weights, data_settings, load, load_data, sha256
-from condgen.checks import check_data
 from condgen.commands.fit import quiet
+from condgen.commands.options import refuse_foreign
 from condgen.commands.output import output_folder
 from condgen.commands.parser import OneLineParser, innermost, parse
 from condgen.commands.report import markdown
-from condgen.commands.sampling import refuse_foreign
-from condgen.copy_synthesis import copy_synthesis, mel_condition
-from condgen.evaluation import Generated, Lesson, Model, Reading, generate, read, summary, teach, train_classifiers
-from condgen.likelihood import likelihood
+from condgen.evaluation.copy_synthesis import copy_synthesis, mel_condition
+from condgen.evaluation.likelihood import likelihood
+from condgen.evaluation.pictures import conditions_grid, save_counts, save_grid, save_waveforms
+from condgen.evaluation.samples import (
+    Generated,
+    Lesson,
+    Model,
+    Reading,
+    generate,
+    read,
+    summary,
+    teach,
+    train_classifiers,
+)
 from condgen.models import ConditionalGenerator, ConditionalModel
-from condgen.pictures import conditions_grid, save_counts, save_grid, save_waveforms
 from condgen.sampling import sampler
+from condgen.training.compatibility import check_data
 
 
 def measure(

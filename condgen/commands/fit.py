@@ -8,7 +8,8 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from pydoc import locate
+from typing import Any, cast
 
 import pytorch_lightning as pl
 from jsonargparse import ArgumentParser, Namespace
@@ -19,6 +20,8 @@ import condgen.data
 import condgen.training  # noqa: F401  (classes that a configuration or a checkpoint names must be imported)
 from condgen.checkpoint import read_checkpoint
 from condgen.commands.parser import OneLineParser, innermost
+from condgen.conditioning import Encoder
+from condgen.data.features import FrameFeature
 
 
 class SaveConfig(SaveConfigCallback):
@@ -65,22 +68,20 @@ class CondgenCLI(LightningCLI):
         parser = ArgumentParser()
         parser.add_subclass_arguments(pl.LightningDataModule, "data")
         features = config.data.init_args.get("features") or {}
-        linguistic = [f for f in features.values() if f.class_path.endswith("Linguistic") and not f.init_args.phonemes]
         data = parser.instantiate(Namespace(data=config.data)).data
-        for feature in linguistic:
-            feature.init_args.phonemes = data.source.phonemes
+        for feature in features.values():
+            made = cast(type[FrameFeature], locate(feature.class_path))
+            complete(feature, made.completed(feature.init_args.as_dict(), data.source.phonemes))
+        data = parser.instantiate(Namespace(data=config.data)).data if features else data
         for name, encoder in (config.model.init_args.get("conditions") or {}).items():
-            if encoder.init_args.get("names") is not None or encoder.init_args.get("num_classes") is not None:
-                continue
-            if encoder.class_path.endswith("ClassEmbedding"):
-                if name not in data.names:
-                    known = ", ".join(data.names) or "none"
-                    raise ValueError(f"the model has the condition '{name}', the data has: {known}")
-                encoder.init_args.names = data.names[name]
-            elif encoder.class_path.endswith("LinguisticSequence"):
-                if not data.source.phonemes:
-                    raise ValueError(f"the condition '{name}' needs phonemes, and the data has none")
-                encoder.init_args.names = data.source.phonemes
+            taken = cast(type[Encoder], locate(encoder.class_path))
+            if name not in data.conditions:
+                known = ", ".join(data.conditions) or "none"
+                raise ValueError(f"the model has the condition '{name}', the data has: {known}")
+            try:
+                complete(encoder, taken.completed(encoder.init_args.as_dict(), data.conditions[name]))
+            except ValueError as error:
+                raise ValueError(f"the condition '{name}' {error}") from None
 
     def after_instantiate_classes(self) -> None:
         config = self.config.get(self.config.get("subcommand"), self.config)
@@ -92,6 +93,13 @@ class CondgenCLI(LightningCLI):
             except RuntimeError as error:
                 mismatch = str(error).splitlines()[1].strip()
                 raise ValueError(f"{config.weights} does not fit this model: {mismatch} …") from None
+
+
+def complete(part: Namespace, arguments: Mapping[str, Any]) -> None:
+    """Fill in arguments of a class that the configuration leaves out."""
+    for key, value in arguments.items():
+        if part.init_args.get(key) != value:
+            part.init_args[key] = value
 
 
 def _same_task(path: str, stored: Mapping[str, Any], class_path: str | None) -> None:

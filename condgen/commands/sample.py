@@ -5,20 +5,21 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from condgen.checkpoint import Weights, load, load_front_end, sha256
 from condgen.commands.conditions import Combination, combine, read_npy, stacked
+from condgen.commands.options import refuse_foreign
 from condgen.commands.output import output_folder
 from condgen.commands.parser import OneLineParser, parse
-from condgen.commands.sampling import refuse_foreign
 from condgen.commands.writing import write_audio, write_images
 from condgen.data.clips import Clip
 from condgen.data.front_end import FrontEnd
 from condgen.data.recordings import read_audio
 from condgen.models import ConditionalGenerator, ConditionalModel
+from condgen.models.contract import AudioNetwork
 from condgen.sampling import Interrupted, Samples, choose, sampler
 
 
@@ -144,12 +145,12 @@ def _given(
         if lengths and len(waveform) > min(lengths):
             raise ValueError(f"{prime} has {len(waveform) / reader.sample_rate:.2f} s, more than the "
                              f"{min(lengths) / reader.sample_rate:.2f} s that are asked for")  # fmt: skip
-        return {"given": model.network.quantization.encode(waveform)[None, None]}
+        return {"given": cast(AudioNetwork, model.network).quantization.encode(waveform)[None, None]}
     if complete is None:
         if keep_rows:
             raise ValueError("keep_rows needs --complete FILE.npy, the image to keep rows of")
         return {}
-    shape: Any = model.network.shape
+    shape = model.network.canvas()
     if not 0 < keep_rows < shape[1]:
         raise ValueError(f"keep_rows {keep_rows} is not between 1 and {shape[1] - 1}")
     image = torch.from_numpy(read_npy(complete))

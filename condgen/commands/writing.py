@@ -6,21 +6,22 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from condgen.commands.conditions import Combination
-from condgen.models import ConditionalGenerator, ConditionalModel
-from condgen.pictures import save_grid, save_waveforms
+from condgen.evaluation.pictures import save_grid, save_waveforms
+from condgen.models.conditional import Model
+from condgen.models.contract import AudioNetwork
 from condgen.sampling import Samples
 
 
 def write_images(
     folder: Path,
-    model: ConditionalModel | ConditionalGenerator,
+    model: Model,
     drawn: Samples,
     conditions: Mapping[str, Tensor],
     rows: Sequence[Combination],
@@ -51,7 +52,7 @@ def write_images(
 
 def write_audio(
     folder: Path,
-    model: ConditionalModel | ConditionalGenerator,
+    model: Model,
     drawn: Samples,
     conditions: Mapping[str, Tensor],
     rows: Sequence[Combination],
@@ -63,18 +64,19 @@ def write_audio(
     waveforms.png with the first eight; return their names. Arguments: see `write_images`."""
     import soundfile
 
+    network = cast(AudioNetwork, model.network)
     digits = max(4, len(str(max(indices))))
     files = [f"{i:0{digits}d}.wav" for i in indices]
-    waveforms = [w[0, : row.length].numpy() for w, row in zip(model.network.quantization.decode(drawn.x.cpu()), rows,
-                                                             strict=True)]  # fmt: skip
+    decoded = network.quantization.decode(drawn.x.cpu())
+    waveforms = [wave[0, : row.length].numpy() for wave, row in zip(decoded, rows, strict=True)]
     for file, waveform in zip(files, waveforms, strict=True):
-        soundfile.write(folder / file, waveform, model.network.sample_rate, subtype="PCM_16")
+        soundfile.write(folder / file, waveform, network.sample_rate, subtype="PCM_16")
     one_length = len({row.length for row in rows}) == 1
     if one_length:
         _write_arrays(folder, model, drawn, conditions)
-    _write_manifest(folder, drawn, rows, indices, files, {**facts, "sample_rate": model.network.sample_rate})
+    _write_manifest(folder, drawn, rows, indices, files, {**facts, "sample_rate": network.sample_rate})
     titles = [f"{file}  {title(row)}" for file, row in zip(files, rows, strict=True)]
-    save_waveforms(folder / "waveforms.png", waveforms[:8], model.network.sample_rate, titles[:8])
+    save_waveforms(folder / "waveforms.png", waveforms[:8], network.sample_rate, titles[:8])
     return f"{files[0]} …, {'samples.npz, ' if one_length else ''}waveforms.png, manifest.jsonl"
 
 
@@ -85,9 +87,7 @@ def title(row: Combination) -> str:
     )
 
 
-def _write_arrays(
-    folder: Path, model: ConditionalModel | ConditionalGenerator, drawn: Samples, conditions: Mapping[str, Tensor]
-) -> None:
+def _write_arrays(folder: Path, model: Model, drawn: Samples, conditions: Mapping[str, Tensor]) -> None:
     for name in conditions:
         if name in ("samples", "log_prob", "file"):
             raise ValueError(f"a condition named '{name}' has no place in samples.npz; name it otherwise in training")

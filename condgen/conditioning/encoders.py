@@ -1,16 +1,21 @@
 """Condition encoders: each turns one condition into features, and the shape of the features is their scope.
 
-(batch, features) is global, (batch, features, frames) is local, (batch, features, height, width) is spatial. Every
-encoder says how many `features` it gives and checks what it is given.
+(batch, features) is global, (batch, features, frames) is local, (batch, features, height, width) is spatial. An encoder
+answers for itself, by the contract `Encoder`; an encoder of one's own needs no change anywhere else.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from condgen.conditioning.contract import DataCondition, Scope
+
+Upsampling = Literal["repeat", "linear", "transposed"]
 
 
 class ClassEmbedding(nn.Module):
@@ -21,9 +26,12 @@ class ClassEmbedding(nn.Module):
 
     Args:
         features: length of the vector.
-        names: class names, in the order of their ids. Left out on the command line, they are taken from the data.
+        names: names of the classes, in the order of their ids. Left out on the command line, they are the data's.
         num_classes: number of classes, where they have no names.
     """
+
+    scope: Scope = "global"
+    around = 0
 
     def __init__(self, features: int = 64, names: list[str] | None = None, num_classes: int | None = None) -> None:
         super().__init__()
@@ -45,6 +53,37 @@ class ClassEmbedding(nn.Module):
                              f"{len(self.names) - 1} ({', '.join(self.names)})")  # fmt: skip
         return self.embedding(ids.long())
 
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return len(self.names)
+
+    @classmethod
+    def completed(cls, arguments: Mapping[str, Any], data: DataCondition) -> dict[str, Any]:
+        """Take the names of the classes from the data, where neither they nor their number are given."""
+        if arguments.get("names") is not None or arguments.get("num_classes") is not None:
+            return dict(arguments)
+        return {**arguments, "names": data.names}
+
+    def check(self, data: DataCondition, hop: int) -> None:
+        """Compare the classes with the data's."""
+        agree("the model's classes are", self.names, "the data's are", data.names)
+
+    def parse(self, text: str) -> list[tuple[str, Tensor]]:
+        """Read the name of a class, its id, a list `a,b,c` of these, or `all`."""
+        if text in self.names:
+            return [(text, torch.tensor(self.names.index(text)))]
+        labels = self.names if text == "all" else [self._class(part.strip()) for part in text.split(",")]
+        return [(label, torch.tensor(self.names.index(label))) for label in labels]
+
+    def _class(self, text: str) -> str:
+        if text in self.names:
+            return text
+        if text.isascii() and text.isdigit() and int(text) < len(self.names):
+            return self.names[int(text)]
+        raise ValueError(f"has no class '{text}'; its classes: {', '.join(self.names)} (or ids 0 to "
+                         f"{len(self.names) - 1})")  # fmt: skip
+
 
 class FeatureVector(nn.Module):
     """A vector of numbers, or a multi-hot vector of tags, to features: (batch, size) to (batch, features).
@@ -52,8 +91,12 @@ class FeatureVector(nn.Module):
     Args:
         size: length of the vector; may be left out where `names` are given.
         features: length of the result.
-        names: what each entry means, such as the tags.
+        names: meaning of each entry, such as the tags.
     """
+
+    scope: Scope = "global"
+    classes = None
+    around = 0
 
     def __init__(self, size: int | None = None, features: int = 64, names: list[str] | None = None) -> None:
         super().__init__()
@@ -70,6 +113,27 @@ class FeatureVector(nn.Module):
         _require(vector, ("batch", self.size))
         return self.linear(vector.to(self.linear.weight.dtype))
 
+    @classmethod
+    def completed(cls, arguments: Mapping[str, Any], data: DataCondition) -> dict[str, Any]:
+        """Return the arguments as they are."""
+        return dict(arguments)
+
+    def check(self, data: DataCondition, hop: int) -> None:
+        """Accept any data: what is wrong with a vector shows in its length."""
+
+    def parse(self, text: str) -> list[tuple[str, Tensor]]:
+        """Read tags, joined with `+`, or a list `a+b,c` of these."""
+        if self.names is None:
+            raise ValueError("takes an .npy file with an array")
+        return [(tags, self._multi_hot(tags, self.names)) for tags in text.split(",")]
+
+    def _multi_hot(self, tags: str, names: list[str]) -> Tensor:
+        wanted = [tag.strip() for tag in tags.split("+") if tag.strip()]
+        unknown = [tag for tag in wanted if tag not in names]
+        if unknown:
+            raise ValueError(f"has no tag {', '.join(unknown)}; its tags: {', '.join(names)}")
+        return torch.tensor([float(name in wanted) for name in names])
+
 
 class FrameSequence(nn.Module):
     """A sequence of frames to features at `factor` times the frame rate: (batch, size, frames) to
@@ -80,18 +144,23 @@ class FrameSequence(nn.Module):
     Args:
         size: numbers per frame.
         features: channels of the result.
-        upsampling: `repeat` each frame, interpolate them (`linear`), or a learned `transposed` convolution. With the
-            last two, the end of a clip that is padded in a batch of longer ones sees one frame of padding.
-        factor: how many frames come out for one that goes in.
+        upsampling: way from frames to positions: `repeat` each frame, interpolate them (`linear`), or a learned
+            `transposed` convolution. With the last two, the end of a clip that is padded in a batch of longer ones
+            sees one frame of padding.
+        factor: number of frames that come out for one that goes in.
         context: frames to either side that a frame's features depend on, through one hidden layer; 0 for a linear
             map of each frame alone. Causality concerns the audio, not its condition.
     """
+
+    scope: Scope = "local"
+    classes = None
+    names = None
 
     def __init__(
         self,
         size: int,
         features: int = 64,
-        upsampling: Literal["repeat", "linear", "transposed"] = "repeat",
+        upsampling: Upsampling = "repeat",
         factor: int = 1,
         context: int = 0,
     ) -> None:
@@ -120,6 +189,19 @@ class FrameSequence(nn.Module):
             return F.interpolate(projected, scale_factor=float(self.factor), mode="linear")
         return self.upsample(projected)
 
+    @classmethod
+    def completed(cls, arguments: Mapping[str, Any], data: DataCondition) -> dict[str, Any]:
+        """Return the arguments as they are."""
+        return dict(arguments)
+
+    def check(self, data: DataCondition, hop: int) -> None:
+        """Compare size and time of the frames with the data's."""
+        check_frames(self.size, self.factor, data, hop)
+
+    def parse(self, text: str) -> list[tuple[str, Tensor]]:
+        """Read nothing: frames are measured, or come from a file."""
+        raise ValueError("takes an .npy file with an array")
+
 
 class LinguisticSequence(nn.Module):
     """Linguistic frames to features: (batch, 7, frames) to (batch, features, frames × factor).
@@ -131,21 +213,23 @@ class LinguisticSequence(nn.Module):
 
     Args:
         features: channels of the result.
-        names: the phonemes, in the order of their ids. Left out on the command line, they are taken from the data.
+        names: phonemes, in the order of their ids. Left out on the command line, they are the data's.
         embedding: length of a phoneme's vector.
-        upsampling: see `FrameSequence`.
-        factor: see `FrameSequence`.
-        context: see `FrameSequence`.
+        upsampling: way from frames to positions; see `FrameSequence`.
+        factor: number of frames that come out for one that goes in.
+        context: frames to either side that a frame's features depend on; see `FrameSequence`.
     """
 
     size = 7
+    scope: Scope = "local"
+    classes = None
 
     def __init__(
         self,
         features: int = 64,
         names: list[str] | None = None,
         embedding: int = 16,
-        upsampling: Literal["repeat", "linear", "transposed"] = "repeat",
+        upsampling: Upsampling = "repeat",
         factor: int = 1,
         context: int = 1,
     ) -> None:
@@ -172,6 +256,24 @@ class LinguisticSequence(nn.Module):
         # A frame of zeros, which would be a voice of 1 Hz, is padding: it must be to its neighbours what nothing is.
         return self.sequence(features * (frames != 0).any(1, keepdim=True))
 
+    @classmethod
+    def completed(cls, arguments: Mapping[str, Any], data: DataCondition) -> dict[str, Any]:
+        """Take the phonemes from the data, where they are not given."""
+        if arguments.get("names") is not None:
+            return dict(arguments)
+        if not data.names:
+            raise ValueError("needs phonemes, and the data has none")
+        return {**arguments, "names": data.names}
+
+    def check(self, data: DataCondition, hop: int) -> None:
+        """Compare size and time of the frames, and the phonemes, with the data's."""
+        check_frames(self.size, self.factor, data, hop)
+        agree("the model's phonemes are", self.names, "the data's are", data.names)
+
+    def parse(self, text: str) -> list[tuple[str, Tensor]]:
+        """Read nothing: phonemes are measured of speech, or come from a file."""
+        raise ValueError("takes an .npy file with an array")
+
 
 class FeatureMap(nn.Module):
     """A map to features that vary in space, s = m(h): (batch, channels, height, width) to
@@ -185,8 +287,13 @@ class FeatureMap(nn.Module):
     Args:
         channels: channels of the map.
         features: channels of the result.
-        factor: how much larger the result is, a power of 2.
+        factor: ratio of the result's size to the map's, a power of 2.
     """
+
+    scope: Scope = "spatial"
+    classes = None
+    names = None
+    around = 0
 
     def __init__(self, channels: int, features: int = 64, factor: int = 1) -> None:
         super().__init__()
@@ -202,6 +309,31 @@ class FeatureMap(nn.Module):
         """Map (batch, channels, height, width) to (batch, features, height × factor, width × factor)."""
         _require(maps, ("batch", self.channels, "height", "width"))
         return self.network(maps.to(next(self.parameters()).dtype))
+
+    @classmethod
+    def completed(cls, arguments: Mapping[str, Any], data: DataCondition) -> dict[str, Any]:
+        """Return the arguments as they are."""
+        return dict(arguments)
+
+    def check(self, data: DataCondition, hop: int) -> None:
+        """Accept any data: what is wrong with a map shows in its channels."""
+
+    def parse(self, text: str) -> list[tuple[str, Tensor]]:
+        """Read nothing: maps come from a file."""
+        raise ValueError("takes an .npy file with an array")
+
+
+def agree(our_words: str, ours: Any, their_words: str, theirs: Any) -> None:
+    """Refuse two values that differ with a ValueError that holds both."""
+    if ours != theirs:
+        raise ValueError(f"{our_words} {ours}, {their_words} {theirs}")
+
+
+def check_frames(size: int, factor: int, data: DataCondition, hop: int) -> None:
+    """Compare size and time of the frames that an encoder takes with the data's."""
+    agree("the model takes frames of size", size, "the data's have", data.size)
+    agree(f"the model's frames, network.hop {hop} × the encoder's factor {factor}, have", f"{hop * factor} samples",
+          "the data's have", f"{data.hop} samples")  # fmt: skip
 
 
 def _require(tensor: Tensor, shape: tuple[int | str, ...]) -> None:

@@ -7,7 +7,7 @@ al., "Feature-wise transformations", Distill 2018. Conditional biasing, as in Pi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,44 @@ class GammaBeta(NamedTuple):
     gamma: Tensor | None = None
     beta: Tensor | None = None
     inner: Tensor | None = None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> GammaBeta:
+        """Apply a function to every part that is not fixed."""
+        return GammaBeta(*(None if part is None else function(part) for part in self))
+
+    def rows(self, rows: Tensor | slice | list[int]) -> GammaBeta:
+        """Take some rows of the batch; a batch of 1 stays as it is, since it serves any row."""
+        return self.map(lambda part: part if len(part) == 1 else part[rows])
+
+    def frames(self, frames: slice) -> GammaBeta:
+        """Take some frames of local parts, (batch, channels, frames); global ones serve every frame."""
+        return self.map(lambda part: part if part.ndim < 3 else part[..., frames])
+
+    def row(self, row: int) -> GammaBeta:
+        """Take one row of a map, (batch, channels, 1, width), out of spatial parts; others serve every row."""
+        return self.map(lambda part: part if part.ndim < 4 or part.shape[2] == 1 else part[:, :, row : row + 1])
+
+    def at(self, *place: int) -> GammaBeta:
+        """Take one position, (batch, channels), out of parts of any scope.
+
+        Args:
+            place: frame, or row and column. The axes of a part line up with the last of these; one of length 1 serves
+                every position.
+        """
+        if all(part is None or part.ndim == 2 for part in self):
+            return self
+        return self.map(lambda part: _at(part, place))
+
+
+Film: TypeAlias = Mapping[str, GammaBeta]
+FIXED = GammaBeta()
+
+
+def _at(part: Tensor, place: tuple[int, ...]) -> Tensor:
+    sizes = part.shape[2:]
+    within = zip(place[len(place) - len(sizes) :], sizes, strict=True)
+    index: list[slice | int] = [slice(None), slice(None), *(min(i, size - 1) for i, size in within)]
+    return part[tuple(index)]
 
 
 def film(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, hop: int = 1) -> Tensor:
@@ -123,7 +161,7 @@ class FiLM(nn.Module):
         norm: normalisation without affine that comes first.
         dims: axes of size in the features: 1 for audio, 2 for images.
         like: makes the linear map before this layer, without a bias, for another number of input channels. Only
-            `kind: concat` needs it, because its β is that map applied to the condition.
+            `conditioning: concat` needs it, because its β is that map applied to the condition.
         size: size of that map's input, for conditions that have none of their own.
         hop: positions per frame of a local condition.
         groups: runs of channels that `norm="channel"` keeps apart.

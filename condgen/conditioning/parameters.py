@@ -50,9 +50,7 @@ class FiLMParameters(Mapping[str, GammaBeta]):
 
     def map(self, function: Callable[[Tensor], Tensor]) -> FiLMParameters:
         """Apply a function to every tensor."""
-        return FiLMParameters(
-            {name: GammaBeta(*(None if p is None else function(p) for p in pair)) for name, pair in self.items()}
-        )
+        return FiLMParameters({name: pair.map(function) for name, pair in self.items()})
 
     def _combine(self, other: FiLMParameters, function: Binary) -> FiLMParameters:
         if list(self) != list(other):
@@ -91,7 +89,7 @@ class FiLMParameters(Mapping[str, GammaBeta]):
 
     def select(self, rows: Tensor | slice | list[int]) -> FiLMParameters:
         """Take some rows of the batch; a batch of 1 stays as it is, since it serves any row."""
-        return self.map(lambda tensor: tensor if tensor.shape[0] == 1 else tensor[rows])
+        return FiLMParameters({name: pair.rows(rows) for name, pair in self.items()})
 
     def to(self, *args: object, **kwargs: object) -> FiLMParameters:
         """Move or convert every tensor, with the arguments of `torch.Tensor.to`."""
@@ -128,6 +126,8 @@ def _pair(name: str, a: Tensor | None, b: Tensor | None, function: Binary) -> Te
     if a is None and b is None:
         return None
     if a is None or b is None:
-        raise ValueError(f"FiLM parameters of different kinds: layer '{name}' is fixed in one and free in the other")
+        raise ValueError(
+            f"FiLM parameters of different mechanisms: layer '{name}' is fixed in one and free in the other"
+        )
     rank = max(a.ndim, b.ndim)
     return function(align(a, rank), align(b, rank))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor
+
+from condgen.conditioning import DataCondition
 
 Split = Literal["train", "val", "test"]
 
@@ -22,6 +24,39 @@ class Batch(NamedTuple):
     x: Tensor
     conditions: dict[str, Tensor]
     scored: Tensor | None = None
+
+
+class ConditionedData(Protocol):
+    """What tasks and evaluation ask of a data module: images or speech of whole levels, with named conditions.
+
+    Attributes:
+        shape: channels and size of an example; `None` where they differ in length.
+        levels: whole levels of the data.
+        sample_rate: samples of audio per second; `None` for images.
+        names: names of the classes per class condition, in the order of their ids.
+        conditions: what is known of each condition that a batch has.
+        crop: samples of a clip that a training example scores; `None` where examples are whole.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...] | None: ...
+    @property
+    def levels(self) -> int: ...
+    @property
+    def sample_rate(self) -> int | None: ...
+    @property
+    def names(self) -> dict[str, list[str]]: ...
+    @property
+    def conditions(self) -> dict[str, DataCondition]: ...
+    @property
+    def crop(self) -> int | None: ...
+    def dataset(self, split: Split) -> Any:
+        """Return a split, after `setup`: `len(…)`, and `__getitems__(rows)` that gives a `Batch`."""
+        ...
+
+    def class_ids(self, split: Split) -> dict[str, Tensor]:
+        """Return the class ids of a split per condition, (examples,) each, after `setup`."""
+        ...
 
 
 def count_dims(batch: Batch) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -18,12 +19,21 @@ class FrameFeature(Protocol):
     Attributes:
         size: numbers per frame.
         hop: samples per frame.
-        given: what `condgen sample` makes it from: an `audio` file, a `text`, or the `length` alone.
+        given: material that `condgen sample` makes it from: an `audio` file, a `text`, or the `length` alone.
+        names: phonemes, in the order of the ids that frames hold; `None` where they hold none.
     """
 
     size: int
     hop: int
-    given: str
+    given: Literal["audio", "text", "length"]
+
+    @property
+    def names(self) -> list[str] | None: ...
+
+    @classmethod
+    def completed(cls, arguments: Mapping[str, Any], phonemes: list[str]) -> dict[str, Any]:
+        """Return its constructor's arguments, with what they leave out and the clips' phonemes say filled in."""
+        ...
 
     def measure(self, waveform: Tensor, sample_rate: int, clip: Clip | None) -> Tensor:
         """Map a waveform, (samples,) with samples = frames × hop, to (size, frames)."""
@@ -41,7 +51,8 @@ class MelSpectrogram:
         high: upper edge of the highest band, in Hz; `None` for half the sample rate.
     """
 
-    given = "audio"
+    given: Literal["audio", "text", "length"] = "audio"
+    names = None
 
     def __init__(
         self, bands: int = 80, hop: int = 80, window: int | None = None, low: float = 0.0, high: float | None = None
@@ -49,6 +60,11 @@ class MelSpectrogram:
         self.size, self.hop, self.window, self.low, self.high = bands, hop, window or 4 * hop, low, high
         if self.window < hop or (self.window - hop) % 2:
             raise ValueError(f"MelSpectrogram: window {self.window} must be longer than hop {hop} by an even number")
+
+    @classmethod
+    def completed(cls, arguments: Mapping[str, Any], phonemes: list[str]) -> dict[str, Any]:
+        """Return the arguments as they are."""
+        return dict(arguments)
 
     def measure(self, waveform: Tensor, sample_rate: int, clip: Clip | None = None) -> Tensor:
         """See `FrameFeature`."""
@@ -75,10 +91,16 @@ class Position:
         waves: how finely the share is resolved.
     """
 
-    given = "length"
+    given: Literal["audio", "text", "length"] = "length"
+    names = None
 
     def __init__(self, hop: int = 80, waves: int = 8) -> None:
         self.hop, self.waves, self.size = hop, waves, waves + 2
+
+    @classmethod
+    def completed(cls, arguments: Mapping[str, Any], phonemes: list[str]) -> dict[str, Any]:
+        """Return the arguments as they are."""
+        return dict(arguments)
 
     def measure(self, waveform: Tensor, sample_rate: int, clip: Clip | None = None) -> Tensor:
         """See `FrameFeature`."""
@@ -104,13 +126,23 @@ class Linguistic:
         high: highest fundamental frequency, in Hz.
     """
 
-    given = "text"
+    given: Literal["audio", "text", "length"] = "text"
     size = 7
 
     def __init__(
         self, phonemes: list[str] | None = None, hop: int = 40, low: float = 60.0, high: float = 400.0
     ) -> None:
         self.phonemes, self.hop, self.low, self.high = list(phonemes or []), hop, low, high
+
+    @property
+    def names(self) -> list[str]:
+        """The phonemes."""
+        return self.phonemes
+
+    @classmethod
+    def completed(cls, arguments: Mapping[str, Any], phonemes: list[str]) -> dict[str, Any]:
+        """Take the phonemes from the clips, where they are not given."""
+        return {**arguments, "phonemes": arguments.get("phonemes") or phonemes}
 
     def measure(self, waveform: Tensor, sample_rate: int, clip: Clip | None = None) -> Tensor:
         """See `FrameFeature`.

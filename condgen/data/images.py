@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from condgen.conditioning import DataCondition
 from condgen.data.batch import Batch, Split, as_is, splits_of
-from condgen.data.order import ResumableLoader, Shuffled, batches_given
-from condgen.hyperparameters import store_hyperparameters
+from condgen.data.hyperparameters import store_hyperparameters
+from condgen.data.resumable import ResumableLoader, Shuffled, batches_given
 
 
 class Labelled(NamedTuple):
@@ -78,6 +79,9 @@ class Images(pl.LightningDataModule):
         num_workers: processes that load; images are in memory, so 0 is fast.
     """
 
+    sample_rate = None
+    crop = None
+
     def __init__(self, source: ImageSource, batch_size: int = 64, thumbnail: int = 0, num_workers: int = 0) -> None:
         super().__init__()
         store_hyperparameters(self)
@@ -102,6 +106,12 @@ class Images(pl.LightningDataModule):
     def names(self) -> dict[str, list[str]]:
         """Class names per condition."""
         return self.source.names
+
+    @property
+    def conditions(self) -> dict[str, DataCondition]:
+        """The conditions that examples have, by name."""
+        classes = {name: DataCondition(names, given="class") for name, names in self.names.items()}
+        return classes | ({"thumbnail": DataCondition()} if self.thumbnail else {})
 
     def setup(self, stage: str | None = None) -> None:
         """Read what the stage needs (`fit`, `validate`, `test`, or everything)."""

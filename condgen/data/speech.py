@@ -14,13 +14,14 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from condgen.conditioning import DataCondition
 from condgen.data.batch import Batch, Split, as_is, splits_of
 from condgen.data.clips import SpeechSource
 from condgen.data.features import FrameFeature
-from condgen.data.order import ResumableLoader, Shuffled, batches_given
+from condgen.data.hyperparameters import store_hyperparameters
 from condgen.data.recordings import Normalise, RecordingReader
+from condgen.data.resumable import ResumableLoader, Shuffled, batches_given
 from condgen.data.store import ClipStore, store_name, write_store
-from condgen.hyperparameters import store_hyperparameters
 from condgen.quantization import Companding, Quantization
 
 FORMAT = 1  # to be raised when what is stored for the same settings changes
@@ -189,6 +190,12 @@ class Speech(pl.LightningDataModule):
     def names(self) -> dict[str, list[str]]:
         """Class names per condition."""
         return self.source.names
+
+    @property
+    def conditions(self) -> dict[str, DataCondition]:
+        """The conditions that clips have, by name: classes and frame features."""
+        classes = {name: DataCondition(names, given="class") for name, names in self.names.items()}
+        return classes | {n: DataCondition(f.names, f.size, f.hop, f.given) for n, f in self.features.items()}
 
     @property
     def shape(self) -> tuple[int, ...] | None:

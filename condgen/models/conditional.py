@@ -1,62 +1,224 @@
-"""A conditional model: a FiLM-ed network and the FiLM generator that writes its parameters."""
+"""Conditional models: a network, and the FiLM generator that writes its parameters from conditions."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from condgen.conditioning import FiLMGenerator, FiLMParameters
-from condgen.conditioning.generator import Kind
+from condgen.conditioning import Encoder, FiLMGenerator, FiLMParameters
+from condgen.conditioning.contract import require
+from condgen.conditioning.film_generator import Conditioning
+from condgen.models.contract import DiscriminatorNetwork, GeneratorNetwork, LikelihoodNetwork, StreamingNetwork
+
+DiscriminatorConditioning = Literal["none", "concat", "bias", "film", "projection", "auxiliary"]
+Conditions: TypeAlias = Mapping[str, Tensor] | FiLMParameters
 
 
 class ConditionalModel(nn.Module):
-    """p(x | conditions). The network knows no conditions; the generator knows no data.
+    """p(x | conditions). The network knows no conditions; the FiLM generator knows no data.
 
     Args:
-        network: says where its FiLM layers are (`film_layers`) and what its parameters mean (`output`).
-        conditions: an encoder per named condition.
-        kind: how the conditions act; see `FiLMGenerator`.
+        network: likelihood network, such as `PixelCNN` or `WaveNet`; see `condgen.models.contract`.
+        conditions: encoder per named condition.
+        conditioning: mechanism by which the conditions act; see `FiLMGenerator`.
+
+    Raises:
+        ValueError: the network or an encoder lacks members of its contract; the message names all of them.
     """
 
-    def __init__(self, network: nn.Module, conditions: Mapping[str, nn.Module], kind: Kind = "bias") -> None:
+    def __init__(
+        self, network: nn.Module, conditions: Mapping[str, nn.Module], conditioning: Conditioning = "bias"
+    ) -> None:
         super().__init__()
-        self.network: Any = network
-        layers: Any = network.film_layers
-        self.generator = FiLMGenerator(conditions, layers, kind)
+        self.network: LikelihoodNetwork = require(network, LikelihoodNetwork)
+        if self.network.sample_rate is not None:
+            require(network, StreamingNetwork)
+        self.film_generator = FiLMGenerator(conditions, self.network.film_layers, conditioning)
 
-    def film(self, conditions: Mapping[str, Tensor] | FiLMParameters) -> FiLMParameters:
+    @property
+    def encoders(self) -> dict[str, Encoder]:
+        """The encoder of each condition by name."""
+        return self.film_generator.named_encoders
+
+    def film(self, conditions: Conditions) -> FiLMParameters:
         """Return the FiLM parameters of conditions; parameters pass through."""
-        return conditions if isinstance(conditions, FiLMParameters) else self.generator(conditions)
+        return conditions if isinstance(conditions, FiLMParameters) else self.film_generator(conditions)
 
-    def forward(self, x: Tensor, conditions: Mapping[str, Tensor] | FiLMParameters) -> Distribution:
+    def forward(self, x: Tensor, conditions: Conditions) -> Distribution:
         """Return the teacher-forced distribution of x.
 
         Args:
             x: data on its grid, (batch, channels, *size).
-            conditions: one tensor per named condition, or FiLM parameters.
+            conditions: tensor per named condition, or FiLM parameters.
         """
         return self.network.output(self.network(x, self.film(conditions)))
 
-    def log_prob(
-        self, x: Tensor, conditions: Mapping[str, Tensor] | FiLMParameters, scored: Tensor | None = None
-    ) -> Tensor:
+    def log_prob(self, x: Tensor, conditions: Conditions, scored: Tensor | None = None) -> Tensor:
         """Return log p(x | conditions) in nats, (batch,).
 
         Args:
             x: data on its grid, (batch, channels, *size).
-            conditions: one tensor per named condition, or FiLM parameters.
-            scored: which positions count, (batch, *size) of booleans; `None` for all.
+            conditions: tensor per named condition, or FiLM parameters.
+            scored: positions that count, (batch, *size) of booleans; `None` for all.
 
         Raises:
             ValueError: x holds anything but whole levels of the data grid.
         """
         levels = self.network.levels
-        if x.numel() and (x.min() < 0 or x.max() >= levels or (x.is_floating_point() and (x % 1 != 0).any())):
-            raise ValueError(f"the data must be whole levels from 0 to {levels - 1}; got {x.min()} to {x.max()}")
+        # As numbers of Python: in 8 bits, 256 levels would be 0.
+        low, high = (x.min().item(), x.max().item()) if x.numel() else (0, 0)
+        if not 0 <= low <= high < levels or (x.is_floating_point() and (x % 1 != 0).any()):
+            raise ValueError(f"the data must be whole levels from 0 to {levels - 1}; got {low} to {high}")
         log_prob = self(x, conditions).log_prob(x)
         # Some families answer for all channels of a position at once.
         places = log_prob if log_prob.ndim < x.ndim else log_prob.sum(1)
         return (places if scored is None else places.masked_fill(~scored, 0)).flatten(1).sum(1)
+
+
+class ConditionalGenerator(nn.Module):
+    """x = G(z, conditions).
+
+    Args:
+        network: generator network, such as `Generator`; see `condgen.models.contract`.
+        conditions: encoder per named condition.
+        conditioning: mechanism by which the conditions act; see `FiLMGenerator`.
+
+    Raises:
+        ValueError: the network or an encoder lacks members of its contract; the message names all of them.
+    """
+
+    def __init__(
+        self, network: nn.Module, conditions: Mapping[str, nn.Module], conditioning: Conditioning = "film"
+    ) -> None:
+        super().__init__()
+        self.network: GeneratorNetwork = require(network, GeneratorNetwork)
+        self.film_generator = FiLMGenerator(conditions, self.network.film_layers, conditioning)
+
+    @property
+    def encoders(self) -> dict[str, Encoder]:
+        """The encoder of each condition by name."""
+        return self.film_generator.named_encoders
+
+    def film(self, conditions: Conditions) -> FiLMParameters:
+        """Return the FiLM parameters of conditions; parameters pass through."""
+        return conditions if isinstance(conditions, FiLMParameters) else self.film_generator(conditions)
+
+    def forward(self, z: Tensor, conditions: Conditions) -> Tensor:
+        """Map noise, (batch, noise), to data in [−1, 1], (batch, *shape)."""
+        return self.network(z, self.film(conditions))
+
+
+Model: TypeAlias = ConditionalModel | ConditionalGenerator
+
+
+def as_generator(model: Model) -> ConditionalGenerator | None:
+    """Return a model as a generator; `None` if it is a likelihood model."""
+    return model if isinstance(model, ConditionalGenerator) else None
+
+
+def as_likelihood(model: Model) -> ConditionalModel | None:
+    """Return a model as a likelihood model; `None` if it is a generator."""
+    return model if isinstance(model, ConditionalModel) else None
+
+
+class Judgement(NamedTuple):
+    """What a discriminator says of a batch.
+
+    Attributes:
+        score: realness, given the conditions, (batch,).
+        classes: logits per class condition, (batch, classes); empty but for `auxiliary`.
+    """
+
+    score: Tensor
+    classes: dict[str, Tensor]
+
+
+class ConditionalDiscriminator(nn.Module):
+    """How real x is, given the conditions.
+
+    Sources: Miyato and Koyama, "cGANs with Projection Discriminator", 2018, equation 3; Odena et al., "Conditional
+    Image Synthesis with Auxiliary Classifier GANs", 2017.
+
+    Args:
+        network: discriminator network, such as `Discriminator`; see `condgen.models.contract`.
+        conditions: encoder per named condition.
+        conditioning: mechanism: `none`; `concat`, `bias` or `film` in every layer; `projection`, which adds the inner
+            product of the condition's features, through a matrix V, with those of x; or `auxiliary`, which reads
+            classes besides.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        conditions: Mapping[str, nn.Module],
+        conditioning: DiscriminatorConditioning = "projection",
+    ) -> None:
+        super().__init__()
+        if conditioning not in get_args(DiscriminatorConditioning):
+            known = ", ".join(get_args(DiscriminatorConditioning))
+            raise ValueError(f"unknown conditioning '{conditioning}' of a discriminator; known: {known}")
+        self.network: DiscriminatorNetwork = require(network, DiscriminatorNetwork)
+        self.conditioning: DiscriminatorConditioning = conditioning
+        beside = dict(conditions) if conditioning in ("projection", "auxiliary") else {}
+        if conditioning in ("projection", "auxiliary") and not beside:
+            raise ValueError(f"a discriminator with conditioning '{conditioning}' needs at least one condition")
+        encoders = {name: require(encoder, Encoder) for name, encoder in beside.items()}
+        if conditioning == "auxiliary" and any(encoder.classes is None for encoder in encoders.values()):
+            raise ValueError("an auxiliary classifier reads classes: every condition must be a ClassEmbedding")
+        inside: Any = conditioning if conditioning in ("concat", "bias", "film") else "none"
+        layers, features = self.network.film_layers, self.network.features
+        self.film_generator = FiLMGenerator({} if inside == "none" else conditions, layers, inside)
+        projected, classified = (encoders, {}) if conditioning == "projection" else ({}, encoders)
+        self.encoders = nn.ModuleDict({name: beside[name] for name in projected})
+        self.project = nn.ModuleDict({n: nn.Linear(e.features, features, bias=False) for n, e in projected.items()})
+        self.classify = nn.ModuleDict({n: nn.Linear(features, e.classes or 0) for n, e in classified.items()})
+
+    @property
+    def conditions(self) -> list[str]:
+        """Names of the conditions that it is given."""
+        return [*self.film_generator.encoders, *self.encoders, *self.classify]
+
+    def forward(self, x: Tensor, conditions: Mapping[str, Tensor]) -> Judgement:
+        """Judge data, (batch, *shape)."""
+        own = {name: conditions[name] for name in self.film_generator.encoders}
+        score, features = self.network(x, self.film_generator(own))
+        for name, encoder in self.encoders.items():
+            score = score + (self.project[name](encoder(conditions[name])) * features).sum(1)
+        return Judgement(score, {name: classify(features) for name, classify in self.classify.items()})
+
+
+@torch.no_grad()
+def concat_to_bias(discriminator: ConditionalDiscriminator) -> ConditionalDiscriminator:
+    """Turn a discriminator with conditioning `concat` into one with `bias`.
+
+    Wherever all taps see the map, what concatenating it constant adds to a convolution is β = Σ_k c_k Σ_u W[o, k, u].
+    With `padding_mode` reflect, replicate or circular that is everywhere, and the two discriminators are equal. With
+    zeros they differ at the border, where taps beyond it add nothing, and in all that the border reaches.
+
+    Args:
+        discriminator: discriminator with `concat`; stays as it is.
+
+    Raises:
+        ValueError: it has another conditioning; or a norm, before which concatenation acts and a bias does not.
+    """
+    if discriminator.conditioning != "concat":
+        raise ValueError("only a discriminator with conditioning 'concat' turns into one with 'bias'; this one has "
+                         f"'{discriminator.conditioning}'")  # fmt: skip
+    source = discriminator.film_generator
+    if any(source.normalised):
+        raise ValueError("concatenation acts before a norm and a bias behind it: with norm other than none, no bias is "
+                         "equal to it")  # fmt: skip
+    result = copy.deepcopy(discriminator)
+    result.conditioning = "bias"
+    like = next(discriminator.parameters())
+    encoders = dict(result.film_generator.encoders)
+    result.film_generator = FiLMGenerator(encoders, result.network.film_layers, "bias").to(like)
+    for name, heads in source.concat.items():
+        rows = [head.conv.weight.flatten(2).sum(2) for head in cast(Any, heads)]
+        cast(Any, result.film_generator.beta[name]).weight.copy_(torch.cat(rows))
+    return result.train(discriminator.training)

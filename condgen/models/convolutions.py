@@ -139,8 +139,8 @@ class CausalConv1d(nn.Module):
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return tap_by_tap(x, weight, bias, self.dilation)
         if torch.is_autocast_enabled(device):  # what is added to in place is of one type with what is added
-            kind = torch.get_autocast_dtype(device)
-            x, weight, bias = x.to(kind), weight.to(kind), None if bias is None else bias.to(kind)
+            dtype = torch.get_autocast_dtype(device)
+            x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
         y: Tensor = Convolved.apply(x, weight, bias, self.dilation)
         return y
 
@@ -208,16 +208,16 @@ def horizontal_conv(
     return CausalConv2d(in_channels, out_channels, (1, radius + 1), (0, radius), bias, mask)
 
 
-def colour_mask(to: Tensor, source: Tensor, kind: Literal["A", "B"], radius: int = 0) -> Tensor | None:
+def colour_mask(to: Tensor, source: Tensor, mask_type: Literal["A", "B"], radius: int = 0) -> Tensor | None:
     """Mask a kernel's own pixel so that colours come in order: (out, in, 1, radius + 1), or `None` to keep all.
 
     Args:
         to: the colour of each output channel, (out,).
         source: the colour of each input channel, (in,).
-        kind: a colour sees the earlier colours (A), or also itself (B).
+        mask_type: a colour sees the earlier colours (A), or also itself (B).
         radius: columns of the kernel to the left, which are all seen.
     """
-    seen = to[:, None] > source if kind == "A" else to[:, None] >= source
+    seen = to[:, None] > source if mask_type == "A" else to[:, None] >= source
     if seen.all():
         return None
     mask = torch.ones(len(to), len(source), 1, radius + 1)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -19,12 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm as normalise_spectrum
 
-from condgen.conditioning.film import FiLM, GammaBeta, Norm, film_layers
+from condgen.conditioning.film import FIXED, FiLM, Film, GammaBeta, Norm, film_layers
 from condgen.quantization import Companding, Quantization
 
-Film = Mapping[str, GammaBeta]
 Padding = Literal["zeros", "reflect", "replicate", "circular"]
-FIXED = GammaBeta()
 CONV: Any = (nn.Conv1d, nn.Conv2d)
 CONV_TRANSPOSE: Any = (nn.ConvTranspose1d, nn.ConvTranspose2d)
 NORM = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -68,13 +65,13 @@ class Body:
     def up(self, in_channels: int, out_channels: int, bias: bool = True) -> nn.Module:
         """Make the transposed convolution that multiplies the size by the stride."""
         over = self.stride - self.kernel_size + 2 * self._padding
-        kind = CONV_TRANSPOSE[self.dims - 1]
-        return kind(in_channels, out_channels, self.kernel_size, self.stride, self._padding, over, bias=bias)
+        make = CONV_TRANSPOSE[self.dims - 1]
+        return make(in_channels, out_channels, self.kernel_size, self.stride, self._padding, over, bias=bias)
 
     def down(self, in_channels: int, out_channels: int, bias: bool = True) -> nn.Module:
         """Make the convolution that divides the size by the stride."""
-        kind = CONV[self.dims - 1]
-        return kind(in_channels, out_channels, self.kernel_size, self.stride, self._padding, bias=bias,
+        make = CONV[self.dims - 1]
+        return make(in_channels, out_channels, self.kernel_size, self.stride, self._padding, bias=bias,
                     padding_mode=self.padding_mode)  # fmt: skip
 
     def unfold(self, in_channels: int, out_channels: int, bias: bool = True) -> nn.Module:
@@ -129,9 +126,10 @@ class Generator(nn.Module):
         shape: channels and size of the data; one axis of size for audio, two for images.
         noise: length of the noise vector.
         channels: of the largest hidden map; each smaller one has twice as many, up to eight times.
-        norm: normalisation before FiLM. With `batch`, `kind: film` is conditional batch norm.
-        labels: where conditions act: on `every` hidden layer, or on the `first` alone. With `kind: concat`, `first`
-            is the label concatenated to the noise, `every` the original conditional DCGAN but for its last layer.
+        norm: normalisation before FiLM. With `batch`, `conditioning: film` is conditional batch norm.
+        labels: layers on which conditions act: `every` hidden layer, or the `first` alone. With `conditioning:
+            concat`, `first` is the label concatenated to the noise, `every` the original conditional DCGAN but for
+            its last layer.
         kernel_size: of the strided convolutions; `None` for 4 (images) or 25 (audio).
         stride: of the strided convolutions; `None` for 2 (images) or 4 (audio).
         start: least size of the smallest map; the layers are as many as it allows.
@@ -187,6 +185,10 @@ class Generator(nn.Module):
         """The FiLM layers by name."""
         return film_layers(self)
 
+    def film_of(self, film: Film | None, layer: int) -> GammaBeta:
+        """Pick (γ, β) of a FiLM layer; see `FiLMedNetwork`."""
+        return (film or {}).get(f"films.{layer}", FIXED)
+
     def forward(self, z: Tensor, film: Film | None = None) -> Tensor:
         """Map noise, (batch, noise), to data, (batch, *shape).
 
@@ -197,7 +199,7 @@ class Generator(nn.Module):
         x = z.reshape(*z.shape, *(1,) * self.body.dims)
         for i, (conv, layer) in enumerate(zip(self.convs, self.films, strict=True)):
             y = conv(x)
-            x = torch.relu(layer(y, (film or {}).get(f"films.{i}", FIXED)) if isinstance(layer, FiLM) else layer(y))
+            x = torch.relu(layer(y, self.film_of(film, i)) if isinstance(layer, FiLM) else layer(y))
         return torch.tanh(self.output(x))
 
 
@@ -254,12 +256,16 @@ class Discriminator(nn.Module):
         """The FiLM layers by name."""
         return film_layers(self)
 
+    def film_of(self, film: Film | None, layer: int) -> GammaBeta:
+        """Pick (γ, β) of a FiLM layer; see `FiLMedNetwork`."""
+        return (film or {}).get(f"films.{layer}", FIXED)
+
     def forward(self, x: Tensor, film: Film | None = None) -> tuple[Tensor, Tensor]:
         """Map data, (batch, *shape), to scores, (batch,), and to the smallest map in one row, (batch, features)."""
         if tuple(x.shape[1:]) != self.shape:
             raise ValueError(f"this discriminator takes data of {self.shape}, not of {tuple(x.shape[1:])}")
         for i, (conv, layer) in enumerate(zip(self.convs, self.films, strict=True)):
-            x = F.leaky_relu(layer(conv(x), (film or {}).get(f"films.{i}", FIXED)), 0.2)
+            x = F.leaky_relu(layer(conv(x), self.film_of(film, i)), 0.2)
             if self.phase_shuffle and self.training and i + 1 < len(self.convs):
                 x = shuffle_phase(x, self.phase_shuffle)
         features = x.flatten(1)

@@ -8,7 +8,6 @@ the way to the horizontal stack; leaving the row out in every layer instead leav
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -17,12 +16,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from condgen.conditioning.film import FiLM, GammaBeta, Norm, check_parameters, film_layers, require_causal
+from condgen.conditioning.film import (
+    FIXED,
+    FiLM,
+    Film,
+    GammaBeta,
+    Norm,
+    check_parameters,
+    film_layers,
+    require_causal,
+)
 from condgen.distributions import Output, output_family
 from condgen.models.convolutions import colour_mask, gate, horizontal_conv, pointwise, vertical_conv
-
-Film = Mapping[str, GammaBeta]
-FIXED = GammaBeta()
 
 
 class GatedBlock(nn.Module):
@@ -34,7 +39,7 @@ class GatedBlock(nn.Module):
     Args:
         source: the colour of each input channel, (in,).
         colours: the colour of each of the p output channels, (p,).
-        kind: mask A, which hides the pixel itself, belongs to the first block, which has no residual.
+        mask_type: mask A, which hides the pixel itself, belongs to the first block, which has no residual.
         radius: reach of the kernels.
         size: height and width of the images.
         norm: normalisation before FiLM.
@@ -45,7 +50,7 @@ class GatedBlock(nn.Module):
         self,
         source: Tensor,
         colours: Tensor,
-        kind: Literal["A", "B"],
+        mask_type: Literal["A", "B"],
         radius: int,
         size: tuple[int, int],
         norm: Norm,
@@ -53,11 +58,11 @@ class GatedBlock(nn.Module):
     ) -> None:
         super().__init__()
         inputs, channels = len(source), len(colours)
-        mask = colour_mask(colours.repeat(2), source, kind, radius)
+        mask = colour_mask(colours.repeat(2), source, mask_type, radius)
         # Normalised together, colours would see each other; so each half of each colour is normalised alone.
         groups = int(colours.max()) + 1
         film = partial(FiLM, 2 * channels, norm, size=size, groups=2 * groups if groups > 1 else 1)
-        self.residual, self.radius = kind == "B", radius
+        self.residual, self.radius = mask_type == "B", radius
         self.vertical = vertical_conv(inputs, 2 * channels, radius)
         self.vertical_film = film(like=partial(vertical_conv, out_channels=2 * channels, radius=radius, bias=False))
         self.horizontal = horizontal_conv(inputs, 2 * channels, radius, bias=False, mask=mask)
@@ -149,6 +154,7 @@ class PixelCNN(nn.Module):
     agrees_with_data = ("shape", "levels")
     dim = "dim"
     blank = 0
+    sample_rate = None
 
     def __init__(
         self,
@@ -198,6 +204,11 @@ class PixelCNN(nn.Module):
         """The FiLM layers by name: two in each gated layer."""
         return film_layers(self)
 
+    def film_of(self, film: Film | None, layer: int) -> GammaBeta:
+        """Pick (γ, β) of a FiLM layer: a block has a vertical one, then a horizontal one."""
+        name = f"blocks.{layer // 2}.{'horizontal' if layer % 2 else 'vertical'}_film"
+        return FIXED if film is None else film.get(name, FIXED)
+
     @property
     def receptive_field(self) -> int:
         """R: an output sees R + 1 rows above it, R columns to either side there, and R pixels to its left."""
@@ -223,7 +234,7 @@ class PixelCNN(nn.Module):
         film = self.checked(film)
         v = h = self.scale(x)
         for i, block in enumerate(self.blocks):
-            v, h = block(v, h, _pair(film, i, "vertical"), _pair(film, i, "horizontal"))
+            v, h = block(v, h, self.film_of(film, 2 * i), self.film_of(film, 2 * i + 1))
         for layer in self.head:
             h = layer(torch.relu(h))
         return h
@@ -241,10 +252,9 @@ class PixelCNN(nn.Module):
                     )
         return film or {}
 
-    @property
-    def num_steps(self) -> int:
-        """Steps that draw one image: a step per pixel, or per colour where these come in order."""
-        return self.shape[1] * self.shape[2] * self.output.groups
+    def num_steps(self, canvas: tuple[int, ...]) -> int:
+        """Count the steps that draw a canvas: a step per pixel, or per colour where these come in order."""
+        return canvas[1] * canvas[2] * self.output.groups
 
     def canvas(self, length: int | None = None, film: Film | None = None) -> tuple[int, int, int]:
         """Return channels, height and width of what is to be drawn; an image has no other length."""
@@ -302,7 +312,7 @@ class PixelCNN(nn.Module):
         h = state.row[-1]
         windows = []
         for i, block in enumerate(self.blocks):
-            pair = _at(_pair(film, i, "horizontal"), row, column)
+            pair = self.film_of(film, 2 * i + 1).at(row, column)
             h, window = block.step_pixel(h, state.windows[i][:, :, :-1], state.linked[i][column], pair)
             windows.append(window)
         for layer in self.head:
@@ -321,7 +331,7 @@ class PixelCNN(nn.Module):
         v = torch.stack(state.row, dim=2)[:, :, None]
         above, linked = [], []
         for i, block in enumerate(self.blocks):
-            v, link, rows = block.step_row(v, state.above[i], row_of(_pair(film, i, "vertical"), row))
+            v, link, rows = block.step_row(v, state.above[i], self.film_of(film, 2 * i).row(row))
             above.append(rows)
             linked.append(link)
         windows = tuple(torch.zeros_like(w) for w in state.windows)
@@ -336,27 +346,3 @@ def _colours(channels: int, groups: int) -> Tensor:
 def _shift(window: Tensor) -> Tensor:
     """Drop the oldest pixel of a window and leave room for a new one."""
     return F.pad(window[:, :, 1:], (0, 1))
-
-
-def _pair(film: Film, block: int, stack: Literal["vertical", "horizontal"]) -> GammaBeta:
-    """Pick (γ, β) of one FiLM layer; both are fixed where there are none."""
-    return film.get(f"blocks.{block}.{stack}_film", FIXED)
-
-
-def row_of(pair: GammaBeta, row: int) -> GammaBeta:
-    """Cut one row, (batch, channels, 1, width), out of spatial parameters; others serve every row."""
-    return GammaBeta(*(p if p is None or p.ndim < 4 or p.shape[2] == 1 else p[:, :, row : row + 1] for p in pair))
-
-
-def _at(pair: GammaBeta, row: int, column: int) -> GammaBeta:
-    """Cut one pixel, (batch, channels), out of parameters of any scope."""
-    if all(p is None or p.ndim == 2 for p in pair):
-        return pair
-    parts = []
-    for part in row_of(pair, row):
-        if part is not None and part.ndim == 4:
-            part = part[:, :, 0]
-        if part is not None and part.ndim == 3:
-            part = part[:, :, min(column, part.shape[2] - 1)]
-        parts.append(part)
-    return GammaBeta(*parts)

@@ -15,13 +15,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm as normalise_weight
 
-from condgen.conditioning.film import FiLM, GammaBeta, Norm, check_parameters, film_layers, require_causal
+from condgen.conditioning.film import (
+    FIXED,
+    FiLM,
+    Film,
+    GammaBeta,
+    Norm,
+    check_parameters,
+    film_layers,
+    require_causal,
+)
 from condgen.distributions import Output, output_family
 from condgen.models.convolutions import CausalConv1d, gate
 from condgen.quantization import Companding, Quantization
-
-Film = Mapping[str, GammaBeta]
-FIXED = GammaBeta()
 
 
 class ConditionConv(nn.Module):
@@ -47,8 +53,8 @@ class ConditionConv(nn.Module):
         if z.ndim == 2:
             return F.linear(z, self.conv.weight.sum(0))
         if self.hop != 1:
-            raise ValueError(f"kind 'concat' needs local conditions at the sample rate: set the network's hop (now "
-                             f"{self.hop}) to 1 and multiply the encoder's factor by {self.hop}")  # fmt: skip
+            raise ValueError("conditioning 'concat' needs local conditions at the sample rate: set the network's hop "
+                             f"(now {self.hop}) to 1 and multiply the encoder's factor by {self.hop}")  # fmt: skip
         held = torch.cat([z[..., :1].expand(-1, -1, self.conv.reach), z], dim=-1)
         return self.conv(held.transpose(1, 2)).transpose(1, 2)[..., self.conv.reach :]
 
@@ -56,7 +62,7 @@ class ConditionConv(nn.Module):
 class GatedLayer(nn.Module):
     """One layer: dilated causal convolution, FiLM, gate, then 1 × 1 to the residual and the skip path (section 2.3).
 
-    With `kind: bias` this is z = tanh(W_f ∗ x + V_f h) ⊙ σ(W_g ∗ x + V_g h) of section 2.5.
+    With `conditioning: bias` this is z = tanh(W_f ∗ x + V_f h) ⊙ σ(W_g ∗ x + V_g h) of section 2.5.
 
     Args:
         channels: of the residual path.
@@ -222,6 +228,10 @@ class WaveNet(nn.Module):
         """The FiLM layers by name: one in each gated layer."""
         return film_layers(self)
 
+    def film_of(self, film: Film | None, layer: int) -> GammaBeta:
+        """Pick (γ, β) of a FiLM layer; both are fixed where there are none."""
+        return FIXED if film is None else film.get(f"layers.{layer}.film", FIXED)
+
     @property
     def receptive_field(self) -> int:
         """How many earlier samples an output depends on."""
@@ -285,7 +295,7 @@ class WaveNet(nn.Module):
         inputs = []
         for i, layer in enumerate(self.layers):
             inputs.append(h)
-            h, skip = layer(h, _pair(film, i))
+            h, skip = layer(h, self.film_of(film, i))
             skips = skips + skip
         return self.head(skips * self.skip_scale), inputs
 
@@ -308,6 +318,10 @@ class WaveNet(nn.Module):
             raise ValueError(f"FiLM parameters of {', '.join(map(str, frames))} frames: all must be equally long")
         return film or {}
 
+    def num_steps(self, canvas: tuple[int, ...]) -> int:
+        """Count the steps that draw a canvas: one per sample."""
+        return canvas[1]
+
     def locate(self, step: int) -> tuple[tuple[int], slice, slice]:
         """Return the time, the channels and the parameters that a step draws."""
         return (step,), slice(0, 1), slice(None)
@@ -324,8 +338,7 @@ class WaveNet(nn.Module):
         if not time:
             return self.start(len(x))
         frames = -(-time // self.hop)
-        covered = {name: GammaBeta(*(p if p is None or p.ndim < 3 else p[..., :frames] for p in pair))
-                   for name, pair in film.items()}  # fmt: skip
+        covered = {name: pair.frames(slice(frames)) for name, pair in film.items()}
         _, inputs = self._run(self._shifted(F.pad(x, (0, frames * self.hop - time))), covered)
         past = []
         for layer, h in zip(self.layers, inputs, strict=True):
@@ -353,7 +366,7 @@ class WaveNet(nn.Module):
         for i, layer in enumerate(self.layers):
             before = state.past[i]
             past.append((*before[1:], h) if before else ())
-            h, skip = layer.step(h, before, _at(_pair(film, i), state.step // self.hop))
+            h, skip = layer.step(h, before, self.film_of(film, i).at(state.step // self.hop))
             skips = skips + skip
         return self.head(skips * self.skip_scale), WaveNetState(state.step + 1, tuple(past))
 
@@ -363,15 +376,3 @@ def _dilations(layers: int, stacks: int) -> list[int]:
     if layers < 1 or stacks < 1 or layers % stacks:
         raise ValueError(f"layers {layers} do not divide into {stacks} stacks")
     return [2**i for _ in range(stacks) for i in range(layers // stacks)]
-
-
-def _pair(film: Film, layer: int) -> GammaBeta:
-    """Pick (γ, β) of one FiLM layer; both are fixed where there are none."""
-    return film.get(f"layers.{layer}.film", FIXED)
-
-
-def _at(pair: GammaBeta, frame: int) -> GammaBeta:
-    """Cut one frame, (batch, channels), out of local parameters; global ones serve every frame."""
-    if all(part is None or part.ndim == 2 for part in pair):
-        return pair
-    return GammaBeta(*(p if p is None or p.ndim == 2 else p[..., frame] for p in pair))

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from condgen.conditioning import FiLMParameters
+from condgen.engines.choice import choose
+from condgen.engines.draw import Draw, Given, progress_bar
 from condgen.models import ConditionalModel
-from condgen.sampling.draw import Draw, Given, progress_bar
-from condgen.sampling.engines import choose
 from condgen.sampling.noise import uniform_noise
 
 log = logging.getLogger(__name__)

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from condgen.engines.choice import choose
+from condgen.engines.draw import Draw, progress_bar
 from condgen.models import ConditionalModel
 from condgen.models.wavenet import WaveNetState
 from condgen.sampling.ancestral import (
@@ -20,8 +22,6 @@ from condgen.sampling.ancestral import (
     evaluating,
     take_rows,
 )
-from condgen.sampling.draw import Draw, progress_bar
-from condgen.sampling.engines import choose
 from condgen.sampling.noise import uniform_noise
 
 

@@ -710,7 +710,7 @@ def test_padding_changes_no_likelihood(make_speech):
     network = WaveNet(256, channels=4, dilations=[1, 2, 4], hop=40, sample_rate=RATE, companding="linear")
     encoders = {"speaker": ClassEmbedding(3, num_classes=2), "place": FrameSequence(4, 3, context=1)}
     model = ConditionalModel(network, encoders, "film").double()
-    for parameter in model.generator.parameters():
+    for parameter in model.film_generator.parameters():
         torch.nn.init.normal_(parameter)
     together = model.log_prob(*data.__getitems__([0, 1, 2]))
     alone = torch.cat([model.log_prob(*data.__getitems__([i])) for i in range(3)])

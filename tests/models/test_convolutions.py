@@ -92,12 +92,15 @@ def test_a_compiler_sees_one_graph_that_computes_the_same():
 
 def test_each_network_is_one_graph_to_a_compiler(make_wavenet, make_model):
     """A break in it would compile every layer apart and, from the ninth on, not at all."""
-    for model, shape in ((make_wavenet(kind="none"), (2, 1, 12)), (make_model(kind="none"), (2, 1, 5, 4))):
+    for model, shape in (
+        (make_wavenet(conditioning="none"), (2, 1, 12)),
+        (make_model(conditioning="none"), (2, 1, 5, 4)),
+    ):
         network, x = model.network, torch.randint(2, shape)
         assert torch.allclose(torch.compile(network, backend="eager", fullgraph=True)(x), network(x), atol=1e-12)
 
 
 def test_a_traced_network_can_be_saved_and_computes_the_same(tmp_path, make_wavenet):
-    network, x = make_wavenet(kind="none").network, torch.randint(2, (2, 1, 12))
+    network, x = make_wavenet(conditioning="none").network, torch.randint(2, (2, 1, 12))
     torch.jit.save(torch.jit.trace(network, x), tmp_path / "network.pt")
     assert torch.allclose(torch.jit.load(tmp_path / "network.pt")(x), network(x), atol=1e-12)

@@ -11,9 +11,9 @@ from condgen.conditioning import ClassEmbedding, FiLMGenerator, film_layers
 from condgen.models.dcgan import Discriminator, Generator, body, shuffle_phase
 
 SHAPES = [(1, 8, 8), (3, 16, 16), (1, 28, 28), (1, 64), (1, 256)]
-KINDS = ["concat", "bias", "scale", "gate", "film"]
+CONDITIONINGS = ["concat", "bias", "scale", "gate", "film"]
 shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
-kinds = pytest.mark.parametrize("kind", KINDS)
+conditionings = pytest.mark.parametrize("conditioning", CONDITIONINGS)
 norms = pytest.mark.parametrize("norm", ["none", "batch"])
 labels = pytest.mark.parametrize("labels", ["first", "every"])
 
@@ -27,9 +27,9 @@ def random(module, seed=0):
     return module.double()
 
 
-def conditioned(network, kind, classes=3):
+def conditioned(network, conditioning, classes=3):
     """A network and a FiLM generator for it, both with random weights."""
-    generator = FiLMGenerator({"label": ClassEmbedding(4, num_classes=classes)}, network.film_layers, kind)
+    generator = FiLMGenerator({"label": ClassEmbedding(4, num_classes=classes)}, network.film_layers, conditioning)
     return random(network), random(generator, 1)
 
 
@@ -38,13 +38,13 @@ def ids(*values):
 
 
 @shapes
-@kinds
+@conditionings
 @norms
 @labels
 def test_the_generators_output_changes_with_the_label_and_its_gradients_reach_the_conditioning(
-    shape, kind, norm, labels
+    shape, conditioning, norm, labels
 ):
-    network, generator = conditioned(Generator(shape, 5, 4, norm, labels), kind)
+    network, generator = conditioned(Generator(shape, 5, 4, norm, labels), conditioning)
     network.eval()
     z = torch.randn(1, 5, dtype=torch.float64).expand(3, -1)
     x = network(z, generator(ids(0, 1, 2)))
@@ -56,10 +56,10 @@ def test_the_generators_output_changes_with_the_label_and_its_gradients_reach_th
 
 
 @shapes
-@pytest.mark.parametrize("kind", ["concat", "bias", "film"])
+@pytest.mark.parametrize("conditioning", ["concat", "bias", "film"])
 @norms
-def test_the_discriminators_score_changes_with_the_label(shape, kind, norm):
-    network, generator = conditioned(Discriminator(shape, 4, norm), kind)
+def test_the_discriminators_score_changes_with_the_label(shape, conditioning, norm):
+    network, generator = conditioned(Discriminator(shape, 4, norm), conditioning)
     network.eval()
     x = torch.randn(1, *shape, dtype=torch.float64).expand(2, *shape)
     scores, features = network(x, generator(ids(0, 2)))
@@ -73,8 +73,10 @@ def test_the_discriminators_score_changes_with_the_label(shape, kind, norm):
 @labels
 def test_a_new_generator_is_the_unconditional_one(shape, norm, labels):
     network = Generator(shape, 5, 4, norm, labels).double()
-    for kind in KINDS:
-        generator = FiLMGenerator({"label": ClassEmbedding(4, num_classes=3)}, network.film_layers, kind).double()
+    for conditioning in CONDITIONINGS:
+        generator = FiLMGenerator(
+            {"label": ClassEmbedding(4, num_classes=3)}, network.film_layers, conditioning
+        ).double()
         z = torch.randn(2, 5, dtype=torch.float64)
         assert torch.equal(network(z, generator(ids(0, 2))), network(z))
 
@@ -84,7 +86,7 @@ def test_labels_on_the_first_layer_alone_leave_the_others_without_film():
     assert len(film_layers(Generator((1, 32, 32), labels="every"))) == 3
 
 
-# Concatenation: what `kind: concat` adds is what concatenating the label literally does.
+# Concatenation: what `conditioning: concat` adds is what concatenating the label literally does.
 
 
 def literal(conv, head, x, z):

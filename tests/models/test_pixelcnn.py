@@ -12,7 +12,7 @@ from condgen.conditioning import ClassEmbedding, FeatureMap
 from condgen.models import ConditionalModel, PixelCNN
 from condgen.models.pixelcnn import GatedBlock, colour_mask, gate
 
-KINDS = ["none", "bias", "scale", "gate", "film", "concat"]
+CONDITIONINGS = ["none", "bias", "scale", "gate", "film", "concat"]
 OUTPUTS = [(output, colours) for output in ("bernoulli", "categorical", "logistic_mixture") for colours in (1, 3)]
 outputs = pytest.mark.parametrize(("output", "colours"), OUTPUTS)
 norms = pytest.mark.parametrize("norm", ["none", "channel"])
@@ -61,9 +61,9 @@ def receptive_field(network):
 
 @outputs
 @norms
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_output_sees_exactly_its_receptive_field(make_model, make_conditions, output, colours, norm, kind):
-    model = make_model(output, colours, kind, norm, (6, 7), layers=2, first_kernel_size=3, levels=2, mixtures=1)
+@pytest.mark.parametrize("conditioning", CONDITIONINGS)
+def test_an_output_sees_exactly_its_receptive_field(make_model, make_conditions, output, colours, norm, conditioning):
+    model = make_model(output, colours, conditioning, norm, (6, 7), layers=2, first_kernel_size=3, levels=2, mixtures=1)
     check_autoregression(alive(model).network, model.film(make_conditions(model, 2)))
 
 
@@ -248,7 +248,7 @@ def test_bias_is_equations_4_and_5_written_out(make_model, output, colours, cond
     network = make_model(output, colours, "none").network
     encoders = {"label": ClassEmbedding(3, num_classes=3), "map": FeatureMap(1, 4)}
     model = ConditionalModel(network, {name: encoders[name] for name in conditions}, "bias").double()
-    for head in model.generator.beta.values():
+    for head in model.film_generator.beta.values():
         nn.init.normal_(head.weight)
     encoders["label"].embedding.weight.data = torch.eye(3).double()
     x = torch.randint(network.levels, (2, *network.shape))
@@ -258,7 +258,7 @@ def test_bias_is_equations_4_and_5_written_out(make_model, output, colours, cond
         "map": lambda v: F.conv2d(encoders["map"](given["map"]), v[:, :, None, None]),
     }
     added = {
-        layer: sum(adds[name](model.generator.beta[name].weight.split(24)[i]) for name in conditions)
+        layer: sum(adds[name](model.film_generator.beta[name].weight.split(24)[i]) for name in conditions)
         for i, layer in enumerate(network.film_layers)
     }
     result = network(x, model.film({name: given[name] for name in conditions}))
@@ -267,7 +267,7 @@ def test_bias_is_equations_4_and_5_written_out(make_model, output, colours, cond
 
 def widened(model, x, z, *, linked):
     """The network with z concatenated to the input of its convolutions; `linked`: also as the link reads them."""
-    network, heads = model.network, model.generator.concat["z"]
+    network, heads = model.network, model.film_generator.concat["z"]
 
     def convolve(conv, head, features):
         kernel = torch.cat([conv.kernel, head.conv.weight], dim=1)
@@ -291,16 +291,18 @@ class Features(nn.Module):
     """Takes a condition for its features as it is."""
 
     features = 3
+    scope, classes, names, around = "global", None, None, 0
+    completed = check = parse = None
 
     def forward(self, z):
         return z
 
 
-def conditioned_on_features(network, kind):
+def conditioned_on_features(network, conditioning):
     """A model under a condition z that is its own features, with random heads."""
     torch.manual_seed(0)
-    model = ConditionalModel(network, {"z": Features()}, kind).double()
-    for name, parameter in model.generator.named_parameters():
+    model = ConditionalModel(network, {"z": Features()}, conditioning).double()
+    for name, parameter in model.film_generator.named_parameters():
         if not name.startswith("own"):
             nn.init.normal_(parameter)
     return model
@@ -330,9 +332,9 @@ def test_a_link_that_reads_the_widened_convolution_is_another_model(make_model):
 
 
 @outputs
-@pytest.mark.parametrize("kind", ["bias", "scale", "gate", "film", "concat"])
-def test_a_constant_map_is_a_global_condition(make_model, output, colours, kind):
-    model = conditioned_on_features(make_model(output, colours, "none").network, kind)
+@pytest.mark.parametrize("conditioning", ["bias", "scale", "gate", "film", "concat"])
+def test_a_constant_map_is_a_global_condition(make_model, output, colours, conditioning):
+    model = conditioned_on_features(make_model(output, colours, "none").network, conditioning)
     z = torch.randn(2, 3).double()
     x = torch.randint(model.network.levels, (2, *model.network.shape))
     by_vector, by_map = (model.network(x, model.film({"z": z})) for z in (z, z[..., None, None].expand(-1, -1, 5, 4)))
@@ -346,15 +348,15 @@ TENSORS = ("row", "above", "linked", "windows")
 
 @outputs
 @norms
-@pytest.mark.parametrize("kind", KINDS)
-def test_step_equals_forward_at_every_position(make_model, make_conditions, output, colours, norm, kind):
-    model = make_model(output, colours, kind, norm)
+@pytest.mark.parametrize("conditioning", CONDITIONINGS)
+def test_step_equals_forward_at_every_position(make_model, make_conditions, output, colours, norm, conditioning):
+    model = make_model(output, colours, conditioning, norm)
     network, film = model.network, model.film(make_conditions(model, 2))
     x = torch.randint(network.levels, (2, *network.shape), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = network(x, film)
         values, state = None, network.start(2)
-        for step in range(network.num_steps):
+        for step in range(network.num_steps(network.shape)):
             (row, column), channels, parameters = network.locate(step)
             result, state = network.step(values, film, state)
             assert (result - expected[:, parameters, row, column]).abs().max() <= 1e-12
@@ -365,7 +367,7 @@ def test_steps_visit_every_channel_of_every_pixel_once_in_raster_order():
     for output, colours in OUTPUTS:
         network = PixelCNN((colours, 3, 4), 2, output, channels=6, head=6, layers=1)
         visited = []
-        for step in range(network.num_steps):
+        for step in range(network.num_steps(network.shape)):
             (row, column), channels, _ = network.locate(step)
             visited += [(row, column, channel) for channel in range(colours)[channels]]
         assert visited == [(row, column, c) for row in range(3) for column in range(4) for c in range(colours)]
@@ -377,7 +379,7 @@ def test_a_step_leaves_the_state_that_it_was_given(make_model, make_conditions):
     values = torch.ones(2, 1, dtype=torch.long)
     with torch.no_grad():
         _, state = network.step(None, film, network.start(2))
-        for _ in range(network.num_steps - 1):
+        for _ in range(network.num_steps(network.shape) - 1):
             copy = replace(state, **{name: tuple(map(torch.clone, getattr(state, name))) for name in TENSORS})
             first, following = network.step(values, film, state)
             second, _ = network.step(values, film, copy)
@@ -396,7 +398,7 @@ small = partial(PixelCNN, channels=6, head=6, layers=2)
 
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (2, 1, 4, 5), (1, 5, 4)])
 def test_images_of_another_shape_are_refused_with_both(make_model, shape):
-    network = make_model(kind="none").network
+    network = make_model(conditioning="none").network
     with pytest.raises(ValueError, match=rf"\(1, 5, 4\).*not of \({', '.join(map(str, shape[1:]))}\)"):
         network(torch.zeros(shape))
 

@@ -13,11 +13,11 @@ from condgen.models import ConditionalModel, WaveNet
 from condgen.models.convolutions import CausalConv1d
 from condgen.models.wavenet import WaveNetState
 
-KINDS = ["none", "bias", "scale", "gate", "film", "concat"]
+CONDITIONINGS = ["none", "bias", "scale", "gate", "film", "concat"]
 OUTPUTS = ["categorical", "logistic_mixture", "gaussian"]
 INPUTS = ["embedding", "scalar"]
 DILATIONS = [[1], [5], [1, 2, 4], [2, 2], [1, 3, 2], [3, 1], [1, 2, 1, 2]]
-kinds = pytest.mark.parametrize("kind", KINDS)
+conditionings = pytest.mark.parametrize("conditioning", CONDITIONINGS)
 outputs = pytest.mark.parametrize("output", OUTPUTS)
 inputs = pytest.mark.parametrize("input", INPUTS)
 norms = pytest.mark.parametrize("norm", ["none", "channel"])
@@ -91,14 +91,14 @@ def test_an_output_sees_exactly_its_receptive_field(make_wavenet, make_melodies,
     check_causality(model.network, film, dilations, kernel_size)
 
 
-@kinds
+@conditionings
 @outputs
 @norms
 @inputs
 def test_an_output_sees_exactly_its_receptive_field_under_every_condition(
-    make_wavenet, make_melodies, kind, output, norm, input
+    make_wavenet, make_melodies, conditioning, output, norm, input
 ):
-    model = alive(make_wavenet(output, kind, norm, input, hop=2))
+    model = alive(make_wavenet(output, conditioning, norm, input, hop=2))
     check_causality(model.network, model.film(make_melodies(model, 2, frames(2, [1, 2]))), [1, 2], 2)
 
 
@@ -236,9 +236,9 @@ def test_bias_is_the_equations_of_section_2_5_written_out(make_wavenet, make_mel
     """tanh(W_f ∗ x + V_f h) ⊙ σ(W_g ∗ x + V_g h) for a global h; V ∗ y for y = f(h) upsampled; and both."""
     model = make_wavenet(output, "bias", input=input, hop=hop, kernel_size=kernel_size, hidden=5, skip=3, head=7)
     network, conditions = model.network, make_melodies(model, 2, 12 // hop)
-    v = {name: head.weight.split(10) for name, head in model.generator.beta.items()}
-    h = model.generator.encoders["speaker"].embedding.weight[conditions["speaker"]]
-    project = model.generator.encoders["melody"].project
+    v = {name: head.weight.split(10) for name, head in model.film_generator.beta.items()}
+    h = model.film_generator.encoders["speaker"].embedding.weight[conditions["speaker"]]
+    project = model.film_generator.encoders["melody"].project
     y = F.conv1d(conditions["melody"].double(), project.weight, project.bias).repeat_interleave(hop, -1)
 
     def features(n, x):
@@ -249,18 +249,19 @@ def test_bias_is_the_equations_of_section_2_5_written_out(make_wavenet, make_mel
     assert torch.allclose(network(x, model.film(conditions)), expected, rtol=1e-12, atol=1e-12)
 
 
-def plain(features):
-    """An encoder that takes a condition for its features as it is."""
-    encoder = nn.Identity()
-    encoder.features = features
-    return encoder
+class Features(nn.Identity):
+    """Takes a condition for its features as it is."""
+
+    features = 3
+    scope, classes, names, around = "global", None, None, 0
+    completed = check = parse = None
 
 
-def conditioned_on_features(network, kind):
+def conditioned_on_features(network, conditioning):
     """A model under a condition z that is its own features, with random heads."""
     torch.manual_seed(0)
-    model = ConditionalModel(network, {"z": plain(3)}, kind).double().eval()
-    for name, parameter in model.generator.named_parameters():
+    model = ConditionalModel(network, {"z": Features()}, conditioning).double().eval()
+    for name, parameter in model.film_generator.named_parameters():
         if not name.startswith("own"):
             nn.init.normal_(parameter)
     return model
@@ -276,7 +277,7 @@ def test_concat_is_concatenation_to_the_input_of_each_convolution(make_wavenet, 
     model = conditioned_on_features(network, "concat")
     z = torch.randn((2, 3) if scope == "global" else (2, 3, 12), dtype=torch.float64)
     everywhere = z[..., None].expand(-1, -1, 12) if scope == "global" else z
-    heads = model.generator.concat["z"]
+    heads = model.film_generator.concat["z"]
 
     def features(n, h):
         conv, layer = network.layers[n].conv, network.layers[n]
@@ -288,7 +289,7 @@ def test_concat_is_concatenation_to_the_input_of_each_convolution(make_wavenet, 
 
 
 def test_concat_refuses_frames_of_several_samples(make_wavenet):
-    model = conditioned_on_features(make_wavenet(kind="none", hop=3).network, "concat")
+    model = conditioned_on_features(make_wavenet(conditioning="none", hop=3).network, "concat")
     with pytest.raises(ValueError, match=r"hop \(now 3\) to 1 and multiply the encoder's factor by 3"):
         model.film({"z": torch.zeros(2, 3, 4).double()})
     x = draw(model.network, 2, 12)
@@ -298,22 +299,22 @@ def test_concat_refuses_frames_of_several_samples(make_wavenet):
 # Conditions.
 
 
-@kinds
+@conditionings
 @norms
 @outputs
-def test_a_new_model_is_exactly_the_unconditional_one(make_melodies, kind, norm, output):
+def test_a_new_model_is_exactly_the_unconditional_one(make_melodies, conditioning, norm, output):
     torch.manual_seed(0)
     network = WaveNet(6, output, 2, channels=4, dilations=[1, 2], norm=norm, hop=1)
     encoders = {"speaker": ClassEmbedding(4, num_classes=3), "melody": FrameSequence(2, 4)}
-    model = ConditionalModel(network, {} if kind == "none" else encoders, kind).double()
+    model = ConditionalModel(network, {} if conditioning == "none" else encoders, conditioning).double()
     x, film = draw(network, 2, 9), model.film(make_melodies(model, 2, 9))
     assert torch.equal(network(x, film), network(x))
 
 
-@pytest.mark.parametrize("kind", KINDS[1:])
+@pytest.mark.parametrize("conditioning", CONDITIONINGS[1:])
 @norms
-def test_another_speaker_speaks_otherwise_and_in_its_own_row_alone(make_wavenet, make_melodies, kind, norm):
-    model = make_wavenet(kind=kind, norm=norm, hop=2)
+def test_another_speaker_speaks_otherwise_and_in_its_own_row_alone(make_wavenet, make_melodies, conditioning, norm):
+    model = make_wavenet(conditioning=conditioning, norm=norm, hop=2)
     x, conditions = draw(model.network, 2, 12), make_melodies(model, 2, 6)
     other = {**conditions, "speaker": torch.stack([conditions["speaker"][0], (conditions["speaker"][1] + 1) % 3])}
     before, after = (model.network(x, model.film(c)) for c in (conditions, other))
@@ -321,19 +322,19 @@ def test_another_speaker_speaks_otherwise_and_in_its_own_row_alone(make_wavenet,
     assert (before[1] != after[1]).any(0).all()
 
 
-@pytest.mark.parametrize("kind", KINDS[1:])
+@pytest.mark.parametrize("conditioning", CONDITIONINGS[1:])
 @pytest.mark.parametrize("dilations", [[1], [1, 2, 4], [3, 2]], ids=str)
 @pytest.mark.parametrize("frame", [0, 2, 5])
 def test_a_frame_acts_from_its_first_sample_as_far_as_the_convolutions_behind_it_reach(
-    make_wavenet, make_melodies, kind, dilations, frame
+    make_wavenet, make_melodies, conditioning, dilations, frame
 ):
     """FiLM acts behind a layer's own convolution, so the first layer's does not count; concatenation before it."""
     hop, time = 3, 18
-    model = alive(make_wavenet(kind=kind, hop=hop, dilations=dilations))
+    model = alive(make_wavenet(conditioning=conditioning, hop=hop, dilations=dilations))
     x, conditions = draw(model.network, 2, time), make_melodies(model, 2, time // hop)
     moved = {**conditions, "melody": conditions["melody"].clone()}
     moved["melody"][0, :, frame] += 1
-    behind = sums(dilations if kind == "concat" else dilations[1:], 2)
+    behind = sums(dilations if conditioning == "concat" else dilations[1:], 2)
     reached = {at + steps for at in range(frame * hop, (frame + 1) * hop) for steps in behind}
     before, after = (model.network(x, model.film(c)) for c in (conditions, moved))
     changed = (before != after).any(1)
@@ -341,39 +342,39 @@ def test_a_frame_acts_from_its_first_sample_as_far_as_the_convolutions_behind_it
     assert set(changed[0].nonzero()[:, 0].tolist()) == {at for at in reached if at < time}
 
 
-@pytest.mark.parametrize("kind", KINDS[1:])
+@pytest.mark.parametrize("conditioning", CONDITIONINGS[1:])
 @norms
 @outputs
-def test_a_constant_local_condition_is_a_global_one(make_wavenet, kind, norm, output):
-    hop = 1 if kind == "concat" else 3
-    model = conditioned_on_features(make_wavenet(output, "none", norm, hop=hop).network, kind)
+def test_a_constant_local_condition_is_a_global_one(make_wavenet, conditioning, norm, output):
+    hop = 1 if conditioning == "concat" else 3
+    model = conditioned_on_features(make_wavenet(output, "none", norm, hop=hop).network, conditioning)
     x, z = draw(model.network, 2, 12), torch.randn(2, 3).double()
     by_vector, by_frames = (model.network(x, model.film({"z": z})) for z in (z, z[..., None].expand(-1, -1, 12 // hop)))
     assert torch.allclose(by_vector, by_frames, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["bias", "scale", "gate", "film"])
-def test_frames_held_by_the_network_are_frames_repeated_by_the_encoder(make_wavenet, make_melodies, kind):
-    held = make_wavenet(kind=kind, hop=4)
-    repeated = make_wavenet(kind=kind, hop=1)
+@pytest.mark.parametrize("conditioning", ["bias", "scale", "gate", "film"])
+def test_frames_held_by_the_network_are_frames_repeated_by_the_encoder(make_wavenet, make_melodies, conditioning):
+    held = make_wavenet(conditioning=conditioning, hop=4)
+    repeated = make_wavenet(conditioning=conditioning, hop=1)
     repeated.load_state_dict(held.state_dict())
-    repeated.generator.encoders["melody"].factor = 4
+    repeated.film_generator.encoders["melody"].factor = 4
     x, conditions = draw(held.network, 2, 12), make_melodies(held, 2, 3)
     assert (held.network.frames(held.film(conditions)), repeated.network.frames(repeated.film(conditions))) == (3, 12)
     results = [model.network(x, model.film(conditions)) for model in (held, repeated)]
     assert torch.allclose(*results, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", KINDS[1:])
+@pytest.mark.parametrize("conditioning", CONDITIONINGS[1:])
 @pytest.mark.parametrize(
     ("count", "hop", "time"), [(3, 4, 11), (3, 4, 13), (2, 4, 12), (3, 1, 4), (1, 4, 8), (1, 1, 8)]
 )
 def test_frames_that_do_not_cover_the_samples_are_refused_with_both_numbers(
-    make_wavenet, make_melodies, kind, count, hop, time
+    make_wavenet, make_melodies, conditioning, count, hop, time
 ):
-    model = make_wavenet(kind=kind, hop=hop)
+    model = make_wavenet(conditioning=conditioning, hop=hop)
     film = model.film(make_melodies(model, 2, count))
-    count, hop = (count * hop, 1) if kind == "concat" else (count, hop)
+    count, hop = (count * hop, 1) if conditioning == "concat" else (count, hop)
     with pytest.raises(ValueError, match=f"{count} frames × hop {hop} ≠ {time} samples"):
         model.network(draw(model.network, 2, time), film)
 
@@ -424,7 +425,7 @@ def test_arguments_that_make_no_network_are_refused(options, message):
 @pytest.mark.parametrize("shape", [(2, 4), (2, 2, 4), (2, 1, 4, 4)])
 def test_data_that_are_no_waveform_are_refused_with_their_shape(make_wavenet, shape):
     with pytest.raises(ValueError, match=rf"\(batch, 1, time\), not \({', '.join(map(str, shape))}\)"):
-        make_wavenet(kind="none").network(torch.zeros(shape).long())
+        make_wavenet(conditioning="none").network(torch.zeros(shape).long())
 
 
 # Weight norm.
@@ -464,13 +465,13 @@ def check_steps(network, film, x, expected, state, first):
         values = x[..., t]
 
 
-@kinds
+@conditionings
 @outputs
 @norms
 @inputs
 @pytest.mark.parametrize("hop", [1, 3])
-def test_step_equals_forward_at_every_sample(make_wavenet, make_melodies, kind, output, norm, input, hop):
-    model = make_wavenet(output, kind, norm, input, hop)
+def test_step_equals_forward_at_every_sample(make_wavenet, make_melodies, conditioning, output, norm, input, hop):
+    model = make_wavenet(output, conditioning, norm, input, hop)
     network, film, x = model.network, model.film(make_melodies(model, 2, 12 // hop)), draw(model.network, 2, 12)
     with torch.no_grad():
         check_steps(network, film, x, network(x, film), network.start(2), 0)
@@ -486,12 +487,12 @@ def test_step_equals_forward_with_every_dilation(make_wavenet, make_melodies, ke
         check_steps(network, film, x, network(x, film), network.start(2), 0)
 
 
-@kinds
+@conditionings
 @inputs
 @pytest.mark.parametrize("hop", [1, 4])
 @pytest.mark.parametrize("kernel_size", [2, 3])
-def test_steps_after_any_beginning_equal_forward(make_wavenet, make_melodies, kind, input, hop, kernel_size):
-    model = make_wavenet("gaussian", kind, "channel", input, hop, kernel_size=kernel_size)
+def test_steps_after_any_beginning_equal_forward(make_wavenet, make_melodies, conditioning, input, hop, kernel_size):
+    model = make_wavenet("gaussian", conditioning, "channel", input, hop, kernel_size=kernel_size)
     network, film, x = model.network, model.film(make_melodies(model, 2, 12 // hop)), draw(model.network, 2, 12)
     with torch.no_grad():
         expected = network(x, film)
@@ -591,10 +592,10 @@ def test_the_likelihood_counts_exactly_the_scored_samples(make_wavenet, make_mel
     assert torch.equal(model.log_prob(x, conditions, torch.zeros(2, 12).bool()), torch.zeros(2).double())
 
 
-@kinds
+@conditionings
 @outputs
-def test_padding_at_the_end_changes_no_likelihood_of_what_is_scored(make_wavenet, make_melodies, kind, output):
-    model = make_wavenet(output, kind, hop=3)
+def test_padding_at_the_end_changes_no_likelihood_of_what_is_scored(make_wavenet, make_melodies, conditioning, output):
+    model = make_wavenet(output, conditioning, hop=3)
     x, conditions = draw(model.network, 2, 12), make_melodies(model, 2, 4)
     scored = torch.arange(18).expand(2, -1) < 12
     longer = {name: F.pad(value, (0, 2)) if value.ndim > 1 else value for name, value in conditions.items()}
@@ -625,7 +626,7 @@ def test_data_off_the_grid_has_no_likelihood(make_wavenet, make_melodies, value)
 
 def test_silence_is_the_level_of_zero(make_wavenet):
     for levels, companding in itertools.product((5, 6, 256), ("mu_law", "linear")):
-        network = make_wavenet(kind="none", levels=levels, companding=companding).network
+        network = make_wavenet(conditioning="none", levels=levels, companding=companding).network
         assert network.blank == network.quantization.encode(torch.zeros(())).item()
 
 
@@ -637,12 +638,12 @@ def test_the_canvas_is_what_conditions_cover_or_the_length(make_wavenet, make_me
     film = model.film(make_melodies(model, 2, 4))
     assert model.network.frames(film) == 4
     assert model.network.canvas(None, film) == model.network.canvas(5, film) == (1, 12)
-    unconditional = make_wavenet(kind="none", hop=3)
+    unconditional = make_wavenet(conditioning="none", hop=3)
     assert unconditional.network.frames(unconditional.film({})) == unconditional.network.frames(None) == 0
     assert unconditional.network.canvas(5, unconditional.film({})) == (1, 5)
 
 
 def test_fixed_parameters_are_those_of_no_condition(make_wavenet):
-    network = make_wavenet(kind="none").network
+    network = make_wavenet(conditioning="none").network
     x = draw(network, 2, 6)
     assert torch.equal(network(x, {name: GammaBeta() for name in network.film_layers}), network(x))

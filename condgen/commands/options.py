@@ -1,0 +1,33 @@
+"""Which options of sampling go with which kind of model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from condgen.evaluation.samples import Model
+from condgen.models import ConditionalGenerator
+
+UNSET: dict[str, Any] = {"temperature": 1.0, "engine": "auto", "keep_rows": 0}  # all others: None
+
+
+def refuse_foreign(model: Model, truncation: float | None, **likelihood: Any) -> None:
+    """Refuse options that the model's sampler does not have.
+
+    Args:
+        model: the model.
+        truncation: the option of adversarial generators.
+        likelihood: options of likelihood models.
+
+    Raises:
+        ValueError: one is set; the message names it and what to use.
+    """
+    if not isinstance(model, ConditionalGenerator):
+        if truncation is not None:
+            raise ValueError("--truncation is for adversarial generators, and this checkpoint holds a "
+                             f"{type(model.network).__name__}: use --temperature")  # fmt: skip
+        return
+    for name, value in likelihood.items():
+        if value != UNSET.get(name):
+            instead = "leave it out" if name == "engine" else "it takes --truncation"
+            raise ValueError(f"--{name} is for likelihood models, and this checkpoint holds an adversarial generator: "
+                             f"{instead}")  # fmt: skip

@@ -1,0 +1,149 @@
+"""The compiled engine: a CPU's sampling near the limit of its caches and its multipliers, by the kernels in numba.
+
+Weights are packed and the FiLM parameters folded in once; threads split the batch; every tenth of a second the kernels
+come back, so that progress is shown and an interruption heard. Here is what both models share.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numba.core import event
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from condgen.conditioning import GammaBeta
+from condgen.distributions import least_log_scale
+from condgen.engines.choice import Precision
+from condgen.engines.draw import Draw
+from condgen.engines.folding import fold
+from condgen.engines.kernels import WIDTH, Drawing, Film
+
+Call = Callable[[], tuple[Tensor, Tensor]]
+LEAST_WORK = 4 * 10**7  # multiplications, about a millisecond, that are worth waking a thread
+FAMILIES = ("bernoulli", "categorical", "logistic_mixture", "gaussian")
+
+
+def pack(matrices: Sequence[Tensor], precision: Precision) -> np.ndarray[Any, Any]:
+    """Lay matrices, (in, out) each, one behind the other, `out` padded to whole vectors."""
+    flat = torch.cat([pad(matrix.float()).flatten() for matrix in matrices])
+    if precision == "bfloat16":
+        return flat.bfloat16().view(torch.uint16).numpy()
+    return flat.numpy()
+
+
+def whole(columns: int) -> int:
+    """Round up to whole vectors."""
+    return -(-columns // WIDTH) * WIDTH
+
+
+def pad(x: Tensor) -> Tensor:
+    """Pad the last axis with zeros to whole vectors."""
+    return F.pad(x, (0, whole(x.shape[-1]) - x.shape[-1]))
+
+
+def with_bias(weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Turn a linear layer's weight, (out, in), and bias into one matrix, (in + 1, out)."""
+    bias = weight.new_zeros(len(weight)) if bias is None else bias
+    return torch.cat([weight.T, bias[None]])
+
+
+def pack_film(pairs: Sequence[GammaBeta], biases: Sequence[Tensor], rows: int, normalised: bool) -> Film:
+    """Fold the biases of the convolutions and the FiLM parameters of all layers into three arrays.
+
+    Args:
+        pairs: (γ, β) per layer, (batch or 1, channels) or (batch or 1, channels, places).
+        biases: of the convolution before each layer, (channels,) each.
+        rows: of the batch.
+        normalised: whether a normalisation stands between a convolution and γ.
+    """
+    return Film(*(_flat(part, rows) for part in fold(pairs, biases, normalised)))
+
+
+def _flat(part: Tensor | None, rows: int) -> np.ndarray[Any, Any]:
+    """Lay out (places, layers, batch or 1, channels) as (places, layers, rows, padded channels), flat."""
+    if part is None:
+        return np.zeros(0, np.float32)
+    return pad(part.expand(-1, -1, rows, -1).float()).flatten().numpy()
+
+
+def drawing(network: Any, draw: Draw) -> Drawing:
+    """Say how the values of a step are drawn."""
+    output, temper = network.output, draw.temper
+    top_k, top_p = temper.get("top_k"), temper.get("top_p")
+    return Drawing(
+        FAMILIES.index(output.name), output.levels, output.mixtures, output.channels, least_log_scale(output.levels),
+        float(temper.get("temperature", 1)), top_k or 0, 1.0 if top_p is None else top_p,
+    )  # fmt: skip
+
+
+def known(draw: Draw, part: slice, steps: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Say which positions are given, (positions,), and their levels, (rows, channels, positions)."""
+    positions = steps // draw.groups
+    shape = (part.stop - part.start, draw.network.output.channels, positions)
+    marks, levels = np.zeros(positions, bool), np.zeros(shape, np.int64)
+    if draw.given is not None:
+        count = min(len(draw.given.known), positions)
+        marks[:count] = draw.given.known[:count]
+        own = draw.given.levels if len(draw.given.levels) == 1 else draw.given.levels[part]
+        levels[..., :count] = own[..., :count].numpy()
+    return marks, levels
+
+
+def standardised(noise: Tensor, network: Any) -> np.ndarray[Any, Any]:
+    """Turn uniforms into the standard logistic or normal numbers that the output's family scales and shifts."""
+    if network.output.name == "logistic_mixture":
+        noise = torch.cat([noise[..., :1], torch.logit(noise[..., 1:])], dim=-1)
+    elif network.output.name == "gaussian":
+        noise = torch.special.ndtri(noise)
+    return noise.contiguous().numpy()
+
+
+def blocks(rows: int, work: int) -> list[slice]:
+    """Split a batch among the threads that PyTorch is set to.
+
+    Args:
+        rows: of the batch.
+        work: multiplications of all rows between two points at which threads wait for each other.
+    """
+    count = max(1, min(torch.get_num_threads(), rows, work // LEAST_WORK))
+    ends = [rows * i // count for i in range(count + 1)]
+    return [slice(a, b) for a, b in pairwise(ends)]
+
+
+@contextmanager
+def threads(count: int) -> Iterator[Callable[[list[Call]], list[Any]]]:
+    """Give a function that runs calls side by side and returns their answers."""
+    if count == 1:
+        yield lambda calls: [call() for call in calls]
+        return
+    with ThreadPoolExecutor(count) as pool:
+        yield lambda calls: list(pool.map(lambda call: call(), calls))
+
+
+class Announcer(event.Listener):
+    """Says, where there is a progress bar, that kernels are being compiled before it can move."""
+
+    def __init__(self, bar: tqdm[Any]) -> None:
+        self.silent = bar.disable
+
+    def on_start(self, event: Any) -> None:
+        if not self.silent:
+            tqdm.write("compiling the sampling kernels: ten seconds or so, once", file=sys.stderr)
+        self.silent = True
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+def announced(bar: tqdm[Any]) -> Any:
+    """Return a context in which compilation is announced."""
+    return event.install_listener("numba:compile", Announcer(bar))

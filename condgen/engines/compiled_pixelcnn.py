@@ -1,0 +1,161 @@
+"""The compiled engine for PixelCNN: the horizontal stack pixel by pixel, then the vertical stack on the row."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from condgen.conditioning import FiLMParameters
+from condgen.engines import compiled
+from condgen.engines.draw import Draw
+from condgen.engines.kernels import Film, PixelCNNWeights, pixels
+from condgen.models.pixelcnn import PixelCNNState
+
+Array = np.ndarray[Any, Any]
+
+
+def advance(
+    network: Any,
+    film: FiLMParameters,
+    state: PixelCNNState,
+    values: Tensor | None,
+    steps: range,
+    draw: Draw,
+    precision: compiled.Precision,
+) -> tuple[Tensor, PixelCNNState]:
+    """Draw whole images; see `condgen.engines.choice`.
+
+    Raises:
+        ValueError: the steps do not begin with the first pixel or do not end with a row.
+    """
+    width = network.shape[2] * draw.groups
+    if state.step or values is not None or len(steps) % width:
+        raise ValueError("the compiled engine draws whole rows of images, from the first one on")
+    film = network.checked(film)
+    weights = compiled.pack(matrices(network), precision)
+    parts = compiled.blocks(len(draw.noise), len(draw.noise) * len(weights) * width)
+    blocks = [Block(network, weights, draw, part) for part in parts]
+    drawn = []
+    with compiled.announced(draw.bar), compiled.threads(len(blocks)) as run:
+        for row in range(len(steps) // width):
+            answers = run([block.row(row, film) for block in blocks])
+            levels, parameters = (torch.cat(part) for part in zip(*answers, strict=True))
+            turn = range(row * width, (row + 1) * width)
+            # From (batch, channels, columns) to (batch, channels per step, steps).
+            by_step = levels.unflatten(1, (draw.groups, -1)).permute(0, 2, 3, 1).flatten(2)
+            drawn.append(draw.keep(turn, parameters.transpose(1, 2), by_step))
+    above, linked = zip(*(block.kept() for block in blocks), strict=True)
+    joined = (
+        tuple(map(torch.cat, zip(*above, strict=True))),
+        tuple(torch.cat(x, 1) for x in zip(*linked, strict=True)),
+    )
+    return torch.cat(drawn, dim=-1), PixelCNNState(steps.stop, (), *joined, state.windows)
+
+
+def matrices(network: Any) -> list[Tensor]:
+    """List every matrix, (in, out), in the order of its use."""
+    listed, below = [], []
+    for block in network.blocks:
+        listed += [column.T for column in block.horizontal.kernel[:, :, 0].unbind(-1)]
+        listed.append(compiled.with_bias(block.output.kernel[:, :, 0, 0], block.output.bias))
+        below += [row.permute(2, 1, 0).flatten(0, 1) for row in block.vertical.kernel.unbind(2)]
+        below.append(block.link.weight[:, :, 0, 0].T)
+    first, last = (compiled.with_bias(layer.kernel[:, :, 0, 0], layer.bias) for layer in network.head)
+    return [*listed, first, *last.chunk(network.output.groups, dim=1), *below]
+
+
+class Block:
+    """A block of rows of the batch: what its two stacks have seen, and what it has to draw."""
+
+    def __init__(self, network: Any, weights: Array, draw: Draw, part: slice) -> None:
+        self.network, self.part, self.groups = network, part, draw.groups
+        self.rows, self.width = part.stop - part.start, network.shape[2]
+        self.net = packed(network, weights, self.rows)
+        wide = compiled.whole(2 * network.blocks[0].output.in_channels)
+        # Before the first row, the image is blank; the bias of the link is folded with those of the horizontal stack.
+        self.linked = np.zeros(len(network.blocks) * self.width * self.rows * wide, np.float32)
+        self.inputs, self.above = (np.zeros(sum(sizes), np.float32) for sizes in buffers(network, self.rows))
+        self.drawing = compiled.drawing(network, draw)
+        self.noise = compiled.standardised(draw.noise[part], network)
+        self.known, self.given = compiled.known(draw, part, network.num_steps(network.shape))
+        self.films: tuple[Film, Film] | None = None
+
+    def folded(self, film: Any, row: int) -> tuple[Film, Film]:
+        """Fold the FiLM parameters of a row of the image, of both stacks, once if every row has the same."""
+        if self.films is None or any(len(p) > 3 and p[2] > 1 for p in shapes(film)):
+            blocks = self.network.blocks
+            links = [block.link.bias for block in blocks]
+            norm = blocks[0].horizontal_film.norm != "none"
+            down, across = ([self.network.film_of(film, 2 * i + stack).row(row).rows(self.part)
+                             for i in range(len(blocks))] for stack in (0, 1))  # fmt: skip
+            self.films = (
+                compiled.pack_film(across, links, self.rows, norm),
+                compiled.pack_film(down, [torch.zeros_like(b) for b in links], self.rows, norm),
+            )
+        return self.films
+
+    def row(self, row: int, film: Any) -> compiled.Call:
+        """Return a call that draws a row: levels, (rows, channels, columns), and parameters, (rows, steps,
+        parameters)."""
+        folded, channels = self.folded(film, row), self.network.shape[0]
+        steps = slice(row * self.width * self.groups, (row + 1) * self.width * self.groups)
+        here = slice(row * self.width, (row + 1) * self.width)
+        # Always laid out alike: numba compiles anew for another layout.
+        noise, given = np.ascontiguousarray(self.noise[:, steps]), np.ascontiguousarray(self.given[:, :, here])
+        drawn = np.zeros((self.rows, channels, self.width), np.int64)
+        parameters = np.zeros((self.rows, self.width * self.groups, self.net.sizes[2]), np.float32)
+
+        def call() -> tuple[Tensor, Tensor]:
+            pixels(self.net, *folded, self.drawing, self.above, self.linked, self.inputs, noise, self.known[here],
+                   given, drawn, parameters)  # fmt: skip
+            return torch.from_numpy(drawn), torch.from_numpy(parameters)
+
+        return call
+
+    def kept(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return what `PixelCNNState` holds of these rows: `above` and `linked` of every block."""
+        blocks, (_, above) = self.network.blocks, buffers(self.network, self.rows)
+        kept = []
+        for block, flat in zip(blocks, torch.from_numpy(self.above).split(above), strict=True):
+            radius = block.radius
+            rows = flat.view(self.rows, radius + 1, self.width + 2 * radius, -1).permute(0, 3, 1, 2)
+            kept.append(rows[:, :, 1:, radius : radius + self.width])
+        linked = torch.from_numpy(self.linked).view(len(blocks), self.width, self.rows, -1)
+        return kept, [x[..., : len(b.link.bias)] + b.link.bias for x, b in zip(linked, blocks, strict=True)]
+
+
+def shapes(film: Any) -> list[torch.Size]:
+    """List the shapes of all FiLM parameters."""
+    return [part.shape for pair in film.values() for part in pair if part is not None]
+
+
+def buffers(network: Any, rows: int) -> tuple[list[int], list[int]]:
+    """Say how many inputs each block keeps: of the horizontal stack, and of the vertical one."""
+    width, shapes = network.shape[2], [(block.horizontal.in_channels, block.radius) for block in network.blocks]
+    return ([rows * (radius + width) * size for size, radius in shapes],
+            [rows * (radius + 1) * (width + 2 * radius) * size for size, radius in shapes])  # fmt: skip
+
+
+def packed(network: Any, weights: Array, rows: int) -> PixelCNNWeights:
+    """Put weights and sizes together for a block of rows."""
+    groups, features = network.output.groups, network.blocks[0].output.in_channels
+    wide, narrow, head = compiled.whole(2 * features), compiled.whole(features), network.head[0].out_channels
+    across, down = (list(accumulate(sizes, initial=0)) for sizes in buffers(network, rows))
+    each, counts = compiled.whole(network.output.parameters // groups), []
+    for block in network.blocks:
+        size, radius = block.horizontal.in_channels, block.radius
+        counts.append(((radius + 1) * size * wide + (features + 1) * narrow,
+                       (radius + 1) * (2 * radius + 1) * size * wide + 2 * features * wide))  # fmt: skip
+    at = list(accumulate((own for own, _ in counts), initial=0))
+    behind = at[-1] + (features + 1) * compiled.whole(head) + groups * (head + 1) * each
+    at_below = list(accumulate((own for _, own in counts), initial=behind))
+    table = [[b.horizontal.in_channels, b.radius, at[i], across[i], int(b.residual), at_below[i], down[i]]
+             for i, b in enumerate(network.blocks)]  # fmt: skip
+    bias = compiled.pad(torch.stack([block.vertical.bias for block in network.blocks])).flatten().numpy()
+    normalise = network.blocks[0].horizontal_film.normalise
+    sizes = (features, head, network.output.parameters // groups, groups, getattr(normalise, "groups", 0))
+    return PixelCNNWeights(weights, bias, np.array(table), sizes)

@@ -1,0 +1,110 @@
+"""Copy-synthesis: held-out clips spoken again from their mel spectrograms, beside Griffin and Lim's algorithm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from condgen.data import MelSpectrogram, Speech
+from condgen.evaluation.classifier import ImageClassifier
+from condgen.evaluation.samples import Generated, read
+from condgen.models import ConditionalModel
+
+
+@dataclass(frozen=True)
+class Copies:
+    """How near copies come to the originals.
+
+    Attributes:
+        distance: mean absolute difference of log-mel bands, in dB, of the model's copies to the originals, over frames
+            within 50 dB of the loudest.
+        griffin_lim: the same for Griffin-Lim's copies of the same spectrograms.
+        quantized: the same for the originals quantized, the best that a model of these levels can do.
+        accuracy: per kind of class, what the classifiers read in the model's copies.
+        griffin_lim_accuracy: the same for Griffin-Lim's.
+        original_accuracy: the same for the originals.
+    """
+
+    distance: float
+    griffin_lim: float
+    quantized: float
+    accuracy: dict[str, float]
+    griffin_lim_accuracy: dict[str, float]
+    original_accuracy: dict[str, float]
+
+
+def mel_condition(model: ConditionalModel, data: Any) -> str | None:
+    """Name the condition that is a mel spectrogram, if the model has one."""
+    features = getattr(data, "features", {})
+    names = (n for n in model.encoders if isinstance(features.get(n), MelSpectrogram))
+    return next(names, None)
+
+
+def copy_synthesis(
+    model: ConditionalModel,
+    data: Speech,
+    generated: Generated,
+    classifiers: Mapping[str, ImageClassifier],
+    seed: int = 0,
+) -> Copies:
+    """Compare copies of held-out clips with the originals.
+
+    Args:
+        model: conditioned on a mel spectrogram.
+        data: after `setup()`.
+        generated: samples drawn with the conditions of held-out clips; their spectrograms are the originals'.
+        classifiers: that read them.
+        seed: of Griffin-Lim's phases.
+    """
+    name = mel_condition(model, data)
+    if name is None or generated.lengths is None:
+        raise ValueError("copy-synthesis needs a model with a mel spectrogram as condition")
+    feature: Any = data.features[name]
+    targets = [mel[:, : n // feature.hop] for mel, n in zip(generated.conditions[name], generated.lengths, strict=True)]
+    copies = [x[0, :n] for x, n in zip(generated.x, generated.lengths, strict=True)]
+    heard = griffin_lim(targets, feature, data.sample_rate, seed)
+    rebuilt = [data.quantization.encode(waveform) for waveform in heard]
+    originals = [x[0, :n] for x, n in zip(generated.originals, generated.lengths, strict=True)]
+
+    def distance(waveforms: Iterable[Tensor]) -> float:
+        found = [feature.measure(waveform, data.sample_rate, None) for waveform in waveforms]
+        parts = [mel_distance(mel, target) for mel, target in zip(found, targets, strict=True)]
+        return float(torch.cat(parts).mean())
+
+    longest = generated.x.shape[-1]
+    padded = torch.stack([torch.nn.functional.pad(r, (0, longest - len(r)), value=data.quantization.silence)
+                          for r in rebuilt])[:, None]  # fmt: skip
+    kinds = (generated, replace(generated, x=padded), replace(generated, x=generated.originals))
+    accuracies = [{n: r.samples.accuracy for n, r in read(kind, data, classifiers).items()} for kind in kinds]
+    distances = (distance(map(data.quantization.decode, copies)), distance(heard),
+                 distance(map(data.quantization.decode, originals)))  # fmt: skip
+    return Copies(*distances, *accuracies)
+
+
+def mel_distance(found: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference in dB of log10 amplitudes, (bands, frames), per frame within 50 dB of the loudest."""
+    loud = target.max(0).values > target.max() - 2.5
+    return 20 * (found - target).abs().mean(0)[loud]
+
+
+def griffin_lim(mels: list[Tensor], feature: MelSpectrogram, sample_rate: int, seed: int) -> list[Tensor]:
+    """Turn log-mel spectrograms, (bands, frames) each, into waveforms of frames × hop samples."""
+    from torchaudio.transforms import GriffinLim, InverseMelScale
+
+    inverse = InverseMelScale(feature.window // 2 + 1, feature.size, sample_rate, feature.low, feature.high,
+                              norm="slaney", mel_scale="slaney")  # fmt: skip
+    phases = GriffinLim(feature.window, n_iter=60, hop_length=feature.hop, power=1.0)
+    waveforms = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for mel in mels:
+            # Its frame i is centred on sample i · hop, ours half a hop later. With a frame more at either end, its
+            # waveform begins half a hop before ours.
+            waveform = phases(inverse(10 ** torch.cat([mel[:, :1], mel, mel[:, -1:]], dim=1)))
+            start = feature.hop // 2
+            waveforms.append(waveform[start : start + mel.shape[1] * feature.hop].clamp(-1, 1))
+    return waveforms

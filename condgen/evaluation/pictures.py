@@ -1,0 +1,161 @@
+"""Pictures for people: grids of samples with their conditions beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from condgen.models.conditional import Model
+
+
+def conditions_grid(model: Model, example: Mapping[str, Tensor], per_row: int) -> tuple[dict[str, Tensor], list[str]]:
+    """Make conditions for a grid: a row per class of the first class condition, or per example where there is none.
+
+    Args:
+        model: the model.
+        example: conditions of some real examples, which fill in what the classes leave open.
+        per_row: samples per row.
+
+    Returns:
+        Conditions, (rows × per_row, …) each, and a label per row.
+    """
+    encoders = model.encoders
+    if not encoders:
+        return {}, ["samples"]
+    classes = next((name for name, encoder in encoders.items() if encoder.classes is not None), None)
+    examples = len(next(iter(example.values())))
+    labels = list(encoders[classes].names or ()) if classes else [f"example {i}" for i in range(min(8, examples))]
+    conditions = {}
+    for name in encoders:
+        rows = torch.arange(len(labels))
+        values = rows if name == classes else example[name][rows % examples]
+        conditions[name] = values.repeat_interleave(per_row, dim=0)
+    return conditions, labels
+
+
+def tile(x: Tensor, levels: int, columns: int) -> np.ndarray:
+    """Lay images (n, channels, height, width) of levels out in rows: (height, width, 3) of 8 bits, with white lines."""
+    images = (x.detach().cpu().double() * (255 / (levels - 1))).round().to(torch.uint8)
+    n, channels, height, width = images.shape
+    images = images.expand(-1, 3, -1, -1) if channels == 1 else images[:, :3]
+    rows = -(-n // columns)
+    canvas = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1, 3), 255, np.uint8)
+    for i, image in enumerate(images.permute(0, 2, 3, 1).numpy()):
+        top, left = (i // columns) * (height + 1) + 1, (i % columns) * (width + 1) + 1
+        canvas[top : top + height, left : left + width] = image
+    return canvas
+
+
+def save_grid(path: str | os.PathLike[str], x: Tensor, levels: int, columns: int, labels: list[str]) -> None:
+    """Write a grid of images as PNG, with a label beside each row.
+
+    Args:
+        path: the file; written under a temporary name first.
+        x: levels, (rows × columns, channels, height, width).
+        levels: whole levels per channel.
+        columns: images per row.
+        labels: one per row.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    canvas = tile(x, levels, columns)
+    height = x.shape[-2]
+    zoom = max(1, round(44 / height))
+    dpi, margin = 100, 12 * max(len(label) for label in labels) + 10
+    size = (margin + canvas.shape[1] * zoom, canvas.shape[0] * zoom)
+    figure = Figure(figsize=(size[0] / dpi, size[1] / dpi), dpi=dpi)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((margin / size[0], 0, 1 - margin / size[0], 1))
+    axes.imshow(canvas, interpolation="nearest", aspect="auto")
+    axes.set_xticks([])
+    axes.set_yticks([(height + 1) * (i + 0.5) for i in range(len(labels))], labels, fontsize=11)
+    axes.tick_params(left=False)
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
+    axes.set_frame_on(False)
+    temporary = Path(path).with_suffix(".partial.png")
+    figure.savefig(temporary, facecolor="white")
+    os.replace(temporary, path)
+
+
+def save_counts(path: str | os.PathLike[str], counts: Tensor, names: list[str], condition: str) -> None:
+    """Draw which class was read where which was asked for.
+
+    Args:
+        path: the PNG file.
+        counts: (classes asked, classes read).
+        names: of the classes.
+        condition: what they are classes of.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.5 + 0.45 * len(names), 1.2 + 0.45 * len(names)), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.imshow((counts / counts.sum(1, keepdim=True).clamp(min=1)).numpy(), cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 3 else 90)
+    axes.set_yticks(range(len(names)), names)
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        label.set_parse_math(False)
+    axes.set_xlabel(f"{condition} read by the classifier")
+    axes.set_ylabel(f"{condition} asked for")
+    for asked, row in enumerate(counts.tolist()):
+        for read, count in enumerate(row):
+            if count:
+                axes.text(
+                    read, asked, count, ha="center", va="center", color="white" if 2 * count > sum(row) else "black"
+                )
+    temporary = Path(path).with_suffix(".partial.png")
+    figure.savefig(temporary, facecolor="white")
+    os.replace(temporary, path)
+
+
+def save_waveforms(
+    path: str | os.PathLike[str], waveforms: Sequence[np.ndarray], sample_rate: int, titles: Sequence[str]
+) -> None:
+    """Draw waveforms with their spectrograms below, side by side.
+
+    Args:
+        path: the PNG file.
+        waveforms: (samples,) each, in [−1, 1].
+        sample_rate: samples per second.
+        titles: one per waveform.
+    """
+    from librosa import amplitude_to_db, stft
+    from librosa.display import specshow
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    count = len(waveforms)
+    columns = min(count, 4)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(3.4 * columns, 3.6 * rows), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[1, 2] * rows)
+    hop = max(1, sample_rate // 200)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for i, (waveform, title) in enumerate(zip(waveforms, titles, strict=True)):
+        above, below = axes[2 * (i // columns), i % columns], axes[2 * (i // columns) + 1, i % columns]
+        above.set_axis_on()
+        above.plot(np.arange(len(waveform)) / sample_rate, waveform, linewidth=0.5)
+        above.set_xlim(0, len(waveform) / sample_rate)
+        above.set_ylim(-1, 1)
+        above.set_xticks([])
+        above.set_title(title, fontsize=9, parse_math=False)
+        decibels = amplitude_to_db(np.abs(stft(waveform, n_fft=8 * hop, hop_length=hop)), ref=np.max, top_db=70)
+        below.set_axis_on()
+        specshow(decibels, sr=sample_rate, hop_length=hop, x_axis="time", y_axis="linear", ax=below, cmap="magma")
+        below.locator_params(axis="x", nbins=5)
+        below.set_xlabel("seconds")
+        below.set_ylabel("Hz" if i % columns == 0 else "")
+    temporary = Path(path).with_suffix(".partial.png")
+    figure.savefig(temporary, facecolor="white")
+    os.replace(temporary, path)

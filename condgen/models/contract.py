@@ -1,0 +1,174 @@
+"""What the rest of condgen asks of a network. A network of one's own that has these members can be trained, evaluated
+and sampled like those of condgen; `condgen.models.ConditionalModel` checks it once, when it is built.
+
+Every network is an `nn.Module`. It knows no conditions: it is given FiLM parameters, and says where they act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol, cast
+
+from torch import Tensor, nn
+
+from condgen.conditioning.film import FiLM, Film, GammaBeta
+from condgen.distributions import OutputFamily
+from condgen.quantization import Quantization
+
+State = Any  # what a network carries from step to step is its own affair
+
+
+class FiLMedNetwork(Protocol):
+    """A network that FiLM parameters modulate.
+
+    Attributes:
+        film_layers: FiLM layers by name, in the order of use.
+        levels: whole levels of the data, 0 … levels − 1.
+        sample_rate: samples of audio per second; `None` for images.
+        agrees_with_data: names of attributes that must equal those of the data, such as `shape` and `levels`.
+    """
+
+    @property
+    def film_layers(self) -> dict[str, FiLM]: ...
+    @property
+    def levels(self) -> int: ...
+    @property
+    def sample_rate(self) -> int | None: ...
+    @property
+    def agrees_with_data(self) -> tuple[str, ...]: ...
+    def film_of(self, film: Film | None, layer: int) -> GammaBeta:
+        """Pick (γ, β) of a FiLM layer by its place in `film_layers`; both are fixed where there are none."""
+        ...
+
+    def __call__(self, x: Tensor, film: Film | None = None) -> Tensor: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+
+class LikelihoodNetwork(FiLMedNetwork, Protocol):
+    """A network that gives the parameters of p(x) from the values before each: `network(x, film)` maps levels,
+    (batch, channels, *size), to (batch, parameters, *size). One draws from it step by step.
+
+    Attributes:
+        output: family of distributions that the parameters belong to.
+        dim: word for what bits are counted by: `dim` (a channel of a pixel) or `sample`.
+        blank: level of what is not yet, or not to be, drawn.
+    """
+
+    @property
+    def output(self) -> OutputFamily: ...
+    @property
+    def dim(self) -> str: ...
+    @property
+    def blank(self) -> int: ...
+    def checked(self, film: Film | None) -> Film:
+        """Return FiLM parameters; refuse those of another network or another size with a ValueError."""
+        ...
+
+    def canvas(self, length: int | None = None, film: Film | None = None) -> tuple[int, ...]:
+        """Return channels and size of what is to be drawn; `length` is in samples, for audio."""
+        ...
+
+    def num_steps(self, canvas: tuple[int, ...]) -> int:
+        """Count the steps that draw a whole canvas."""
+        ...
+
+    def locate(self, step: int) -> tuple[tuple[int, ...], slice, slice]:
+        """Return the position, the channels and the parameters that a step draws. A step depends on those before it
+        alone, and all steps together cover the canvas once."""
+        ...
+
+
+class SequentialNetwork(LikelihoodNetwork, Protocol):
+    """A likelihood network that can go on from where it stands, which makes drawing fast."""
+
+    def start(self, batch: int) -> State:
+        """Return the state before the first step."""
+        ...
+
+    def step(self, values: Tensor | None, film: Film | None, state: State) -> tuple[Tensor, State]:
+        """Map the values of the step before, (batch, channels per step), and a state, which stays as it is, to this
+        step's parameters, (batch, parameters per step), equal to those of `network(x, film)`; and to the next state."""
+        ...
+
+
+class AudioNetwork(FiLMedNetwork, Protocol):
+    """A network of waveforms.
+
+    Attributes:
+        sample_rate: samples per second.
+        quantization: grid of levels that stand for amplitudes.
+    """
+
+    @property
+    def sample_rate(self) -> int: ...
+    @property
+    def quantization(self) -> Quantization: ...
+
+
+class StreamingNetwork(SequentialNetwork, AudioNetwork, Protocol):
+    """A sequential network of audio of any length.
+
+    Attributes:
+        hop: samples per frame of local conditions.
+        receptive_field: samples that an output depends on.
+        receptive_field_ms: the same in milliseconds.
+    """
+
+    @property
+    def hop(self) -> int: ...
+    @property
+    def receptive_field(self) -> int: ...
+    @property
+    def receptive_field_ms(self) -> float: ...
+    def frames(self, film: Film | None) -> int:
+        """Count the frames of FiLM parameters; 0 where all are global."""
+        ...
+
+    def prime(self, x: Tensor, film: Film | None = None) -> State:
+        """Return the state after steps over given levels, (batch, 1, time)."""
+        ...
+
+
+class GeneratorNetwork(FiLMedNetwork, Protocol):
+    """A generator: `network(z, film)` maps noise, (batch, noise), to data in [−1, 1], (batch, *shape).
+
+    Attributes:
+        shape: channels and size of the data.
+        noise: length of the noise vector.
+        quantization: grid that samples are rounded to.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def noise(self) -> int: ...
+    @property
+    def quantization(self) -> Quantization: ...
+
+
+class DiscriminatorNetwork(Protocol):
+    """A discriminator: maps data, (batch, *shape), to scores, (batch,), and features, (batch, features).
+
+    Attributes:
+        film_layers: FiLM layers by name, in the order of use.
+        shape: channels and size of the data.
+        features: length of the feature vector.
+    """
+
+    @property
+    def film_layers(self) -> dict[str, FiLM]: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def features(self) -> int: ...
+    def __call__(self, x: Tensor, film: Film | None = None) -> tuple[Tensor, Tensor]: ...
+
+
+def audio(network: FiLMedNetwork) -> AudioNetwork | None:
+    """Return a network as one of audio; `None` if it is one of images."""
+    return None if network.sample_rate is None else cast(AudioNetwork, network)
+
+
+def streaming(network: LikelihoodNetwork) -> StreamingNetwork | None:
+    """Return a likelihood network as one of audio; `None` if it is one of images."""
+    return None if network.sample_rate is None else cast(StreamingNetwork, network)

@@ -1,0 +1,336 @@
+"""The Lightning module that trains a conditional generator against a conditional discriminator."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import WeightAveraging
+from pytorch_lightning.strategies import DDPStrategy
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from condgen.conditioning.contract import Encoder, require
+from condgen.conditioning.film_generator import Conditioning
+from condgen.data.batch import Batch
+from condgen.data.hyperparameters import store_hyperparameters
+from condgen.models import ConditionalDiscriminator, ConditionalGenerator
+from condgen.models.conditional import DiscriminatorConditioning
+from condgen.training.callbacks import AdversarialAlarm
+from condgen.training.compatibility import check_classes, check_data
+from condgen.training.losses import Loss, discriminator_loss, generator_loss, gradient_penalty, r1_penalty
+from condgen.training.schedule import Schedule, learning_rate_factor
+
+
+class Real(NamedTuple):
+    """Real data in [−1, 1], (batch, *shape), and the conditions that the model uses."""
+
+    x: Tensor
+    conditions: dict[str, Tensor]
+
+
+class AdversarialTask(pl.LightningModule):
+    """Trains x = G(z, conditions) against a discriminator.
+
+    Every batch is a step of the discriminator; every `discriminator_steps`-th also one of the generator, with the same
+    conditions and new noise. The trainer's `global_step`, and with it `max_steps` and `every_n_train_steps`, counts
+    the generator's steps alone. What is random in a step depends on (seed, rank, batches so far): a resumed run goes
+    on bit for bit.
+
+    Logs the losses and, of the train split, `rank` (the probability that the discriminator ranks a real example above
+    a generated one of the same batch: 0.5 where it cannot tell, 1 where it always wins) and `diversity` (distance of
+    two generated examples of equal conditions over that of real ones of equal classes: near 0 where samples collapse).
+
+    Attributes:
+        generator: the live generator.
+        discriminator: its opponent.
+        model: the running average of the generator's weights and statistics, from which samples are drawn.
+
+    Args:
+        network: of the generator, `condgen.models.Generator`.
+        discriminator: network of the discriminator, `condgen.models.Discriminator`.
+        conditions: an encoder per named condition; the discriminator gets encoders of its own, alike at the start.
+            Conditions that the data has and the model lacks are left out.
+        conditioning: mechanism of the generator: `none`, `concat`, `bias`, `scale`, `gate` or `film`.
+        discriminator_conditioning: mechanism of the discriminator: `none`, `concat`, `bias`, `film`, `projection` or
+            `auxiliary`.
+        loss: `non_saturating`, `hinge`, `least_squares` or `wasserstein`.
+        r1: weight of the penalty on the score's gradient at real data.
+        gradient_penalty: weight of the penalty of WGAN-GP; 10 there, with `loss: wasserstein`.
+        auxiliary: weight of the auxiliary classifier's loss.
+        discriminator_steps: steps of the discriminator per step of the generator.
+        learning_rate: of the generator's Adam.
+        discriminator_learning_rate: of the discriminator's; `None` for the same.
+        betas: of both.
+        schedule: the learning rates stay (`constant`) or fall to 0 by the last step (`cosine`).
+        ema_decay: weight of the past in the running average; it grows towards this as (1 + steps) / (10 + steps).
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        discriminator: nn.Module,
+        conditions: dict[str, nn.Module] | None = None,
+        conditioning: Conditioning = "film",
+        discriminator_conditioning: DiscriminatorConditioning = "projection",
+        loss: Loss = "hinge",
+        r1: float = 0.0,
+        gradient_penalty: float = 0.0,
+        auxiliary: float = 1.0,
+        discriminator_steps: int = 1,
+        learning_rate: float = 2e-4,
+        discriminator_learning_rate: float | None = None,
+        betas: tuple[float, float] = (0.5, 0.999),
+        schedule: Schedule = "constant",
+        ema_decay: float = 0.999,
+    ) -> None:
+        super().__init__()
+        store_hyperparameters(self)
+        if discriminator_steps < 1:
+            raise ValueError(f"discriminator_steps {discriminator_steps} is not at least 1")
+        for name, weight in (("r1", r1), ("gradient_penalty", gradient_penalty), ("auxiliary", auxiliary)):
+            if weight < 0:
+                raise ValueError(f"{name} {weight} is not at least 0")
+        if not 0 <= ema_decay < 1:
+            raise ValueError(f"ema_decay {ema_decay} is not in [0, 1)")
+        if network.shape != discriminator.shape:
+            raise ValueError(f"the generator draws {network.shape}, the discriminator takes {discriminator.shape}: "
+                             "set both shapes alike")  # fmt: skip
+        self.automatic_optimization = False
+        conditions = conditions or {}
+        for name, encoder in conditions.items():
+            if require(encoder, Encoder).scope != "global":
+                raise ValueError(f"condition '{name}': the maps of a DCGAN differ in size, so that its conditions are "
+                                 f"global, ClassEmbedding or FeatureVector, not {type(encoder).__name__}")  # fmt: skip
+        self.generator = ConditionalGenerator(network, conditions, conditioning)
+        self.discriminator = ConditionalDiscriminator(
+            discriminator, copy.deepcopy(conditions), discriminator_conditioning
+        )
+        self.model = copy.deepcopy(self.generator).requires_grad_(False).eval()
+        self.loss, self.r1, self.gradient_penalty, self.auxiliary = loss, r1, gradient_penalty, auxiliary
+        discriminator_loss(loss, torch.zeros(1), torch.zeros(1))  # refuses an unknown loss now
+        self.discriminator_steps, self.schedule, self.ema_decay = discriminator_steps, schedule, ema_decay
+        self.learning_rates = (learning_rate, discriminator_learning_rate or learning_rate)
+        self.betas = betas
+        self.seed: int | None = None
+
+    def setup(self, stage: str) -> None:
+        """Compare the model with the data before anything is computed."""
+        data = getattr(self.trainer, "datamodule", None)
+        if data is not None:
+            check_data(self.model, data)
+            if stage == "fit":
+                check_classes(self.model, data)
+        trainer: Any = self.trainer
+        check_strategy(trainer.strategy)
+        if any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks):
+            raise ValueError(
+                "an adversarial task averages its generator by itself (model.ema_decay): remove EMA and other weight "
+                "averaging from trainer.callbacks, they would average the discriminator too"
+            )
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """Watch over the balance, unless the trainer has a callback that does."""
+        trainer: Any = self.trainer
+        return [] if any(isinstance(c, AdversarialAlarm) for c in trainer.callbacks) else [AdversarialAlarm()]
+
+    def train(self, mode: bool = True) -> AdversarialTask:
+        """Switch the mode of all but the running average, which always evaluates."""
+        super().train(mode)
+        self.model.eval()
+        return self
+
+    def on_fit_start(self) -> None:
+        self.seed = torch.initial_seed() if self.seed is None else self.seed
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["adversarial_seed"] = self.seed
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.seed = checkpoint.get("adversarial_seed")
+
+    def own_conditions(self, conditions: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Pick the conditions that the model uses."""
+        used = {*self.generator.encoders, *self.discriminator.conditions}
+        return {name: value for name, value in conditions.items() if name in used}
+
+    def draw(self, model: ConditionalGenerator, real: Real) -> Tensor:
+        """Draw data with the conditions of a batch."""
+        z = torch.randn(len(real.x), model.network.noise, device=real.x.device)
+        return model(z, {name: real.conditions[name] for name in model.encoders})
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        batches = self.trainer.fit_loop.total_batch_idx + 1
+        with self._random(batches):
+            real = self._real(batch)
+            drawn, found = self._step_discriminator(real)
+            if batches % self.discriminator_steps == 0:
+                found |= self._step_generator(real, drawn)
+        self.log_dict({f"train/{n}": v for n, v in found.items()}, on_step=False, on_epoch=True, prog_bar=True,
+                      batch_size=len(real.x))  # fmt: skip
+        return found
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._judge_held_out("val", batch, batch_idx)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._judge_held_out("test", batch, batch_idx)
+
+    def _judge_held_out(self, split: str, batch: Batch, batch_idx: int) -> None:
+        """Log how the discriminator ranks held-out data above what the average draws."""
+        with self._random(batch_idx):
+            real = self._real(batch)
+            scores = [self.discriminator(x, real.conditions).score for x in (real.x, self.draw(self.model, real))]
+        self.log(f"{split}/rank", ranked(*scores), batch_size=len(real.x), prog_bar=True, sync_dist=True)
+
+    def _real(self, batch: Batch) -> Real:
+        x = self.generator.network.quantization.decode(batch.x)
+        return Real(x, self.own_conditions(batch.conditions))
+
+    @contextmanager
+    def _random(self, count: int) -> Iterator[None]:
+        """Let all that is random inside depend on the seed, the rank and a count alone."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            key = [self.seed or 0, self.global_rank, count]
+            torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
+            yield
+
+    def _step_discriminator(self, real: Real) -> tuple[Tensor, dict[str, Tensor]]:
+        """Take a step; return what the generator drew for it, and figures to log."""
+        optimizer = self._optimizer(1)
+        with torch.no_grad():
+            drawn = self.draw(self.generator, real)
+        # One pass for both, so that a batch norm sees them together and DDP sees one forward per backward.
+        twice = {name: torch.cat([value, value]) for name, value in real.conditions.items()}
+        judged = self.discriminator(torch.cat([real.x, drawn]), twice)
+        scores = judged.score.float().chunk(2)
+        loss = discriminator_loss(self.loss, *scores)
+        loss = loss + self._read(judged.classes, twice) + self._penalty(real, drawn)
+        self._take_step(optimizer, loss, "discriminator")
+        return drawn, {"discriminator_loss": loss.detach(), "rank": ranked(*scores).detach()}
+
+    def _step_generator(self, real: Real, before: Tensor) -> dict[str, Tensor]:
+        """Take a step; return figures to log. `before` was drawn for the same conditions with other noise."""
+        optimizer = self._optimizer(0)
+        with self.toggled_optimizer(optimizer):
+            drawn = self.draw(self.generator, real)
+            judged = self.discriminator(drawn, real.conditions)
+            loss = generator_loss(self.loss, judged.score.float()) + self._read(judged.classes, real.conditions)
+            self._take_step(optimizer, loss, "generator")
+        for scheduler in self.lr_schedulers():  # type: ignore[union-attr]
+            scheduler.step()
+        self._average()
+        return {"generator_loss": loss.detach(), "diversity": diversity(real, before, drawn.detach())}
+
+    def _read(self, logits: dict[str, Tensor], conditions: dict[str, Tensor]) -> Tensor | float:
+        """Return the auxiliary classifier's loss."""
+        return sum(self.auxiliary * F.cross_entropy(logit.float(), conditions[n]) for n, logit in logits.items())
+
+    def _penalty(self, real: Real, drawn: Tensor) -> Tensor | float:
+        penalty: Tensor | float = 0.0
+        with torch.autocast(real.x.device.type, enabled=False):  # squares of gradients need the range of float32
+            if self.r1:
+                x = real.x.float().requires_grad_()
+                penalty = penalty + self.r1 * r1_penalty(self.discriminator(x, real.conditions).score, x)
+            if self.gradient_penalty:
+                judge = partial(self._score, conditions=real.conditions)
+                share = torch.rand(len(real.x), device=real.x.device)
+                found = gradient_penalty(judge, real.x.float(), drawn.float(), share)
+                penalty = penalty + self.gradient_penalty * found
+        return penalty
+
+    def _score(self, x: Tensor, conditions: dict[str, Tensor]) -> Tensor:
+        return self.discriminator(x, conditions).score
+
+    def _take_step(self, optimizer: Any, loss: Tensor, whose: str) -> None:
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"the {whose}'s loss is {loss.item()} at step {self.global_step}: lower model.learning_rate, give the "
+                "discriminator spectral_norm or model.r1; to keep what an earlier checkpoint has learned, start from "
+                "it with --weights FILE"
+            )
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+
+    def _optimizer(self, index: int) -> Any:
+        """Return the generator's (0) or the discriminator's (1) optimizer; only the first one's steps are counted."""
+        optimizers: Any = self.optimizers()
+        optimizers[1]._on_before_step = optimizers[1]._on_after_step = _nothing
+        return optimizers[index]
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the running average towards the live generator."""
+        steps = self.global_step - 1
+        weight = 1 - min(self.ema_decay, (1 + steps) / (10 + steps))
+        live = self.generator.state_dict()
+        for name, average in self.model.state_dict().items():
+            if average.is_floating_point():
+                average.lerp_(live[name], weight)
+            else:
+                average.copy_(live[name])
+
+    def configure_optimizers(self) -> Any:
+        made = []
+        parts = (self.generator, self.discriminator)
+        factor = partial(learning_rate_factor, total=self.total_steps(), warmup=0, schedule=self.schedule)
+        for part, rate in zip(parts, self.learning_rates, strict=True):
+            optimizer = torch.optim.Adam(part.parameters(), lr=rate, betas=self.betas)
+            made.append({"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor)})
+        return made
+
+    def total_steps(self) -> float:
+        """Count the generator's steps of the whole run."""
+        trainer = self.trainer
+        limit = float("inf") if trainer.max_steps < 0 else float(trainer.max_steps)
+        if trainer.max_epochs is None or trainer.max_epochs < 0:
+            return limit
+        trainer.estimated_stepping_batches  # noqa: B018  (counts the batches of an epoch, as a side effect)
+        return min(limit, trainer.max_epochs * trainer.num_training_batches // self.discriminator_steps)
+
+
+def check_strategy(strategy: Any) -> None:
+    """Refuse DDP that waits for gradients of the network whose step it is not.
+
+    Raises:
+        ValueError: DDP does not look for unused parameters.
+    """
+    if isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters"):
+        raise ValueError(
+            "in a step of one network the other's parameters are unused: with several processes, set "
+            "--trainer.strategy ddp_find_unused_parameters_true (or --trainer.devices 1)"
+        )
+
+
+def ranked(real: Tensor, drawn: Tensor) -> Tensor:
+    """Return the share of pairs in which the real example has the higher score; ties count half."""
+    difference = real[:, None] - drawn
+    return ((difference > 0).float() + (difference == 0).float() / 2).mean()
+
+
+def diversity(real: Real, one: Tensor, other: Tensor) -> Tensor:
+    """Return the distance of generated pairs of equal conditions over that of real ones of equal classes (RMS).
+
+    Where a batch has no two real examples of equal classes, all its pairs are taken.
+    """
+    rows = len(real.x)
+    same = torch.ones(rows, rows, dtype=torch.bool, device=real.x.device)
+    for ids in real.conditions.values():
+        if ids.ndim == 1 and not ids.is_floating_point():
+            same = same & (ids[:, None] == ids)
+    same = same & ~torch.eye(rows, dtype=torch.bool, device=same.device)
+    squares = torch.cdist(real.x.flatten(1).float(), real.x.flatten(1).float()).square()
+    apart = squares[same].mean() if same.any() else squares.mean()
+    return ((one - other).float().flatten(1).square().sum(1).mean() / apart.clamp(min=1e-12)).sqrt()
+
+
+def _nothing() -> None:
+    """Count nothing."""

@@ -1,0 +1,97 @@
+"""Whether a model fits its data, said before anything is computed."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from pytorch_lightning.utilities import rank_zero_info
+
+from condgen.conditioning.contract import require
+from condgen.data.batch import ConditionedData
+from condgen.models.conditional import ConditionalModel, Model, as_likelihood
+from condgen.models.contract import streaming
+
+
+def check_data(model: Model, data: Any) -> None:
+    """Compare a model's grid, classes and frames with those of a data module.
+
+    Raises:
+        ValueError: they differ; the message holds both.
+    """
+    require(data, ConditionedData)
+    for name in model.network.agrees_with_data:
+        ours, theirs = getattr(model.network, name), getattr(data, name)
+        if ours != theirs:
+            raise ValueError(f"the model's {name} is {ours}, the data's is {theirs}: set model.network.{name}")
+    likelihood = as_likelihood(model)
+    audio = None if likelihood is None else streaming(likelihood.network)
+    for name, encoder in model.encoders.items():
+        if name not in data.conditions:
+            raise ValueError(
+                f"the model has the condition '{name}', the data has: {', '.join(data.conditions) or 'none'}"
+            )
+        try:
+            encoder.check(data.conditions[name], 1 if audio is None else audio.hop)
+        except ValueError as error:
+            raise ValueError(f"condition '{name}': {error}") from None
+    if likelihood is not None and data.crop:
+        _check_crops(likelihood, data)
+
+
+def check_classes(model: Model, data: Any) -> None:
+    """Compare the class ids of the training split with the classes.
+
+    Raises:
+        ValueError: an id has no class, or a class has no examples; the message names it.
+    """
+    for name, ids in data.class_ids("train").items():
+        if name not in model.encoders or name not in data.names:
+            continue
+        names = data.names[name]
+        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(names):
+            raise ValueError(f"condition '{name}': the training data hold class ids from {int(ids.min())} to "
+                             f"{int(ids.max())}, and there are {len(names)} classes")  # fmt: skip
+        missing = [names[i] for i, count in enumerate(torch.bincount(ids, minlength=len(names)).tolist()) if not count]
+        if missing:
+            raise ValueError(f"condition '{name}': no training examples of {', '.join(missing)}; leave such classes "
+                             "out of the data")  # fmt: skip
+
+
+def _check_crops(model: ConditionalModel, data: Any) -> None:
+    """Warn where what a crop scores depends on more than it holds."""
+    audio = streaming(model.network)
+    if audio is None:
+        return
+    hops = {name: condition.hop for name, condition in data.conditions.items()}
+    around = max((encoder.around * (hops[name] or 0) for name, encoder in model.encoders.items()), default=0)
+    needed = {"context": (data.context, audio.receptive_field + around), "lookahead": (data.lookahead, around)}
+    for name, (held, seen) in needed.items():
+        if held < seen:
+            warnings.warn(
+                f"crops have {held} samples of {name} and the model sees {seen}: set data.{name} to at least that, or "
+                "samples are scored that see less than in generation",
+                stacklevel=2,
+            )
+
+
+def check_receptive_field(model: ConditionalModel, data: Any = None) -> None:
+    """Warn where a model of audio without local conditions sees less than 240 ms: too little to hold a word together.
+
+    Source: van den Oord et al., "WaveNet", 2016, section 3: 240 ms with linguistic features, 300 ms without.
+    """
+    audio = streaming(model.network)
+    if audio is None:
+        return
+    field = f"{audio.receptive_field} samples, {audio.receptive_field_ms:.0f} ms"
+    rank_zero_info(f"receptive field: {field}")
+    # How far a clip has got says nothing of words.
+    silent = {name for name, c in ({} if data is None else data.conditions).items() if c.given == "length"}
+    local = any(encoder.scope == "local" and name not in silent for name, encoder in model.encoders.items())
+    if not local and audio.receptive_field_ms < 240:
+        warnings.warn(
+            f"the receptive field is {field}, and nothing but it tells the model what came before; below 240 ms words "
+            "fall apart: use more layers or stacks, or a local condition",
+            stacklevel=2,
+        )

@@ -1,0 +1,117 @@
+"""The Lightning module that trains likelihood models."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from functools import partial
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from condgen.conditioning.film_generator import Conditioning
+from condgen.data.batch import Batch, count_dims
+from condgen.data.hyperparameters import store_hyperparameters
+from condgen.models import ConditionalModel
+from condgen.training.compatibility import check_data, check_receptive_field
+from condgen.training.schedule import Schedule, learning_rate_factor
+
+
+class LikelihoodTask(pl.LightningModule):
+    """Trains p(x | conditions) by maximum likelihood.
+
+    Logs `bits_per_dim` (images) or `bits_per_sample` (audio), averages over all dimensions that are scored, and `nats`
+    per image or clip, of the train, val and test splits.
+
+    Args:
+        network: a likelihood model, `condgen.models.PixelCNN` or `condgen.models.WaveNet`.
+        conditions: an encoder per named condition. Conditions that the data has and the model lacks are left out.
+        conditioning: how the conditions act: `none`, `bias`, `scale`, `gate`, `film` or `concat`.
+        learning_rate: of Adam, at its highest.
+        warmup_steps: steps over which the learning rate rises from 0.
+        schedule: afterwards it stays (`constant`) or falls to 0 by the last step (`cosine`).
+        weight_decay: decoupled, on the network's weight matrices; FiLM generators and biases are left out, because it
+            would pull the conditions' effect to nothing.
+        compile: run the network through `torch.compile` while training: 1.3 to 1.7 times faster on a CPU after a
+            minute of compilation. Needs a C++ compiler.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        conditions: dict[str, nn.Module] | None = None,
+        conditioning: Conditioning = "bias",
+        learning_rate: float = 1e-3,
+        warmup_steps: int = 100,
+        schedule: Schedule = "cosine",
+        weight_decay: float = 0.0,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        store_hyperparameters(self)
+        self.model = ConditionalModel(network, conditions or {}, conditioning)
+        self.compile_network = compile
+        self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
+        self.schedule, self.weight_decay = schedule, weight_decay
+
+    def setup(self, stage: str) -> None:
+        """Compare the model with the data before anything is computed."""
+        data = getattr(self.trainer, "datamodule", None)
+        if data is not None:
+            check_data(self.model, data)
+        check_receptive_field(self.model, data)
+
+    def on_fit_start(self) -> None:
+        if self.compile_network:
+            if not any(shutil.which(name) for name in (os.environ.get("CXX", "c++"), "g++", "clang++", "cl")):
+                raise ValueError("model.compile needs a C++ compiler and there is none; set model.compile to false")
+            self.model.get_submodule("network").compile()
+
+    def own_conditions(self, conditions: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Pick the conditions that the model uses."""
+        return {name: value for name, value in conditions.items() if name in self.model.encoders}
+
+    def nats(self, batch: Batch) -> Tensor:
+        """Return −log p(x | conditions) per example, (batch,)."""
+        x, conditions, scored = batch
+        return -self.model.log_prob(x, self.own_conditions(conditions), scored)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss = self._log("train", batch)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss is {loss.item()} at step {self.global_step}: lower the learning rate "
+                f"(now {self.learning_rate}) or set trainer.gradient_clip_val; to keep what an earlier checkpoint has "
+                "learned, start from it with --weights FILE"
+            )
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._log("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._log("test", batch)
+
+    def _log(self, split: str, batch: Batch) -> Tensor:
+        """Log a batch; return its nats per dimension."""
+        nats, dims = self.nats(batch).sum(), count_dims(batch)
+        options: Any = {"on_step": False, "on_epoch": True, "prog_bar": True, "sync_dist": split != "train"}
+        # Weighed by what it is an average over: a batch of short clips counts less than one of long clips.
+        bits = nats / (max(1, dims) * math.log(2))
+        self.log(f"{split}/bits_per_{self.model.network.dim}", bits, batch_size=dims, **options)
+        self.log(f"{split}/nats", nats / len(batch.x), batch_size=len(batch.x), **options)
+        return nats / max(1, dims)
+
+    def configure_optimizers(self) -> Any:
+        matrices = [p for p in self.model.network.parameters() if p.ndim > 1]
+        decayed = {id(p) for p in matrices}
+        others = [p for p in self.model.parameters() if id(p) not in decayed]
+        groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=self.learning_rate)
+        total = self.trainer.estimated_stepping_batches
+        factor = partial(learning_rate_factor, total=total, warmup=self.warmup_steps, schedule=self.schedule)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

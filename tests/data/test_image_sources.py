@@ -1,0 +1,201 @@
+"""Data: fixed splits, the right levels and labels, and one clear line for what cannot be read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from condgen.data import CIFAR10, MNIST, Digits, FashionMNIST, Folder, Images
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def rows(x: torch.Tensor) -> set[bytes]:
+    return {row.numpy().tobytes() for row in x}
+
+
+def test_digits_splits_hold_every_image_once():
+    from sklearn.datasets import load_digits
+
+    splits = {split: Digits().load(split) for split in ("train", "val", "test")}
+    assert {split: len(part.x) for split, part in splits.items()} == {"train": 1197, "val": 100, "test": 500}
+    together = torch.cat([part.x for part in splits.values()]).flatten(1)
+    original = torch.from_numpy(load_digits().data.astype(np.uint8))
+    assert sorted(map(tuple, together.tolist())) == sorted(map(tuple, original.tolist()))
+    assert torch.equal(Digits().load("test").x, splits["test"].x)
+
+
+def test_digits_levels_and_labels_fit_what_is_announced():
+    source, part = Digits(), Digits().load("train")
+    assert part.x.shape[1:] == source.shape
+    assert part.x.min() == 0
+    assert part.x.max() == source.levels - 1
+    assert set(part.conditions["digit"].tolist()) == set(range(len(source.names["digit"])))
+
+
+def test_loaders_give_whole_batches_and_the_last_partial_one():
+    data = Images(Digits(), batch_size=128)
+    data.setup()
+    sizes = [len(x) for x, *_ in data.test_dataloader()]
+    assert sizes == [128, 128, 128, 116]
+    x, conditions, _ = next(iter(data.test_dataloader()))
+    assert torch.equal(x, data.splits["test"].x[:128])
+    assert torch.equal(conditions["digit"], data.splits["test"].conditions["digit"][:128])
+
+
+def test_thumbnail_is_the_image_averaged_over_squares():
+    data = Images(Digits(), batch_size=4, thumbnail=4)
+    data.setup()
+    x, conditions, _ = next(iter(data.test_dataloader()))
+    expected = torch.stack([x[:, :, i : i + 4, j : j + 4].float().mean((2, 3)) for i in (0, 4) for j in (0, 4)], dim=-1)
+    torch.testing.assert_close(conditions["thumbnail"].flatten(2), expected)
+    with pytest.raises(ValueError, match="thumbnail 3 does not divide images of 8 × 8"):
+        Images(Digits(), thumbnail=3)
+
+
+@pytest.fixture
+def fixed_mnist(tmp_path):
+    generator = np.random.default_rng(0)
+    images = {f"{name}_packed": np.packbits(generator.integers(0, 2, (5, 784)), axis=1) for name in ("train", "valid")}
+    np.savez(tmp_path / "binarized_mnist.npz", **images)
+    return tmp_path, images
+
+
+def test_fixed_mnist_unpacks_every_pixel_in_order(fixed_mnist):
+    root, images = fixed_mnist
+    part = MNIST(str(root), binarize="fixed").load("val")
+    assert part.conditions == {}
+    packed = np.packbits(part.x.reshape(5, 784).numpy(), axis=1)
+    assert np.array_equal(packed, images["valid_packed"])
+    np.savez(root / "source_index_and_label.npz", valid_label=np.arange(5, dtype=np.uint8))
+    assert MNIST(str(root), binarize="fixed").load("val").conditions["digit"].tolist() == list(range(5))
+    with pytest.raises(ValueError, match=r"binarized_mnist.npz has no array 'test_packed'; it has train_packed"):
+        MNIST(str(root), binarize="fixed").load("test")
+
+
+def write_idx(root: Path, folder: str, count: int) -> torch.Tensor:
+    raw = root / folder / "raw"
+    raw.mkdir(parents=True)
+    generator = np.random.default_rng(1)
+    for name, n in (("train", count), ("t10k", 20)):
+        images = generator.integers(0, 256, (n, 28, 28)).astype(np.uint8)
+        labels = generator.integers(0, 10, n).astype(np.uint8)
+        header = b"\0\0\x08\x03" + b"".join(int(k).to_bytes(4, "big") for k in images.shape)
+        (raw / f"{name}-images-idx3-ubyte").write_bytes(header + images.tobytes())
+        (raw / f"{name}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + n.to_bytes(4, "big") + labels.tobytes())
+    return torch.from_numpy(images)
+
+
+@pytest.mark.parametrize(("source", "folder"), [(MNIST, "MNIST"), (FashionMNIST, "FashionMNIST")])
+def test_idx_files_split_into_training_and_the_last_ten_thousand(source, folder, tmp_path):
+    pytest.importorskip("torchvision")
+    test = write_idx(tmp_path, folder, 10_030)
+    parts = {split: source(str(tmp_path), download=False).load(split) for split in ("train", "val", "test")}
+    assert [len(part.x) for part in parts.values()] == [30, 10_000, 20]
+    assert not rows(parts["train"].x) & rows(parts["val"].x)
+    assert torch.equal(parts["test"].x[:, 0], test)
+
+
+def test_dynamic_binarization_is_new_in_training_and_fixed_elsewhere(tmp_path):
+    pytest.importorskip("torchvision")
+    write_idx(tmp_path, "MNIST", 10_300)
+    source = MNIST(str(tmp_path), binarize="dynamic", download=False)
+    data = Images(source, batch_size=300)
+    data.setup()
+    train = data.dataset("train")
+    draws = torch.stack([train.__getitems__(range(300))[0] for _ in range(40)]).float()
+    level = train.images.x[:300].float() / 255
+    assert set(draws.unique().tolist()) == {0.0, 1.0}
+    z = (draws.mean(0) - level) / (level * (1 - level) / 40).sqrt().clamp(min=0.05)
+    assert abs(z.mean()) < 0.02
+    assert torch.equal(source.load("test").x, source.load("test").x)
+    assert source.load("test").x.max() == 1
+
+
+def test_cifar10_is_channels_first_with_the_bits_asked_for(monkeypatch):
+    datasets = pytest.importorskip("torchvision.datasets")
+
+    class Fake:
+        def __init__(self, root, train, download):
+            self.data = np.random.default_rng(int(train)).integers(0, 256, (5_010 if train else 7, 32, 32, 3))
+            self.data, self.targets = self.data.astype(np.uint8), [1] * len(self.data)
+
+    monkeypatch.setattr(datasets, "CIFAR10", Fake)
+    part = CIFAR10(bits=5).load("train")
+    assert part.x.shape == (10, 3, 32, 32)
+    assert torch.equal(part.x[3, 2], torch.from_numpy(Fake("", True, False).data[3, :, :, 2]) // 8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for label, name in enumerate(("cat", "dog")):
+        (tmp_path / name).mkdir()
+        for i in range(20):
+            colour = (10 * i, 100 * label, 7)
+            Image.new("RGB", (6, 5), colour).save(tmp_path / name / f"{i:02}.png")
+    return tmp_path
+
+
+def test_folder_names_are_classes_and_splits_hold_every_file_once(folder):
+    source = Folder(str(folder))
+    assert (source.shape, source.names) == ((3, 5, 6), {"class": ["cat", "dog"]})
+    parts = [source.load(split) for split in ("train", "val", "test")]
+    assert [len(part.x) for part in parts] == [32, 4, 4]
+    seen = [tuple(x[:, 0, 0].tolist()) for part in parts for x in part.x]
+    assert sorted(seen) == sorted((10 * i, 100 * label, 7) for label in (0, 1) for i in range(20))
+    assert all((x[1, 0, 0] == 100 * y) for part in parts for x, y in zip(part.x, part.conditions["class"], strict=True))
+
+
+def test_folder_resizes_grays_and_drops_bits_as_asked(folder):
+    source = Folder(str(folder), size=(4, 4), channels=1, bits=3)
+    part = source.load("train")
+    assert part.x.shape[1:] == (1, 4, 4) == source.shape
+    assert part.x.max() < source.levels == 8
+
+
+def test_folder_refuses_what_it_cannot_read_and_names_it(folder, tmp_path):
+    bad = folder / "cat" / "00.png"
+    Image.new("RGB", (9, 9)).save(bad)
+    with pytest.raises(ValueError, match=r"00.png.*9 × 9|01.png is 5 × 6"):
+        Folder(str(folder)).load("train")
+    good = (folder / "cat" / "01.png").read_bytes()
+    bad.write_bytes(good[:40])
+    with pytest.raises(ValueError, match=r"00.png is not a readable image .*remove or replace"):
+        Folder(str(folder), size=(5, 6)).load("train")
+    Image.fromarray(np.zeros((5, 6), np.uint16)).save(bad)
+    with pytest.raises(ValueError, match=r"00.png has more than 8 bits"):
+        Folder(str(folder), size=(5, 6)).load("train")
+
+
+def test_folder_without_classes_or_images_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="is not a folder"):
+        Folder(str(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match="has no folders: put the images of each class"):
+        Folder(str(tmp_path))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no images of class empty"):
+        Folder(str(tmp_path))
+
+
+@pytest.mark.skipif(not (SHARED / "mnist").is_dir(), reason="real MNIST is not at hand")
+def test_real_mnist_is_read():
+    pytest.importorskip("torchvision")
+    part = MNIST(str(SHARED / "mnist"), download=False).load("test")
+    assert part.x.shape == (10_000, 1, 28, 28)
+    assert part.conditions["digit"][:5].tolist() == [7, 2, 1, 0, 4]
+
+
+@pytest.mark.skipif(not (SHARED / "mnist_binarized").is_dir(), reason="the fixed binarized MNIST is not at hand")
+def test_real_fixed_mnist_is_a_draw_of_the_images_it_names():
+    root = SHARED / "mnist_binarized"
+    part = MNIST(str(root), binarize="fixed").load("test")
+    assert part.x.shape == (10_000, 1, 28, 28)
+    assert set(part.x.unique().tolist()) == {0, 1}
+    source = MNIST(str(SHARED / "mnist"), download=False).load("test")
+    index = np.load(root / "source_index_and_label.npz")["test_index"]
+    if index.max() < 10_000:
+        gray = source.x[torch.from_numpy(index)]
+        assert not part.x[gray == 0].any()
+        assert part.x[gray == 255].all()

@@ -1,0 +1,427 @@
+"""Adversarial training: what is counted, what a step changes, resuming bit for bit, two processes, and the alarms."""
+
+import copy
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
+from torch import nn
+
+from condgen.conditioning import ClassEmbedding, FeatureMap, FrameSequence
+from condgen.data import Digits, Images, Labelled
+from condgen.models import Discriminator, Generator
+from condgen.training import EMA
+from condgen.training.adversarial import AdversarialTask, Real, check_strategy, diversity, ranked
+from condgen.training.callbacks import AdversarialAlarm, SampleQuality
+
+SHAPE = (1, 8, 8)
+
+
+def make_task(generator=(), discriminator=(), **options):
+    torch.manual_seed(0)
+    options = {"learning_rate": 1e-3, "conditions": {"digit": ClassEmbedding(8, num_classes=10)}, **options}
+    return AdversarialTask(
+        Generator(SHAPE, **{"noise": 8, "channels": 8, "levels": 17, **dict(generator)}),
+        Discriminator(SHAPE, **{"channels": 8, "spectral_norm": True, **dict(discriminator)}),
+        **options,
+    )
+
+
+def fit(task, data=None, ckpt_path=None, **options):
+    defaults = {
+        "accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False,
+        "enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in options.get("callbacks", ())),
+        "limit_val_batches": 0,
+    }  # fmt: skip
+    trainer = pl.Trainer(**{**defaults, **options})
+    pl.seed_everything(0, verbose=False)
+    trainer.fit(task, data or Images(Digits(), batch_size=128), ckpt_path=ckpt_path, weights_only=True)
+    return trainer
+
+
+def everything(trainer):
+    """All that a run has learned and counted, as tensors by name."""
+    task = trainer.lightning_module
+    found = dict(task.state_dict())
+    for i, optimizer in enumerate(trainer.optimizers):
+        for j, state in optimizer.state_dict()["state"].items():
+            found |= {f"optimizer {i} {j} {name}": torch.as_tensor(value) for name, value in state.items()}
+        found[f"rate {i}"] = torch.tensor(optimizer.param_groups[0]["lr"])
+    counts = (trainer.global_step, trainer.fit_loop.total_batch_idx, trainer.current_epoch)
+    return found | {"counts": torch.tensor(counts)}
+
+
+class Remember(Callback):
+    """Keeps copies of the networks after every batch."""
+
+    def __init__(self):
+        self.states, self.steps = [], []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.states.append({name: value.clone() for name, value in pl_module.state_dict().items()})
+        self.steps.append(trainer.global_step)
+
+
+# What is counted.
+
+
+@pytest.mark.parametrize("discriminator_steps", [1, 3])
+def test_steps_are_the_generators(discriminator_steps):
+    remember = Remember()
+    trainer = fit(make_task(discriminator_steps=discriminator_steps), max_steps=4, callbacks=[remember])
+    assert trainer.global_step == 4
+    assert remember.steps == [(i + 1) // discriminator_steps for i in range(4 * discriminator_steps)]
+
+
+def test_checkpoints_come_every_so_many_generator_steps(tmp_path):
+    saver = ModelCheckpoint(dirpath=tmp_path, every_n_train_steps=2, save_top_k=-1, filename="{step}")
+    fit(make_task(discriminator_steps=2), max_steps=7, callbacks=[saver])
+    assert {path.stem for path in tmp_path.glob("*.ckpt")} == {"step=2", "step=4", "step=6"}
+
+
+def test_the_learning_rate_falls_to_nothing_by_the_last_generator_step():
+    rates = []
+
+    class Rates(Callback):
+        def on_train_batch_end(self, trainer, *_):
+            rates.append([o.param_groups[0]["lr"] for o in trainer.optimizers])
+
+    task = make_task(discriminator_steps=2, schedule="cosine", discriminator_learning_rate=2e-3)
+    fit(task, max_epochs=2, callbacks=[Rates()])
+    assert len(rates) == 20
+    assert rates[0] == [1e-3, 2e-3]
+    assert rates[9] == pytest.approx([0.5e-3, 1e-3])
+    assert max(rates[-1]) < 1e-9
+
+
+# What a step changes.
+
+
+def changed(before, after, prefix):
+    return {name for name in before if name.startswith(prefix) and not torch.equal(before[name], after[name])}
+
+
+def test_every_batch_trains_the_discriminator_and_the_due_ones_the_generator():
+    remember = Remember()
+    fit(make_task(generator={"norm": "none"}, discriminator_steps=2), max_steps=2, callbacks=[remember])
+    first, second, third, fourth = remember.states
+    for before, after, due in [(first, second, True), (second, third, False), (third, fourth, True)]:
+        assert changed(before, after, "discriminator.network.convs")
+        assert bool(changed(before, after, "generator.")) == due
+        assert bool(changed(before, after, "model.")) == due
+
+
+def test_the_average_follows_the_generator_by_the_formula():
+    remember, task = Remember(), make_task(ema_decay=0.3)
+    average = {name: value.clone() for name, value in task.model.state_dict().items()}
+    fit(task, max_steps=6, callbacks=[remember])
+    for step, state in enumerate(remember.states):
+        decay = min(0.3, (1 + step) / (10 + step))
+        for name, value in average.items():
+            live = state[f"generator.{name}"]
+            average[name] = value + (1 - decay) * (live - value) if value.is_floating_point() else live
+            assert torch.allclose(state[f"model.{name}"], average[name], atol=1e-6), name
+
+
+def test_the_average_always_evaluates():
+    task = make_task()
+    task.train()
+    assert task.generator.training
+    assert not any(module.training for module in task.model.modules())
+
+
+@pytest.mark.parametrize("loss", ["non_saturating", "hinge", "least_squares", "wasserstein"])
+@pytest.mark.parametrize("discriminator_conditioning", ["none", "concat", "bias", "film", "projection", "auxiliary"])
+def test_every_loss_and_every_discriminator_train(loss, discriminator_conditioning):
+    task = make_task(loss=loss, discriminator_conditioning=discriminator_conditioning, r1=0.1, gradient_penalty=1.0)
+    before = copy.deepcopy(task.state_dict())
+    fit(task, max_steps=2)
+    # Under some losses real and generated scores pull a common offset in opposite directions.
+    own = [name for name, _ in task.discriminator.named_parameters() if name != "network.output.bias"]
+    moved = changed(before, task.state_dict(), "discriminator.")
+    assert {f"discriminator.{name}" for name in own} <= moved
+    assert changed(before, task.state_dict(), "generator.film_generator.")
+
+
+@pytest.mark.parametrize("conditioning", ["none", "concat", "bias", "scale", "gate", "film"])
+def test_every_mechanism_trains(conditioning):
+    task = make_task(conditioning=conditioning)
+    before = copy.deepcopy(task.state_dict())
+    fit(task, max_steps=2)
+    own = {f"generator.{name}" for name, _ in task.generator.named_parameters()}
+    # At the first step the embedding's gradient passes zero-started heads; by the second it does not.
+    assert own <= changed(before, task.state_dict(), "generator.")
+
+
+def test_the_auxiliary_loss_asks_for_the_right_class():
+    task = make_task(discriminator_conditioning="auxiliary", auxiliary=2.0)
+    logits, asked = torch.randn(4, 10), torch.tensor([1, 2, 3, 4])
+    by_hand = -2 * torch.stack([logits[i].log_softmax(0)[label] for i, label in enumerate(asked)]).mean()
+    assert torch.allclose(task._read({"digit": logits}, {"digit": asked}), by_hand)
+
+
+def test_penalties_are_those_of_the_discriminator():
+    """With one linear layer, R1 is half its squared weights and the gradient penalty (‖w‖ − 1)²."""
+    task = make_task(r1=3.0, gradient_penalty=5.0)
+    linear = nn.Linear(64, 1, bias=False)
+
+    class Linear(nn.Module):
+        conditions = ()
+
+        def forward(self, x, conditions):
+            return type("Judgement", (), {"score": linear(x.flatten(1))[:, 0]})
+
+    task.discriminator = Linear()
+    norm = linear.weight.norm()
+    found = task._penalty(Real(torch.randn(5, *SHAPE), {}), torch.randn(5, *SHAPE))
+    assert torch.allclose(found, 3 * norm.square() / 2 + 5 * (norm - 1).square(), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_samples_become_readable_and_heed_their_class():
+    quality = SampleQuality(num_samples=100, classifier_steps=200)
+    trainer = fit(
+        make_task({"start": 2, "channels": 64, "noise": 32}, {"start": 2, "channels": 64}, ema_decay=0.99,
+                  conditions={"digit": ClassEmbedding(32, num_classes=10)}),
+        Images(Digits()), max_epochs=10, check_val_every_n_epoch=10, limit_val_batches=1.0, callbacks=[quality],
+    )  # fmt: skip
+    assert trainer.callback_metrics["val/read_digit"] > 0.8
+    assert trainer.callback_metrics["val/frechet"] < 200
+
+
+# Resuming.
+
+
+@pytest.mark.parametrize("stop", [3, 10, 14], ids=["within an epoch", "at its end", "within the next"])
+@pytest.mark.parametrize("discriminator_steps", [1, 2])
+def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path, stop, discriminator_steps):
+    options = {"discriminator_steps": discriminator_steps, "schedule": "cosine", "r1": 0.1, "gradient_penalty": 1.0}
+
+    def run(steps, ckpt_path=None):
+        saver = ModelCheckpoint(
+            dirpath=tmp_path / str(steps), every_n_train_steps=stop, save_top_k=-1, filename="{step}"
+        )
+        trainer = fit(
+            make_task(discriminator={"norm": "batch"}, **options), max_steps=steps, callbacks=[saver],
+            ckpt_path=ckpt_path, limit_val_batches=1, num_sanity_val_steps=1,
+        )  # fmt: skip
+        return everything(trainer)
+
+    whole = run(2 * stop)
+    torch.manual_seed(99)  # nothing may hang on the state that the first run left
+    resumed = run(2 * stop, tmp_path / str(2 * stop) / f"step={stop}.ckpt")
+    assert whole.keys() == resumed.keys()
+    assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []
+
+
+def test_a_planted_fault_in_the_order_of_data_is_noticed(tmp_path, monkeypatch):
+    """The test above would pass for a run that resumes at the epoch's first batch, if it could not tell."""
+    monkeypatch.setattr("condgen.data.images.batches_given", lambda trainer: 0)
+    with pytest.raises(AssertionError):
+        test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path, 3, 1)
+
+
+def test_loading_workers_change_nothing():
+    alone, helped = (fit(make_task(), Images(Digits(), 128, num_workers=n), max_steps=12) for n in (0, 2))
+    one, other = everything(alone), everything(helped)
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+# Two processes, and less precision.
+
+DDP = """
+    import sys, warnings, logging
+    from pathlib import Path
+    import torch, pytorch_lightning as pl
+    sys.path.insert(0, {tests!r})
+    from test_adversarial import make_task
+    from condgen.data import Digits, Images
+    from condgen.commands.fit import quiet
+
+    if __name__ == "__main__":
+        quiet()
+        torch.set_num_threads(1)
+        pl.seed_everything(0, verbose=False)
+        trainer = pl.Trainer(accelerator="cpu", devices=2, strategy="ddp_find_unused_parameters_true", max_steps=6,
+                             logger=False, enable_checkpointing=False, enable_progress_bar=False,
+                             enable_model_summary=False, num_sanity_val_steps=0)
+        task = make_task(discriminator={{"norm": "batch", "spectral_norm": False}}, discriminator_steps=2)
+        trainer.fit(task, Images(Digits(), batch_size=32))
+        torch.save(task.state_dict(), Path({out!r}) / f"{{trainer.global_rank}}.pt")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_same_parameters_and_no_warnings(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(textwrap.dedent(DDP.format(tests=str(Path(__file__).parent), out=str(tmp_path))))
+    found = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr[-3000:]
+    assert "arning" not in found.stderr, found.stderr
+    ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    parameters = [
+        name for name, _ in make_task(discriminator={"norm": "batch", "spectral_norm": False}).named_parameters()
+    ]
+    assert [name for name in parameters if not torch.equal(ranks[0][name], ranks[1][name])] == []
+    moved = make_task(discriminator={"norm": "batch", "spectral_norm": False}).state_dict()
+    assert changed(moved, ranks[0], "generator.network.convs")
+
+
+def test_a_strategy_that_would_wait_for_unused_parameters_is_refused():
+    check_strategy(SingleDeviceStrategy())
+    check_strategy(DDPStrategy(find_unused_parameters=True))
+    with pytest.raises(ValueError, match="ddp_find_unused_parameters_true"):
+        check_strategy(DDPStrategy())
+
+
+def test_half_precision_trains_and_penalties_stay_in_float32():
+    task = make_task(r1=0.1, gradient_penalty=1.0)
+    before = copy.deepcopy(task.state_dict())
+    fit(task, max_steps=3, precision="bf16-mixed")
+    assert changed(before, task.state_dict(), "generator.network.convs")
+    assert all(value.isfinite().all() for value in task.state_dict().values())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (
+            task._penalty(Real(torch.randn(2, *SHAPE), {"digit": torch.tensor([1, 2])}), torch.randn(2, *SHAPE)).dtype
+            == torch.float32
+        )
+
+
+# Alarms.
+
+
+def test_rank_is_the_share_of_pairs_and_ties_count_half():
+    assert ranked(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 2.0])) == 0.75
+    assert ranked(torch.zeros(3), torch.zeros(2)) == 0.5
+
+
+def test_diversity_is_one_for_real_pairs_and_nothing_for_collapsed_ones():
+    torch.manual_seed(0)
+    ids = torch.arange(400) % 2
+    draw = lambda: torch.randn(400, *SHAPE) * 0.1 + ids[:, None, None, None]  # noqa: E731
+    real = Real(draw(), {"label": ids})
+    assert abs(diversity(real, draw(), draw()) - 1) < 0.05  # classes far apart do not count as diversity
+    assert diversity(real, real.x, real.x) == 0
+
+
+def watch(rank, diversity, batches=10):
+    alarm = AdversarialAlarm(every_n_steps=5)
+    trainer = type("Trainer", (), {"global_step": 7})
+    for _ in range(batches):
+        outputs = {"rank": torch.tensor(rank), "diversity": torch.tensor(diversity)}
+        alarm.on_train_batch_end(trainer, None, outputs, None, 0)
+    return alarm
+
+
+def test_the_alarm_is_raised_once_until_it_is_over():
+    with pytest.warns(UserWarning, match="the discriminator wins: it ranks 99.5% of real") as seen:
+        watch(0.995, 1.0)
+    assert len(seen) == 1
+    with pytest.warns(
+        UserWarning, match="samples collapse: two of equal conditions are only 5.0% as far apart"
+    ) as seen:
+        alarm = watch(0.7, 0.05)
+    assert len(seen) == 1
+    for _ in range(5):
+        alarm.on_train_batch_end(type("T", (), {"global_step": 9}), None, {"diversity": torch.tensor(1.0)}, None, 0)
+    assert not alarm.raised
+
+
+def test_a_balanced_run_raises_no_alarm(recwarn):
+    watch(0.8, 0.9)
+    assert not recwarn.list
+
+
+def test_a_generator_that_ignores_its_noise_is_told_in_training():
+    class Same(Generator):
+        def forward(self, z, film=None):
+            return super().forward(z * 0, film)
+
+    task = make_task()
+    task.generator.network.__class__ = Same
+    with pytest.warns(UserWarning, match="samples collapse"):
+        fit(task, max_steps=10, callbacks=[AdversarialAlarm(every_n_steps=5)])
+
+
+# What is refused.
+
+
+def test_weight_averaging_of_the_whole_task_is_refused():
+    with pytest.raises(ValueError, match=r"averages its generator by itself \(model.ema_decay\): remove EMA"):
+        fit(make_task(), max_steps=1, callbacks=[EMA()])
+
+
+class Broken:
+    """Digits with other labels."""
+
+    shape, levels = SHAPE, 17
+
+    def __init__(self, change):
+        self.names, self.change = Digits().names, change
+
+    def load(self, split):
+        x, conditions = Digits().load(split)
+        return Labelled(*self.change(x, conditions["digit"]))
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda x, ids: (x, {"digit": ids + 1}), "class ids from 1 to 10, and there are 10 classes"),
+    (lambda x, ids: (x, {"digit": ids - 1}), "class ids from -1 to 8"),
+    (lambda x, ids: (x[ids != 3], {"digit": ids[ids != 3]}), "no training examples of 3"),
+])  # fmt: skip
+def test_labels_outside_the_classes_and_classes_without_images_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        fit(make_task(), Images(Broken(change)), max_steps=1)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"loss": "perceptual"}, "unknown loss 'perceptual'"),
+    ({"discriminator_conditioning": "guess"}, "unknown conditioning 'guess' of a discriminator"),
+    ({"conditioning": "magic"}, "unknown conditioning 'magic'"),
+    ({"discriminator_steps": 0}, "discriminator_steps 0"),
+    ({"ema_decay": 1.0}, "ema_decay 1.0"),
+    ({"r1": -1.0}, "r1 -1.0"),
+    ({"generator": {"noise": 0}}, "noise 0"),
+    ({"generator": {"channels": 0}}, "channels 0"),
+    ({"discriminator": {"phase_shuffle": -1}}, "phase_shuffle -1"),
+    ({"conditions": {}, "conditioning": "none"}, "needs at least one condition"),
+    ({"conditions": {"sketch": FeatureMap(1)}}, "'sketch': the maps of a DCGAN differ in size"),
+    ({"conditions": {"mel": FrameSequence(8)}}, "'mel': .* not FrameSequence"),
+])  # fmt: skip
+def test_settings_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_task(**options)
+
+
+def test_networks_of_different_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"draws \(1, 8, 8\), the discriminator takes \(1, 16, 16\)"):
+        AdversarialTask(Generator(SHAPE), Discriminator((1, 16, 16)), {"digit": ClassEmbedding(num_classes=10)})
+
+
+def test_a_model_of_another_size_than_the_data_is_refused():
+    torch.manual_seed(0)
+    task = AdversarialTask(
+        Generator((1, 16, 16), levels=17), Discriminator((1, 16, 16)), {"digit": ClassEmbedding(num_classes=10)}
+    )
+    with pytest.raises(ValueError, match=r"the model's shape is \(1, 16, 16\), the data's is \(1, 8, 8\)"):
+        fit(task, max_steps=1)
+
+
+def test_a_loss_that_is_no_number_stops_the_run():
+    task = make_task()
+    with torch.no_grad():
+        next(task.discriminator.network.parameters()).fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match=r"loss is nan at step 0: lower model\.learning_rate"):
+        fit(task, max_steps=3)
+
+
+def test_after_training_a_loader_read_by_hand_gives_every_batch():
+    data = Images(Digits(), batch_size=128)
+    fit(make_task(), data, max_epochs=1)
+    assert len(list(data.train_dataloader())) == 10

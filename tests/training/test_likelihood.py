@@ -1,0 +1,218 @@
+"""Training: exact averages, the right weights averaged and decayed, and runs that go on as if never stopped."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from condgen.conditioning import ClassEmbedding, FrameSequence
+from condgen.data import Clip, Digits, Images, Position, Speech
+from condgen.data.images import as_is
+from condgen.models import PixelCNN, WaveNet
+from condgen.training import EMA, LikelihoodTask, SampleGrid
+from condgen.training.schedule import learning_rate_factor
+
+
+def make_task(**options):
+    torch.manual_seed(0)
+    network = PixelCNN((1, 8, 8), levels=17, channels=4, layers=2, head=4, first_kernel_size=3)
+    return LikelihoodTask(network, {"digit": ClassEmbedding(3, names=Digits().names["digit"])}, **options)
+
+
+def make_trainer(tmp_path, **options):
+    defaults = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    return pl.Trainer(default_root_dir=tmp_path, **{"enable_checkpointing": False, **defaults, **options})
+
+
+def test_logged_likelihood_is_the_mean_over_examples_with_a_partial_last_batch(tmp_path):
+    task, data = make_task(), Images(Digits(), batch_size=99)
+    found = make_trainer(tmp_path).test(task, data, verbose=False)[0]
+    split = data.splits["test"]
+    assert len(split.x) % 99 != 0
+    with torch.no_grad():
+        nats = -task.model.log_prob(split.x, split.conditions).double().mean().item()
+    assert found["test/nats"] == pytest.approx(nats, rel=1e-5)
+    assert found["test/bits_per_dim"] == pytest.approx(nats / (64 * math.log(2)), rel=1e-5)
+
+
+def test_training_lowers_the_loss(tmp_path):
+    task, data = make_task(learning_rate=1e-2, warmup_steps=1), Images(Digits())
+    before = make_trainer(tmp_path).test(task, data, verbose=False)[0]["test/nats"]
+    make_trainer(tmp_path, max_epochs=3, limit_val_batches=0).fit(task, data)
+    assert make_trainer(tmp_path).test(task, data, verbose=False)[0]["test/nats"] < before - 10
+
+
+def test_only_the_networks_matrices_decay(tmp_path):
+    task = make_task(weight_decay=0.1)
+    make_trainer(tmp_path, max_steps=1, limit_val_batches=0).fit(task, Images(Digits()))
+    groups = task.optimizers().optimizer.param_groups
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    assert len(decay) == len(list(task.parameters()))
+    assert {decay[id(p)] for p in task.model.film_generator.parameters()} == {0.0}
+    assert {decay[id(p)] for p in task.model.network.parameters() if p.ndim > 1} == {0.1}
+
+
+def test_learning_rate_rises_then_falls_to_zero():
+    factor = [learning_rate_factor(step, 100, 10, "cosine") for step in range(101)]
+    assert factor[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert factor[10:] == sorted(factor[10:], reverse=True)
+    assert factor[100] == pytest.approx(0, abs=1e-9)
+    assert learning_rate_factor(99, 100, 10, "constant") == 1
+
+
+def test_ema_follows_its_recursion_and_is_what_a_checkpoint_holds(tmp_path):
+    seen = []
+
+    class Record(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, *args):
+            seen.append({name: p.detach().clone() for name, p in pl_module.named_parameters()})
+
+    task = make_task(learning_rate=1e-2)
+    trainer = make_trainer(tmp_path, max_steps=5, limit_val_batches=0, callbacks=[Record(), EMA(decay=0.5)])
+    trainer.fit(task, Images(Digits()))
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    expected = seen[0]
+    for count, weights in enumerate(seen[1:], start=1):
+        weight = 1 - min(0.5, (1 + count) / (10 + count))
+        expected = {name: e + weight * (weights[name] - e) for name, e in expected.items()}
+    stored = torch.load(tmp_path / "a.ckpt", weights_only=True)["state_dict"]
+    assert any((stored[name] - seen[-1][name]).abs().max() > 1e-4 for name in expected)
+    for name, average in expected.items():
+        torch.testing.assert_close(stored[name], average)
+
+
+def test_a_resumed_run_equals_one_that_never_stopped(tmp_path):
+    def fit(name, epochs, ckpt_path=None):
+        pl.seed_everything(0)
+        task = make_task(learning_rate=1e-2, schedule="constant")
+        data = Images(Digits(), batch_size=16)
+        data.train_dataloader = lambda: DataLoader(data.dataset("train"), batch_size=16, collate_fn=as_is)  # in order
+        keep = ModelCheckpoint(tmp_path / name, "last", enable_version_counter=False, save_on_train_epoch_end=True)
+        make_trainer(
+            tmp_path, max_epochs=epochs, limit_train_batches=3, limit_val_batches=0, enable_checkpointing=True,
+            callbacks=[EMA(decay=0.9), keep],
+        ).fit(task, data, ckpt_path=ckpt_path, weights_only=True)  # fmt: skip
+        return torch.load(tmp_path / name / "last.ckpt", weights_only=True)
+
+    fit("first", 1)
+    resumed, straight = fit("resumed", 2, tmp_path / "first" / "last.ckpt"), fit("straight", 2)
+    assert resumed["global_step"] == straight["global_step"] == 6
+    for part in ("state_dict", "current_model_state"):
+        for name, value in straight[part].items():
+            assert torch.equal(resumed[part][name], value), name
+
+
+def test_a_loss_that_is_not_a_number_stops_with_advice(tmp_path):
+    task = make_task()
+    torch.nn.init.constant_(next(task.model.network.parameters()), math.nan)
+    with pytest.raises(FloatingPointError, match="the loss is nan at step 0: lower the learning rate"):
+        make_trainer(tmp_path, max_epochs=1).fit(task, Images(Digits()))
+
+
+def test_a_model_that_does_not_fit_the_data_is_refused_before_training(tmp_path):
+    classes = ClassEmbedding(3, names=Digits().names["digit"])
+    cases = [
+        (PixelCNN((1, 9, 8), 17, channels=4, layers=2, head=4), {"digit": classes}, r"shape is \(1, 9, 8\)"),
+        (PixelCNN((1, 8, 8), 16, channels=4, layers=2, head=4), {"digit": classes}, "levels is 16, the data's is 17"),
+        (PixelCNN((1, 8, 8), 17, channels=4, layers=2, head=4), {"speaker": classes}, "'speaker', the data has: digit"),
+        (PixelCNN((1, 8, 8), 17, channels=4, layers=2, head=4), {"digit": ClassEmbedding(3, names=["a", "b"])},
+         r"classes are \['a', 'b'\]"),
+    ]  # fmt: skip
+    for network, conditions, message in cases:
+        with pytest.raises(ValueError, match=message):
+            make_trainer(tmp_path, max_epochs=1).fit(LikelihoodTask(network, conditions), Images(Digits()))
+
+
+def test_sample_grids_appear_while_training(tmp_path):
+    logger = pl.loggers.CSVLogger(tmp_path)
+    callbacks = [EMA(), SampleGrid(every_n_epochs=2, per_class=1)]
+    make_trainer(tmp_path, max_epochs=2, limit_train_batches=1, logger=logger, callbacks=callbacks).fit(
+        make_task(), Images(Digits())
+    )
+    assert [path.name for path in tmp_path.rglob("samples/*")] == ["step_0000002.png"]
+
+
+def test_sample_grids_go_to_tensorboard_too(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logger = pl.loggers.TensorBoardLogger(tmp_path)
+    make_trainer(tmp_path, max_epochs=1, limit_train_batches=1, logger=logger, callbacks=[SampleGrid(per_class=2)]).fit(
+        make_task(), Images(Digits())
+    )
+    events = EventAccumulator(logger.log_dir).Reload()
+    assert [event.step for event in events.Images("samples")] == [1]
+
+
+def test_spatial_conditions_train_too(tmp_path):
+    from condgen.conditioning import FeatureMap
+
+    torch.manual_seed(0)
+    network = PixelCNN((1, 8, 8), levels=17, channels=4, layers=2, head=4)
+    task = LikelihoodTask(network, {"thumbnail": FeatureMap(1, 4, factor=4)}, learning_rate=1e-2, warmup_steps=1)
+    data = Images(Digits(), thumbnail=4)
+    make_trainer(tmp_path, max_epochs=10, limit_val_batches=0).fit(task, data)
+    data.setup("test")
+    x, conditions, _ = data.dataset("test").__getitems__(range(100))
+    with torch.no_grad():
+        true = task.model.log_prob(x, {"thumbnail": conditions["thumbnail"]}).mean()
+        other = task.model.log_prob(x, {"thumbnail": conditions["thumbnail"].roll(1, 0)}).mean()
+    assert true > other + 1
+
+
+def make_speech(tmp_path, **options):
+    """Tones of two speakers, each at a pitch of its own."""
+    import numpy as np
+    import soundfile
+
+    clips = []
+    for i, length in enumerate((400, 640, 520, 800)):
+        soundfile.write(tmp_path / f"{i}.wav", np.sin((0.2 + 0.3 * (i % 2)) * np.arange(length)), 1000, subtype="FLOAT")
+        clips.append(Clip(tmp_path / f"{i}.wav", {"speaker": "ab"[i % 2]}))
+    source = SimpleNamespace(names={"speaker": ["a", "b"]}, clips=lambda split: clips)
+    return Speech(source, 1000, 64, features={"place": Position(40, 2)}, cache=str(tmp_path / "cache"), **options)
+
+
+def make_audio_task(**options):
+    torch.manual_seed(0)
+    network = WaveNet(64, channels=8, layers=5, stacks=1, **{"hop": 40, "sample_rate": 1000, **options})
+    conditions = {"speaker": ClassEmbedding(3, names=["a", "b"]), "place": FrameSequence(4, 3)}
+    return LikelihoodTask(network, conditions, learning_rate=1e-2, warmup_steps=1, schedule="constant")
+
+
+def test_audio_is_measured_per_scored_sample_whatever_the_padding(tmp_path):
+    task, data = make_audio_task(), make_speech(tmp_path, batch_size=3)
+    found = make_trainer(tmp_path).test(task, data, verbose=False)[0]
+    alone = data.dataset("test")
+    with torch.no_grad():
+        nats = [task.nats(alone.__getitems__([i])).item() for i in range(4)]
+    assert found["test/bits_per_sample"] == pytest.approx(sum(nats) / (2360 * math.log(2)), rel=1e-5)
+    assert found["test/nats"] == pytest.approx(sum(nats) / 4, rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"weight_norm": True}, {"output": "gaussian", "input": "scalar"}], ids=str)
+def test_training_on_crops_lowers_the_loss_of_whole_clips(tmp_path, options):
+    task, data = make_audio_task(**options), make_speech(tmp_path, crop=160, context=40, batch_size=4)
+    before = make_trainer(tmp_path).test(task, data, verbose=False)[0]["test/bits_per_sample"]
+    make_trainer(tmp_path, max_epochs=40, limit_val_batches=0).fit(task, data)
+    assert make_trainer(tmp_path).test(task, data, verbose=False)[0]["test/bits_per_sample"] < before - 1
+
+
+def test_audio_that_a_model_does_not_fit_is_refused_before_training(tmp_path):
+    data = make_speech(tmp_path)
+    for options, message in (
+        ({"sample_rate": 8000}, "sample_rate is 8000, the data's is 1000"),
+        ({"hop": 20}, "hop 20 ×"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make_trainer(tmp_path, max_epochs=1).fit(make_audio_task(**options), data)
+
+
+def test_crops_with_too_little_context_are_warned_of_before_training(tmp_path):
+    data = make_speech(tmp_path, crop=160)
+    with pytest.warns(UserWarning, match="crops have 0 samples of context and the model sees 32"):
+        make_trainer(tmp_path, max_steps=1, limit_val_batches=0).fit(make_audio_task(), data)
