@@ -268,7 +268,7 @@ def test_tags_are_a_multi_hot_vector():
     assert [(label, value.tolist()) for label, value in encoder.parse("new+red,big")] == [
         ("new+red", [1, 0, 1]), ("big", [0, 1, 0]),
     ]  # fmt: skip
-    with pytest.raises(ValueError, match="^has no tag old; its tags: red, big, new"):
+    with pytest.raises(ValueError, match=r"^has no tag old; its tags: red, big, new"):
         encoder.parse("red+old")
 
 
