@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, cast, get_args
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -105,8 +105,7 @@ class FiLMGenerator(nn.Module):
     @property
     def named_encoders(self) -> dict[str, Encoder]:
         """The encoder of each condition by name."""
-        modules: Any = self.encoders
-        return dict(modules.items())
+        return {name: cast(Encoder, encoder) for name, encoder in self.encoders.items()}
 
     def forward(self, conditions: Mapping[str, Tensor]) -> FiLMParameters:
         """Write (γ, β) for every FiLM layer.

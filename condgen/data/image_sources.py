@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -12,6 +12,9 @@ from torch import Tensor
 
 from condgen.data.batch import Split
 from condgen.data.images import Labelled
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 IMAGES = "binarized_mnist.npz"
 LABELS = "source_index_and_label.npz"
@@ -184,7 +187,7 @@ def read_fixed_mnist(root: Path, split: Split) -> Labelled:
     return Labelled(x, {"digit": torch.from_numpy(_load_npz(labels, f"{name}_label").astype(np.int64))})
 
 
-def _load_npz(path: Path, key: str) -> Any:
+def _load_npz(path: Path, key: str) -> np.ndarray:
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
     try:
@@ -232,7 +235,7 @@ def _list_folder(root: Path) -> dict[str, list[Path]]:
     return files
 
 
-def _open(file: Path) -> Any:
+def _open(file: Path) -> Image.Image:
     from PIL import Image
 
     try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple, Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from condgen.conditioning import DataCondition
 from condgen.data.batch import Batch, Split, as_is, splits_of
+from condgen.data.features import FrameFeature
 from condgen.data.hyperparameters import store_hyperparameters
 from condgen.data.resumable import ResumableLoader, Shuffled, batches_given
 
@@ -81,6 +82,7 @@ class Images(pl.LightningDataModule):
 
     sample_rate = None
     crop = None
+    features: ClassVar[Mapping[str, FrameFeature]] = {}  # images have no frames
 
     def __init__(self, source: ImageSource, batch_size: int = 64, thumbnail: int = 0, num_workers: int = 0) -> None:
         super().__init__()
@@ -128,11 +130,11 @@ class Images(pl.LightningDataModule):
         binarize = split == "train" and getattr(self.source, "binarize", "none") == "dynamic"
         return ImageSet(self.splits[split], self.thumbnail, binarize)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, int | None]:
         """Return the seed of the training order, so that a resumed run goes on in the same one."""
         return {"seed": self.seed}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, int | None]) -> None:
         """Take the seed of the training order from a checkpoint."""
         self.seed = state_dict["seed"]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple, TypeAlias, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 
 from condgen.conditioning import Encoder, FiLMGenerator, FiLMParameters
 from condgen.conditioning.contract import require
-from condgen.conditioning.film_generator import Conditioning
+from condgen.conditioning.film_generator import ConcatHead, Conditioning, Head
 from condgen.models.contract import DiscriminatorNetwork, GeneratorNetwork, LikelihoodNetwork, StreamingNetwork
 
 DiscriminatorConditioning = Literal["none", "concat", "bias", "film", "projection", "auxiliary"]
@@ -170,7 +170,7 @@ class ConditionalDiscriminator(nn.Module):
         encoders = {name: require(encoder, Encoder) for name, encoder in beside.items()}
         if conditioning == "auxiliary" and any(encoder.classes is None for encoder in encoders.values()):
             raise ValueError("an auxiliary classifier reads classes: every condition must be a ClassEmbedding")
-        inside: Any = conditioning if conditioning in ("concat", "bias", "film") else "none"
+        inside = cast(Conditioning, conditioning if conditioning in ("concat", "bias", "film") else "none")
         layers, features = self.network.film_layers, self.network.features
         self.film_generator = FiLMGenerator({} if inside == "none" else conditions, layers, inside)
         projected, classified = (encoders, {}) if conditioning == "projection" else ({}, encoders)
@@ -219,6 +219,6 @@ def concat_to_bias(discriminator: ConditionalDiscriminator) -> ConditionalDiscri
     encoders = dict(result.film_generator.encoders)
     result.film_generator = FiLMGenerator(encoders, result.network.film_layers, "bias").to(like)
     for name, heads in source.concat.items():
-        rows = [head.conv.weight.flatten(2).sum(2) for head in cast(Any, heads)]
-        cast(Any, result.film_generator.beta[name]).weight.copy_(torch.cat(rows))
+        rows = [cast(Tensor, head.conv.weight).flatten(2).sum(2) for head in cast(Iterable[ConcatHead], heads)]
+        cast(Head, result.film_generator.beta[name]).weight.copy_(torch.cat(rows))
     return result.train(discriminator.training)
