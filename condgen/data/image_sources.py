@@ -69,7 +69,9 @@ class MNIST:
         if self.binarize == "fixed":
             return read_fixed_mnist(Path(self.root), split)
         images = _torchvision("MNIST", self.root, split, 10_000, self.download, "digit")
-        if self.binarize == "dynamic" and split != "train":
+        if self.binarize == "dynamic" and split == "train":
+            return images._replace(binarize=True)
+        if self.binarize == "dynamic":
             generator = torch.Generator().manual_seed({"val": 1, "test": 2}[split])
             drawn = torch.rand(images.x.shape, generator=generator) * 255 < images.x
             return images._replace(x=drawn.byte())

@@ -242,7 +242,7 @@ def teach(
     train, held_out = seen.split("train"), seen.split("test").images
     rows = some_rows(len(train), count)
     ids = {name: values[rows] for name, values in train.images.conditions.items()}
-    images = ImageSet(Labelled(train.images.x[rows], ids), binarize=train.binarize)
+    images = ImageSet(Labelled(train.images.x[rows], ids, train.images.binarize))
     if model is not None:
         x, lengths = draw_like(model, Batch(*data.dataset("train").__getitems__(rows)), seed + 1, **options)
         images = ImageSet(Labelled(seen.drawn(x, lengths or []), ids))
