@@ -12,11 +12,10 @@ from torch.distributions import Distribution
 
 from condgen.conditioning import Encoder, FiLMGenerator, FiLMParameters
 from condgen.conditioning.contract import require
-from condgen.conditioning.film_generator import ConcatHead, Conditioning, Head
+from condgen.conditioning.film_generator import ConcatHead, Conditioning, Conditions, Head
 from condgen.models.contract import DiscriminatorNetwork, GeneratorNetwork, LikelihoodNetwork, StreamingNetwork
 
 DiscriminatorConditioning = Literal["none", "concat", "bias", "film", "projection", "auxiliary"]
-Conditions: TypeAlias = Mapping[str, Tensor] | FiLMParameters
 
 
 class ConditionalModel(nn.Module):
@@ -46,8 +45,8 @@ class ConditionalModel(nn.Module):
         return self.film_generator.named_encoders
 
     def film(self, conditions: Conditions) -> FiLMParameters:
-        """Return the FiLM parameters of conditions; parameters pass through."""
-        return conditions if isinstance(conditions, FiLMParameters) else self.film_generator(conditions)
+        """Return the FiLM parameters of conditions; FiLM parameters pass through."""
+        return self.film_generator(conditions)
 
     def forward(self, x: Tensor, conditions: Conditions) -> Distribution:
         """Return the teacher-forced distribution of x.
@@ -105,8 +104,8 @@ class ConditionalGenerator(nn.Module):
         return self.film_generator.named_encoders
 
     def film(self, conditions: Conditions) -> FiLMParameters:
-        """Return the FiLM parameters of conditions; parameters pass through."""
-        return conditions if isinstance(conditions, FiLMParameters) else self.film_generator(conditions)
+        """Return the FiLM parameters of conditions; FiLM parameters pass through."""
+        return self.film_generator(conditions)
 
     def forward(self, z: Tensor, conditions: Conditions) -> Tensor:
         """Map noise, (batch, noise), to data in [−1, 1], (batch, *shape)."""
