@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from condgen.conditioning import ClassEmbedding, FiLM, FiLMGenerator, FiLMParameters, GammaBeta
@@ -104,34 +105,61 @@ def test_sums_line_up_scopes_by_their_last_axes():
     assert torch.equal(total["a"].beta, local[:, :, None] + spatial)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
 def test_saving_and_loading_gives_the_same(tmp_path, dtype):
     parameters = draw(dtype=dtype)
-    parameters.save(tmp_path / "parameters.npz")
-    assert [file.name for file in tmp_path.iterdir()] == ["parameters.npz"]
-    assert same(FiLMParameters.load(tmp_path / "parameters.npz"), parameters)
+    parameters.save(tmp_path / "task.safetensors")
+    assert [file.name for file in tmp_path.iterdir()] == ["task.safetensors"]
+    assert same(FiLMParameters.load(tmp_path / "task.safetensors"), parameters)
+
+
+def test_parts_that_share_memory_and_those_that_do_not_lie_in_a_row_are_saved(tmp_path):
+    shared = torch.randn(3, 4)
+    parameters = FiLMParameters({"z": GammaBeta(shared[:, :2], shared[:, 2:]), "a": GammaBeta(None, shared[:1].T)})
+    parameters.save(tmp_path / "task.safetensors")
+    assert same(FiLMParameters.load(tmp_path / "task.safetensors"), parameters)
+
+
+def test_the_file_is_called_as_it_was_asked_for(tmp_path):
+    P.save(tmp_path / "a.b")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.b"]
 
 
 def test_fixed_parameters_survive_saving(tmp_path):
     fixed = FiLMParameters({"a": GammaBeta(), "b": GammaBeta()})
-    fixed.save(tmp_path / "fixed.npz")
-    assert same(FiLMParameters.load(tmp_path / "fixed.npz"), fixed)
+    fixed.save(tmp_path / "fixed.safetensors")
+    assert same(FiLMParameters.load(tmp_path / "fixed.safetensors"), fixed)
 
 
-@pytest.mark.parametrize("part", ["__layers__", "a/gamma"])
-def test_no_pickle_is_loaded(tmp_path, part):
-    arrays = {"__layers__": np.array(["a"]), "a/gamma": np.zeros((1, 2))}
-    np.savez(tmp_path / "plain.npz", **arrays)
-    assert FiLMParameters.load(tmp_path / "plain.npz")["a"].gamma.shape == (1, 2)
-    np.savez(tmp_path / "pickled.npz", **{**arrays, part: np.array([print], dtype=object)})
-    with pytest.raises(ValueError, match="allow_pickle"):
-        FiLMParameters.load(tmp_path / "pickled.npz")
+class Planted:
+    """Says when it is unpickled."""
+
+    def __reduce__(self):
+        return pytest.fail, ("code in the file was run",)
 
 
-def test_another_kind_of_file_is_refused(tmp_path):
-    np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    with pytest.raises(ValueError, match="holds no FiLM parameters"):
-        FiLMParameters.load(tmp_path / "other.npz")
+@pytest.mark.parametrize("write", [
+    lambda path: torch.save(Planted(), path), lambda path: np.savez(path.open("wb"), x=np.array([print], object)),
+    lambda path: path.write_bytes(b""), lambda path: path.write_text("{}"),
+    lambda path: save_file({"x": torch.zeros(3)}, path), lambda path: save_file({}, path, {"film_layers": "nonsense"}),
+    lambda path: path.write_bytes(saved(path)[:-3]),
+], ids=range(7))  # fmt: skip
+def test_another_kind_of_file_is_refused_in_one_line_and_runs_no_code(tmp_path, write):
+    path = tmp_path / "task.safetensors"
+    write(path)
+    with pytest.raises(ValueError, match="holds no FiLM parameters") as found:
+        FiLMParameters.load(path)
+    assert "\n" not in str(found.value)
+
+
+def saved(path):
+    P.save(path)
+    return path.read_bytes()
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"task\.safetensors"):
+        FiLMParameters.load(tmp_path / "task.safetensors")
 
 
 def test_parameters_of_different_kinds_are_refused():
