@@ -8,7 +8,8 @@ batch. Every kernel works on a block of rows, so that weights are read once per 
 from __future__ import annotations
 
 import warnings
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import llvmlite.binding as llvm
 import numba
@@ -16,7 +17,10 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.base import BaseContext
+from numba.core.typing import Signature
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 # Reordering of sums and contraction to fused multiply-adds; infinities and NaN keep their meaning.
 FAST = {"contract", "reassoc", "nsz", "arcp"}
@@ -25,14 +29,15 @@ WIDTH = 16  # columns per vector; weights are padded to a multiple of it. LLVM s
 START = np.int64(0)  # numba would compile what takes a plain 0 once more, for that number alone
 FAR = 16  # steps that the taps of the past are computed ahead for, at most
 
-Array = np.ndarray[Any, Any]
+Array: TypeAlias = NDArray[np.generic]
+Kernel: TypeAlias = Callable  # its types are numba's to infer
 
 
 if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
     raise ImportError("NUMBA_DISABLE_JIT is set")
 
 
-def compiled(kernel: Any) -> Any:
+def compiled(kernel: Kernel) -> Kernel:
     """Compile a kernel when it is first called, once for all processes or, where nothing can be kept, in each anew."""
     options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy", "boundscheck": False}
     try:
@@ -83,28 +88,31 @@ class Drawing(NamedTuple):
 
 
 @intrinsic
-def _float_of_bits(context: Any, bits: Any) -> Any:
+def _float_of_bits(context: BaseContext, bits: types.Type) -> tuple[Signature, Kernel]:
     """Take 32 bits as a float."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Sequence[ir.Value]
+    ) -> ir.Value:
         return builder.bitcast(arguments[0], ir.FloatType())
 
     return types.float32(types.int32), generate
 
 
-def _tile(height: int, vectors: int) -> Any:
+def _tile(height: int, vectors: int) -> Kernel:
     """Make y += x @ w for a tile of y that stays in registers through the sum: `height` rows, `vectors` · 16 columns.
 
     A loop over columns in plain numba loads and stores y for every term and is five times slower.
     """
 
     @intrinsic
-    def tile(context: Any, y: Any, at_y: Any, ld_y: Any, x: Any, at_x: Any, ld_x: Any, w: Any, at_w: Any, ld_w: Any,
-             terms: Any) -> Any:  # fmt: skip
+    def tile(context, y, at_y, ld_y, x, at_x, ld_x, w, at_w, ld_w, terms):
         index = types.intp
         signature = types.void(y, index, index, x, index, index, w, index, index, index)
 
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def generate(
+            context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Sequence[ir.Value]
+        ) -> ir.Value:
             return _tile_code(context, builder, signature.args, arguments, height, vectors)
 
         return signature, generate
@@ -112,12 +120,19 @@ def _tile(height: int, vectors: int) -> Any:
     return tile
 
 
-def _tile_code(context: Any, builder: Any, kinds: Any, arguments: Any, height: int, vectors: int) -> Any:
+def _tile_code(
+    context: BaseContext,
+    builder: ir.IRBuilder,
+    kinds: Sequence[types.Array],
+    arguments: Sequence[ir.Value],
+    height: int,
+    vectors: int,
+) -> ir.Value:
     """Write a tile's LLVM code: accumulators are loaded, a loop runs over the terms, accumulators are stored."""
     vector, index = ir.VectorType(ir.FloatType(), WIDTH), ir.IntType(64)
     y, at_y, ld_y, x, at_x, ld_x, w, at_w, ld_w, terms = arguments
 
-    def pointer(kind: Any, array: Any, at: Any) -> Any:
+    def pointer(kind: types.Type, array: ir.Value, at: ir.Value) -> ir.Value:
         return builder.gep(context.make_array(kind)(context, builder, array).data, [at])
 
     y, x, w = pointer(kinds[0], y, at_y), pointer(kinds[3], x, at_x), pointer(kinds[6], w, at_w)
@@ -148,13 +163,13 @@ def _tile_code(context: Any, builder: Any, kinds: Any, arguments: Any, height: i
     return context.get_dummy_value()
 
 
-def _load(builder: Any, place: Any, vector: Any, align: int = 4) -> Any:
+def _load(builder: ir.IRBuilder, place: ir.Value, vector: ir.VectorType, align: int = 4) -> ir.Value:
     loaded = builder.load(builder.bitcast(place, vector.as_pointer()))
     loaded.align = align
     return loaded
 
 
-def _weights(builder: Any, place: Any, dtype: Any) -> Any:
+def _weights(builder: ir.IRBuilder, place: ir.Value, dtype: types.Type) -> ir.Value:
     """Load a vector of weights; those of 16 bits are the upper halves of floats (bfloat16)."""
     vector = ir.VectorType(ir.FloatType(), WIDTH)
     if dtype == types.float32:
@@ -164,7 +179,7 @@ def _weights(builder: Any, place: Any, dtype: Any) -> Any:
     return builder.bitcast(builder.shl(halves, whole([16] * WIDTH)), vector)
 
 
-def _spread(builder: Any, number: Any) -> Any:
+def _spread(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:
     """Repeat a number over a vector."""
     blank = ir.Constant(ir.VectorType(ir.FloatType(), WIDTH), ir.Undefined)
     lanes = ir.VectorType(ir.IntType(32), WIDTH)
@@ -447,7 +462,7 @@ class WaveNetWeights(NamedTuple):
     """
 
     weights: Array
-    table: Array
+    table: NDArray[np.int64]
     entry: Array
     sizes: tuple[int, int, int, int, int, int, int, int]
     skip_scale: float
@@ -622,7 +637,7 @@ class PixelCNNWeights(NamedTuple):
 
     weights: Array
     bias: Array
-    table: Array
+    table: NDArray[np.int64]
     sizes: tuple[int, int, int, int, int]
 
 

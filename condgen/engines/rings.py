@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from condgen.models import WaveNet
 from condgen.models.wavenet import WaveNetState
 
 
@@ -30,7 +30,7 @@ class Rings:
     reaches: list[int]
 
     @classmethod
-    def of(cls, network: Any, state: WaveNetState, spare: int = 0) -> Rings:
+    def of(cls, network: WaveNet, state: WaveNetState, spare: int = 0) -> Rings:
         """Lay a state out, with some spare slots in each ring."""
         last, layers = state.past[0][-1], network.layers
         reaches = [layer.conv.reach for layer in layers]

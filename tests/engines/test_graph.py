@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import condgen
 from condgen.conditioning import GammaBeta
 from condgen.engines import folding, graph_pixelcnn, graph_wavenet, rings, tape
-from condgen.engines.choice import choose
+from condgen.engines.choice import ENGINES, choose
 from condgen.engines.draw import Draw
 from condgen.engines.graph import WARM, Replayed
 from condgen.sampling import sample, stream
@@ -390,10 +390,9 @@ def test_the_kernel_draws_what_the_cached_engine_draws_on_a_gpu(make_wavenet, ma
 
 def test_the_graph_engine_is_chosen_on_a_gpu():
     on_gpu = SimpleNamespace(device=torch.device("cuda", 0), dtype=torch.float32)
-    network = SimpleNamespace(parameters=lambda: iter([on_gpu]), named_modules=list, head=[])
+    network = SimpleNamespace(parameters=lambda: iter([on_gpu]), named_modules=list)
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setitem(choose.__globals__, "WaveNet", SimpleNamespace)
-        monkeypatch.setitem(choose.__globals__, "HEAD", [])
+        monkeypatch.setitem(ENGINES, "graph", {SimpleNamespace: "condgen.engines.graph_pixelcnn.GraphPixelCNN"})
         chosen = choose("auto", network)
     assert str(chosen) == "engine 'graph' (CUDA graphs on cuda:0)"
 

@@ -1,6 +1,6 @@
 """The Triton engine in Triton's interpreter, which runs a kernel in Python on the CPU.
 
-Triton decides on that when it is imported, so `test_gpu_engines` runs this file in a process of its own.
+Triton decides on that when it is imported, so `test_triton_wavenet` runs this file in a process of its own.
 """
 
 import os
@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import torch
 
-from condgen.engines import choice, triton_wavenet
+from condgen.engines import triton_wavenet
 from condgen.engines.choice import choose
 from condgen.engines.folding import Folded
 from condgen.sampling import sample, stream
@@ -109,7 +109,7 @@ def test_weights_of_16_bits_are_nearly_those_of_32(monkeypatch, make_wavenet, ma
     model = make_wavenet(hop=3, levels=16, seed=1).float()
     conditions = floats(make_melodies(model, 3, 4))
     assert alive(model, conditions)
-    monkeypatch.setitem(choice.ENGINES, "triton", partial(choice.triton, dtype=torch.float16))
+    monkeypatch.setattr(triton_wavenet.TritonWaveNet, "dtype", torch.float16)
     drawn = draw(model, conditions, engine="triton")
     score = model.log_prob(drawn.x, conditions).double()
     assert torch.allclose(drawn.log_prob, score, rtol=2e-3)

@@ -145,7 +145,8 @@ def test_a_sample_does_not_depend_on_its_batch(make_model, make_conditions, outp
     together = draw(model, conditions, seed=3)
     assert same(draw(model, conditions, seed=3, batch_size=2, engine=engine), together)
     alone = {i: draw(model, row(conditions, i), seed=3, first_index=i, engine=engine) for i in (4, 2, 0, 1, 3)}
-    assert same(Samples(*(torch.cat([alone[i][part] for i in range(5)]) for part in (0, 1))), together)
+    x, log_prob = (torch.cat([alone[i][part] for i in range(5)]) for part in (0, 1))
+    assert same(Samples(x, log_prob, engine, ""), together)
 
 
 def test_a_completed_sample_does_not_depend_on_its_batch(make_model, make_conditions):

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import torch
+from safetensors.torch import save as tensors
 from torch import nn
 
 from condgen.conditioning import ClassEmbedding, FrameSequence, GammaBeta
@@ -194,7 +195,7 @@ def one_by_one(model, conditions, lengths, **options):
     whole = torch.full((len(lengths), 1, max(lengths)), model.network.blank)
     for i, drawn in enumerate(rows):
         whole[i, :, : lengths[i]] = drawn.x[0]
-    return Samples(whole, torch.cat([drawn.log_prob for drawn in rows]))
+    return Samples(whole, torch.cat([drawn.log_prob for drawn in rows]), "one by one", "")
 
 
 @conditionings
@@ -417,7 +418,8 @@ def test_noise_far_on_is_that_of_a_long_draw():
 
 def joined(chunks):
     chunks = list(chunks)
-    return Samples(torch.cat([c.x for c in chunks], -1), torch.stack([c.log_prob for c in chunks]).sum(0))
+    x, log_prob = torch.cat([c.x for c in chunks], -1), torch.stack([c.log_prob for c in chunks]).sum(0)
+    return Samples(x, log_prob, "stream", "")
 
 
 @conditionings
@@ -501,19 +503,21 @@ def test_between_two_chunks_the_model_is_as_it_was(make_wavenet, make_melodies):
         model.log_prob(x, frames).sum().backward()
 
 
-def saved(content):
+def pickled(content):
     file = io.BytesIO()
     torch.save(content, file)
     return file.getvalue()
 
 
+STEP, PAST = torch.tensor(1), torch.zeros(2, 1, 4)
+
+
 @pytest.mark.parametrize(
     "content",
     [
-        b"", b"nonsense", saved([1, 2]), saved({"step": torch.tensor(1)}), saved({"past.0": torch.zeros(2, 1, 4)}),
-        saved(torch.zeros(3)), saved({"step": torch.tensor(1), "past.1": torch.zeros(2, 1, 4)}),
-        saved({"step": torch.tensor(1), "past.0": torch.zeros(2, 1, 4)})[:200], saved(nn.Linear(1, 1)),
-        saved({"step": "one", "past.0": torch.zeros(2, 1, 4)}), saved({"step": torch.tensor(1), "past.0": 3}),
+        b"", b"nonsense", pickled([1, 2]), pickled({"step": STEP, "past.0": PAST}), pickled(nn.Linear(1, 1)),
+        tensors({"step": STEP}), tensors({"past.0": PAST}), tensors({"step": STEP, "past.1": PAST}),
+        tensors({"step": STEP, "past.0": PAST})[:-9], tensors({"step": torch.zeros(3), "past.0": PAST}), tensors({}),
     ],
     ids=range(11),
 )  # fmt: skip
