@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from condgen.conditioning import Film
-from condgen.conditioning.contract import require
+from condgen.conditioning.contract import missing
 from condgen.engines.draw import Draw, Temper
 from condgen.models import PixelCNN, WaveNet
 from condgen.models.contract import LikelihoodNetwork, State
@@ -178,8 +178,10 @@ def _find(name: str, network: LikelihoodNetwork, temper: Temper) -> type[Engine[
         return f"it has no kernel for {type(network).__name__}"
     module, _, attribute = path.rpartition(".")
     try:
-        engine = cast(type[Engine[LikelihoodNetwork]], require(getattr(import_module(module), attribute), Engine))
+        engine: type[Engine[LikelihoodNetwork]] = getattr(import_module(module), attribute)
     except Exception as error:  # compilers check what is installed beside them, and raise what they like
         cause = (str(error).splitlines() or [type(error).__name__])[0]
         return f"it cannot be used: {cause}"
+    if lacks := missing(engine, Engine):
+        return f"it has no {', '.join(lacks)}, which an engine needs"
     return engine.obstacle(network, temper) or engine

@@ -9,7 +9,7 @@ from torch import nn
 from condgen.conditioning import ClassEmbedding, FiLM, FiLMGenerator, FiLMParameters, GammaBeta
 
 
-def draw(rows=3, seed=0, dtype=torch.float64):
+def random_parameters(rows=3, seed=0, dtype=torch.float64):
     """Parameters of every scope: a full layer, one without γ, one with an inner part, and a fixed one."""
     torch.manual_seed(seed)
     return FiLMParameters(
@@ -30,7 +30,7 @@ def same(p, q):
     )
 
 
-P, Q, R = draw(seed=0), draw(seed=1), draw(seed=2)
+P, Q, R = random_parameters(seed=0), random_parameters(seed=1), random_parameters(seed=2)
 
 
 def test_interpolation_starts_and_ends_at_its_ends():
@@ -62,12 +62,12 @@ def test_fixed_parts_stay_fixed():
 def test_analogy_moves_a_condition_across():
     """γ = 1 + Σ V h and β = Σ W h are affine in each condition: p(a, x) + p(b, y) − p(a, y) = p(b, x)."""
     encoders = {"first": ClassEmbedding(4, num_classes=2), "second": ClassEmbedding(4, num_classes=2)}
-    generator = FiLMGenerator(encoders, {"0": FiLM(3), "1": FiLM(2)}, "film").double()
-    for parameter in generator.parameters():
+    film_generator = FiLMGenerator(encoders, {"0": FiLM(3), "1": FiLM(2)}, "film").double()
+    for parameter in film_generator.parameters():
         nn.init.normal_(parameter)
 
     def p(first, second):
-        return generator({"first": torch.tensor([first]), "second": torch.tensor([second])})
+        return film_generator({"first": torch.tensor([first]), "second": torch.tensor([second])})
 
     assert not torch.allclose(p(0, 1).flatten(), p(1, 0).flatten())
     assert torch.allclose((p(0, 0) + p(1, 1) - p(0, 1)).flatten(), p(1, 0).flatten(), atol=1e-12)
@@ -84,7 +84,7 @@ def test_select_takes_rows(rows):
 
 
 def test_a_batch_of_one_serves_any_rows():
-    one = draw(rows=1)
+    one = random_parameters(rows=1)
     assert same(one.select([4, 7]), one)
     assert torch.equal((one + P).flatten(), one.flatten() + P.flatten())
     mixed = FiLMParameters({"one": GammaBeta(one["full"].gamma), "three": P["full"]})
@@ -100,14 +100,14 @@ def test_fixed_parameters_are_an_empty_row():
 
 
 def test_sums_line_up_scopes_by_their_last_axes():
-    local, spatial = draw()["full"].beta, torch.randn(3, 2, 4, 5, dtype=torch.float64)
+    local, spatial = random_parameters()["full"].beta, torch.randn(3, 2, 4, 5, dtype=torch.float64)
     total = FiLMParameters({"a": GammaBeta(None, local)}) + FiLMParameters({"a": GammaBeta(None, spatial)})
     assert torch.equal(total["a"].beta, local[:, :, None] + spatial)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
 def test_saving_and_loading_gives_the_same(tmp_path, dtype):
-    parameters = draw(dtype=dtype)
+    parameters = random_parameters(dtype=dtype)
     parameters.save(tmp_path / "task.safetensors")
     assert [file.name for file in tmp_path.iterdir()] == ["task.safetensors"]
     assert same(FiLMParameters.load(tmp_path / "task.safetensors"), parameters)
