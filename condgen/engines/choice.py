@@ -149,25 +149,21 @@ def choose(name: str, network: LikelihoodNetwork, temper: Temper = NO_TEMPER) ->
         raise ValueError(f"unknown engine '{name}'; known: {', '.join(NAMES)}")
     device = next(network.parameters()).device.type
     wanted = name if name != "auto" else "graph" if device == "cuda" else "compiled"
-    obstacles: dict[str, str] = {}
+    obstacles: list[str] = []
     for candidate in dict.fromkeys((wanted, *PLAIN)):
         found = _find(candidate, network, temper)
         if not isinstance(found, str):
             break
-        obstacles[candidate] = found
+        obstacles.append(f"'{candidate}' is out: {found}" if obstacles else found)
     assert not isinstance(found, str)  # nothing keeps the naive engine from any network
     with torch.inference_mode():
         engine = found.prepare(network)
-    if obstacles and name != "auto":
-        told = "; ".join([obstacles.pop(wanted), *_told(obstacles)])
+    if not obstacles:
+        return Chosen(candidate, "as asked" if name != "auto" else engine.how, engine)
+    told = "; ".join(obstacles)
+    if name != "auto":
         warnings.warn(f"engine '{name}' cannot sample this model ({told}); using '{candidate}'", stacklevel=3)
-        obstacles = {wanted: told}
-    reason = "as asked" if name != "auto" else engine.how
-    return Chosen(candidate, "; ".join(_told(obstacles)) or reason, engine)
-
-
-def _told(obstacles: Mapping[str, str]) -> list[str]:
-    return [f"'{engine}' is out: {obstacle}" for engine, obstacle in obstacles.items()]
+    return Chosen(candidate, f"'{wanted}' is out: {told}", engine)
 
 
 def _find(name: str, network: LikelihoodNetwork, temper: Temper) -> type[Engine[LikelihoodNetwork]] | str:

@@ -110,7 +110,7 @@ class TritonRun:
     def advance(self, steps: range, draw: Draw) -> tuple[Tensor, TritonRun]:
         """Take some steps more."""
         network, device, rows = self.engine.network, self.last.device, len(self.last)
-        sizes, local, drawing = Sizes.of(network), network.frames(self.film) > 0, inputs(draw, steps.stop)
+        sizes, local, sources = Sizes.of(network), network.frames(self.film) > 0, inputs(draw, steps.stop)
         rings = self.rings
         table = torch.stack([rings.firsts, rings.lengths, rings.backs[:, -1]], dim=1)
         bank, last = rings.bank.clone(), self.last.clone()
@@ -122,10 +122,10 @@ class TritonRun:
             folded = widest(fold_frames(network, self.film, turn) if local else self.folded)
             numbers = (turn.start, len(turn), draw.first_noise, draw.noise.shape[1], self.batch, network.hop,
                        network.levels, float(draw.temper.get("temperature", 1)))  # fmt: skip
-            options = constants(network, sizes, folded, local, drawing)
+            options = constants(network, sizes, folded, local, sources)
             with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
                 wavenet[(rows // ROWS,)](
-                    bank, table, *self.engine.weights, *halves(folded, sizes.hidden), *drawing, *written, *numbers,
+                    bank, table, *self.engine.weights, *halves(folded, sizes.hidden), *sources, *written, *numbers,
                     **options,
                 )  # fmt: skip
             values.append(tape.keep(turn, draw))
@@ -170,7 +170,7 @@ def columns(inputs: int, outputs: int) -> int:
     return min(outputs, TILE // inputs)
 
 
-def constants(network: WaveNet, sizes: Sizes, folded: Folded, local: bool, drawing: Sequence[Tensor]) -> dict[str, int]:
+def constants(network: WaveNet, sizes: Sizes, folded: Folded, local: bool, sources: Sequence[Tensor]) -> dict[str, int]:
     """List what a kernel is compiled for, once and not for each turn."""
     assert folded.inner is not None
     return {
@@ -179,7 +179,7 @@ def constants(network: WaveNet, sizes: Sizes, folded: Folded, local: bool, drawi
         "LEVELS": sizes.levels, "HEAD_COLUMNS": columns(sizes.skip, sizes.head),
         "OUT_COLUMNS": columns(sizes.head, sizes.levels), "FILM_ROWS": folded.inner.shape[2],
         "HAS_FRAMES": local, "HAS_GAMMA": folded.gamma is not None, "HAS_BETA": folded.beta is not None,
-        "GIVEN_ROWS": drawing[2].shape[1],
+        "GIVEN_ROWS": sources[2].shape[1],
         # By what the compiler reports for 64 / 64 / 256 features in float32: 4 warps spill 18 times what 8 do from
         # registers, and a second stage, which fetches the next weights ahead, takes a block from 80 to 176 KiB.
         "num_warps": 8, "num_stages": 1,
