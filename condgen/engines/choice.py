@@ -30,7 +30,7 @@ class Run(Protocol):
         """Take some steps more.
 
         Args:
-            steps: those that come next.
+            steps: steps that come next.
             draw: chooser of values, whose noise covers these steps.
 
         Returns:
@@ -83,7 +83,7 @@ class Engine(Protocol[Network]):
 
         Args:
             film: (γ, β) per FiLM layer for the whole canvas.
-            state: what the network carries to the next step.
+            state: state of the network before the next step.
             values: levels of the step before, (batch, channels per step); `None` before the first.
         """
         ...
@@ -120,7 +120,7 @@ class Chosen:
     Attributes:
         name: name in `ENGINES`, or class path.
         why: reason for it, in a few words.
-        engine: the engine.
+        engine: engine that has read the network.
     """
 
     name: str

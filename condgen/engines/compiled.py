@@ -83,7 +83,7 @@ def pack_film(pairs: Sequence[GammaBeta], biases: Sequence[Tensor], rows: int, n
         pairs: (γ, β) per layer, (batch or 1, channels) or (batch or 1, channels, places).
         biases: bias of the convolution before each layer, (channels,) each.
         rows: rows of the batch.
-        normalised: whether a normalisation stands between a convolution and γ.
+        normalised: true where a normalisation stands between a convolution and γ.
     """
     return Film(*(_whole_rows(part, rows) for part in fold(pairs, biases, normalised)))
 

@@ -25,8 +25,8 @@ class CompiledPixelCNN:
 
     Attributes:
         network: network that it read.
-        weights: all weights but the biases of the vertical stack.
-        bias: these, (blocks, padded 2p), flat.
+        weights: packed weights, all but the biases of the vertical stack.
+        bias: biases of the vertical stack, (blocks, padded 2p), flat.
     """
 
     network: PixelCNN

@@ -126,7 +126,7 @@ class Frames:
         network: network that they are for.
         film: (γ, β) per FiLM layer for the whole clip.
         frames: frames that are folded; empty where all parameters are global.
-        packed: these, (frames, layers, rows, padded features).
+        packed: folded parameters, (frames, layers, rows, padded features).
     """
 
     network: WaveNet

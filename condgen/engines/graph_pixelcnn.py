@@ -131,7 +131,7 @@ class Group:
     Attributes:
         inputs: (blocks, radius + columns, batch, in); the first columns lie outside the image and stay 0.
         left: weights of the columns to the left, (blocks, radius · in, 2p).
-        near: counts these columns, (radius,).
+        near: numbers of these columns, (radius,).
     """
 
     inputs: Tensor
@@ -160,9 +160,9 @@ class Stacks:
     """The state of both stacks.
 
     Attributes:
-        groups: the first block, and all others, whose kernels have another size.
-        above: per block, the last rows of the vertical stack's input, (batch, in, radius, width).
-        linked: what the rows above add to the current row, (blocks, width, batch, 2p).
+        groups: first block, and all others, whose kernels have another size.
+        above: last rows, for each block, of the vertical stack's input, (batch, in, radius, width).
+        linked: sum that the rows above add to the current row, (blocks, width, batch, 2p).
     """
 
     groups: list[Group]

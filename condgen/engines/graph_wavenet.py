@@ -31,7 +31,7 @@ class GraphWaveNet:
 
     Attributes:
         network: network that it read.
-        weights: its weights.
+        weights: weights, laid out.
     """
 
     network: WaveNet
@@ -71,9 +71,9 @@ class GraphWaveNetRun:
     Attributes:
         engine: engine that runs it.
         film: (γ, β) per FiLM layer for the whole clip.
-        folded: these, folded, of the frame that it began with.
+        folded: folded parameters of the frame that it began with.
         rings: last inputs of each layer.
-        heard: what the first layer hears next, (batch, channels).
+        heard: input of the first layer at the next step, (batch, channels).
         step: step that comes next.
         turn: steps to take before Python hears from the device.
     """
@@ -152,11 +152,11 @@ class Weights:
     """The weights, laid out for whole products.
 
     Attributes:
-        past: of all taps but the present one, (layers, taps · channels, 2 · hidden).
-        present: of the present tap, (channels, 2 · hidden) per layer.
+        past: weights of all taps but the present one, (layers, taps · channels, 2 · hidden).
+        present: weights of the present tap, (channels, 2 · hidden) per layer.
         residual: weight, (hidden, channels), and bias per layer, but for the last layer.
-        skip: of all layers, scaled, (layers · hidden, skip).
-        skip_bias: their sum, scaled, (skip,).
+        skip: weights of the skip paths of all layers, scaled, (layers · hidden, skip).
+        skip_bias: sum of their biases, scaled, (skip,).
     """
 
     past: Tensor

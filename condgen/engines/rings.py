@@ -17,10 +17,10 @@ class Rings:
 
     Attributes:
         bank: (slots of all layers, rows, channels).
-        firsts: the slot that each ring begins with, (layers,).
-        lengths: of the rings, (layers,).
-        backs: how many steps back each tap of a layer looks, the furthest first, (layers, taps); without the present.
-        reaches: the furthest of each layer.
+        firsts: slot that each ring begins with, (layers,).
+        lengths: lengths of the rings, (layers,).
+        backs: steps back that each tap of a layer looks, the furthest first, (layers, taps); without the present.
+        reaches: furthest step back of each layer.
     """
 
     bank: Tensor

@@ -22,10 +22,10 @@ class Tape:
     """Buffers that stay where they are, so that a captured step finds them.
 
     Attributes:
-        step: the step that comes next, (1,).
-        first: the step that the turn began with, (1,).
-        parameters: of each step of the turn, (steps, rows, parameters per step).
-        values: drawn from them, (steps, rows, channels per step).
+        step: step that comes next, (1,).
+        first: step that the turn began with, (1,).
+        parameters: parameters of each step of the turn, (steps, rows, parameters per step).
+        values: values drawn from them, (steps, rows, channels per step).
     """
 
     step: Tensor

@@ -40,7 +40,7 @@ class TritonWaveNet:
 
     Attributes:
         network: network that it read.
-        weights: its weights, as the kernel reads them.
+        weights: weights as the kernel reads them.
     """
 
     network: WaveNet
@@ -90,7 +90,7 @@ class TritonRun:
     Attributes:
         engine: engine that runs it.
         film: (γ, β) per FiLM layer for the whole clip.
-        folded: these, folded, of the frame that it began with.
+        folded: folded parameters of the frame that it began with.
         rings: last inputs of each layer, (slots, padded rows, padded channels).
         last: level before the next step, −1 for none, (padded rows,).
         batch: rows without the padding.

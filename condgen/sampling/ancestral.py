@@ -78,7 +78,7 @@ def sample(
     change it, up to rounding: in float64 not at all, in float32 where rounding decides between two levels.
 
     Args:
-        model: the model; the call leaves its mode and weights as they are.
+        model: model to draw from; the call leaves its mode and weights as they are.
         conditions: one tensor per named condition, (samples, …), or FiLM parameters; `None` for no conditions.
         num_samples: number of samples; only needed where the conditions do not say, and then one row serves all.
         length: length of audio, in samples of the waveform: one for all, or one for each. Only needed where no local
@@ -98,7 +98,7 @@ def sample(
             (CUDA graphs), `triton` (a kernel for a GPU that draws many samples of a WaveNet at once), `cached` (plain
             PyTorch, what each step computes is kept), `naive` (the whole network at each step), or the class path of
             one's own; see `condgen.engines.choice`. The choice and its reason are logged at level INFO.
-        progress: whether to show a progress bar where it takes more than two seconds.
+        progress: true to show a progress bar where it takes more than two seconds.
 
     Raises:
         ValueError: an argument is out of range or does not fit the model.
@@ -234,7 +234,7 @@ def evaluating(modules: Sequence[nn.Module], device: torch.device) -> Iterator[N
     """Switch dropout and its like off, and lower precision; put each module's mode back afterwards.
 
     Args:
-        modules: all modules of a model; to find them takes as long as to draw a dozen samples of a waveform.
+        modules: modules of a model, all of them; to find them takes as long as to draw a dozen samples of a waveform.
         device: device of the model.
     """
     training = [module for module in modules if module.training]

@@ -32,7 +32,7 @@ def push_forward(
     batch size and order do not change it, up to rounding.
 
     Args:
-        model: the model; the call leaves its mode and weights as they are.
+        model: model to draw from; the call leaves its mode and weights as they are.
         conditions: one tensor per named condition, (samples, …), or FiLM parameters; `None` for no conditions.
         num_samples: number of samples; only needed where the conditions do not say, and then one row serves all.
         seed: seed of the noise.
@@ -40,7 +40,7 @@ def push_forward(
         truncation: bound within ± which every entry of the noise is drawn from the normal distribution: the smaller,
             the more typical and the less varied the samples.
         batch_size: samples drawn together.
-        progress: show a progress bar where it takes more than two seconds.
+        progress: true to show a progress bar where it takes more than two seconds.
 
     Returns:
         Samples without `log_prob`, which a generator does not give.

@@ -115,7 +115,7 @@ def stream(
         top_p: probability; see `sample`.
         state: state to go on from; `None` to begin.
         engine: engine to draw with, any but `naive`; see `sample`.
-        progress: whether to show a progress bar.
+        progress: true to show a progress bar.
 
     Yields:
         Pieces of `chunk` samples; the last may be shorter.

@@ -553,7 +553,7 @@ def test_an_argument_that_does_not_fit_a_waveform_is_refused(make_wavenet, make_
 @pytest.mark.parametrize("output", AUDIO_OUTPUTS[1:])
 def test_top_k_and_top_p_are_refused_for_other_outputs_of_a_wavenet(make_wavenet, make_melodies, output, options):
     model = make_wavenet(output, hop=3)
-    with pytest.raises(ValueError, match=f"for categorical audio_outputs; this model's output is '{output}'"):
+    with pytest.raises(ValueError, match=f"for categorical outputs; this model's output is '{output}'"):
         sampled(model, make_melodies(model, 3, 4), **options)
 
 
