@@ -22,8 +22,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from json import dumps
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ import numpy as np
 import torch
 from jsonargparse import auto_cli
 from llvmlite.binding import get_host_cpu_name
+from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
@@ -40,7 +43,8 @@ from condgen.checkpoint import load, load_front_end
 from condgen.commands.conditions import Combination, combine, stacked
 from condgen.conditioning import ClassEmbedding
 from condgen.models import ConditionalModel, PixelCNN, WaveNet
-from condgen.sampling import sample, uniform_noise
+from condgen.models.contract import streaming
+from condgen.sampling import sample, stream, uniform_noise
 
 AUDIO = "WaveNet, 30 layers, 64/128/64, softmax-256"
 MODELS: dict[str, Callable[[], nn.Module]] = {
@@ -53,6 +57,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
 ENGINES = ("naive", "cached", "compiled", "compiled_bfloat16")
 COLOURS = {"naive": "lightgray", "cached": "tab:gray", "compiled": "tab:blue", "compiled_bfloat16": "tab:cyan"}
 GPU_ENGINES = ("cached", "graph", "triton")
+CHUNKS = (160, 800, 4000)  # samples of a stream's pieces: 10, 50 and 250 ms
 COMPILE = """
 import time
 from condgen.models import ConditionalModel, PixelCNN, WaveNet
@@ -108,7 +113,7 @@ def timed(work: Callable[[], object], device: str, repeats: int) -> tuple[float,
 
 
 @numba.njit(fastmath=True)
-def read(numbers: np.ndarray[Any, Any], times: int) -> Any:
+def read(numbers: NDArray[np.float32], times: int) -> np.float32:
     """Add up numbers, so many times."""
     total = np.float32(0)
     for _ in range(times):
@@ -140,7 +145,7 @@ def limits(rows: int, device: str) -> Limits:
     return found
 
 
-def weights_per_step(network: Any) -> int:
+def weights_per_step(network: nn.Module) -> int:
     """Count the weights that a step multiplies by: all but biases and tables."""
     return sum(p.numel() for n, p in network.named_parameters() if p.ndim > 1 and not n.startswith("input."))
 
@@ -155,8 +160,8 @@ def time_engine(
     model: ConditionalModel, engine: str, batch: int, steps: int, device: str, repeats: int
 ) -> tuple[float, float, int | None]:
     """Return the wall and CPU seconds of drawing a batch; and for `naive`, how many steps they are scaled from."""
-    network: Any = model.network
-    length = None if isinstance(network, PixelCNN) else steps
+    network, heard = model.network, streaming(model.network)
+    length = steps if heard else None
     labels = torch.arange(batch) % 10
     if engine != "naive":
         options: dict[str, Any] = {"engine": engine, "batch_size": batch, "length": length, "progress": False}
@@ -164,7 +169,7 @@ def time_engine(
     scaled = min(steps, 2 if length else 8)
     with torch.inference_mode():
         film = model.film({"class": labels.to(device)})
-        x = torch.zeros(batch, *network.canvas(network.receptive_field if length else None), device=device)
+        x = torch.zeros(batch, *network.canvas(heard.receptive_field if heard else None), device=device)
         wall, cpu = timed(lambda: [network(x, film) for _ in range(scaled)], device, 1)
     return wall * steps / scaled, cpu * steps / scaled, scaled
 
@@ -172,21 +177,38 @@ def time_engine(
 def measure(name: str, engine: str, batch: int, threads: int, device: str, seconds: float, repeats: int) -> Row:
     """Time one engine on one model."""
     model = build(name, device)
-    network: Any = model.network
-    audio = isinstance(network, WaveNet)
+    network, heard = model.network, streaming(model.network)
     rate = {"naive": 1, "cached": 500, "compiled": 10_000}.get(engine, 20_000)
-    steps = max(50, int(seconds * rate / batch**0.5)) if audio else network.num_steps(network.shape)
+    steps = max(50, int(seconds * rate / batch**0.5)) if heard else network.num_steps(network.canvas())
     wall, cpu, scaled = time_engine(model, engine, batch, steps, device, repeats)
-    machine, samples = limits(max(1, batch // threads), device), batch * (steps if audio else 1)
+    weights = weights_per_step(model.get_submodule("network"))
+    machine, samples = limits(max(1, batch // threads), device), batch * (steps if heard else 1)
     busy = wall if device == "cuda" else cpu
-    flop = 2e-9 * weights_per_step(network) * batch * steps / busy
+    flop = 2e-9 * weights * batch * steps / busy
     size = 2 if engine.endswith("bfloat16") else 4
-    read = 1e-9 * size * weights_per_step(network) * steps * (threads if device == "cpu" else 1) / busy
+    read = 1e-9 * size * weights * steps * (threads if device == "cpu" else 1) / busy
     return Row(
         name, sum(p.numel() for p in model.parameters()), engine, batch, threads, wall, cpu, samples / wall,
-        samples / cpu, samples / wall / network.sample_rate if audio else None, flop / machine.matmul,
+        samples / cpu, samples / wall / heard.sample_rate if heard else None, flop / machine.matmul,
         flop / machine.matmul_at_size, read / machine.read, scaled,
     )  # fmt: skip
+
+
+def streamed(steps: int, repeats: int) -> str:
+    """Say what streams in chunks keep of a long draw's speed on one thread, and how fast they are."""
+    model, label = build(AUDIO, "cpu"), {"class": torch.zeros(1, dtype=torch.long)}
+
+    def in_chunks(chunk: int) -> None:
+        deque(stream(model, label, chunk=chunk, length=steps), maxlen=0)
+
+    runs: list[Callable[[], object]] = [partial(sample, model, label, length=steps, progress=False)]
+    runs += [partial(in_chunks, chunk) for chunk in CHUNKS]
+    # One after the other, again and again, so that all share the machine's busy moments.
+    rounds = [[timed(run, "cpu", 0)[1] for run in runs] for _ in range(repeats + 1)]
+    whole, *each = (steps / 16000 / min(seconds) for seconds in zip(*rounds, strict=True))
+    kept = ", ".join(f"{rate / whole:.0%} ({rate:.3g} × real time)" for rate in each)
+    return (f"\nStreams in chunks of {', '.join(map(str, CHUNKS))} samples keep {kept} of the speed of a long draw "
+            f"({whole:.3g} × real time) with one row and one thread.")  # fmt: skip
 
 
 def compile_seconds() -> list[float]:
@@ -331,6 +353,8 @@ def main(
     on = torch.cuda.get_device_name() if device == "cuda" else get_host_cpu_name()
     lines = [f"{on}, {os.cpu_count()} cores, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}", "",
              table(rows, machine)]  # fmt: skip
+    if device == "cpu":
+        lines.append(streamed(max(CHUNKS[-1], int(8000 * seconds)), repeats))
     if compile and device == "cpu":
         first, second = compile_seconds()
         lines.append(f"\nCompilation with an empty cache and the first samples: {first:.1f} s; in the next process: "

@@ -88,9 +88,9 @@ def test_the_python_runs(tmp_path, monkeypatch):
     names: dict = {}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
-    assert names["x"].shape == (2, 1, 8, 8)
+    assert names["samples"].x.shape == (2, 1, 8, 8)
     assert names["between"].x.shape == (4, 1, 8, 8)
-    assert abs(names["nats"] + names["log_prob"]).max() < 1e-3
+    assert abs(names["nats"] + names["samples"].log_prob).max() < 1e-3
     assert names["images"].shape == (2, 1, 28, 28)
     assert names["digits"].shape == (2, 1, 8, 8)
     assert names["clips"].shape == names["waveform"].shape == (2, 1, 400)

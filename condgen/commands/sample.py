@@ -20,7 +20,7 @@ from condgen.data.front_end import FrontEnd
 from condgen.data.recordings import read_audio
 from condgen.models import ConditionalGenerator, ConditionalModel
 from condgen.models.contract import AudioNetwork
-from condgen.sampling import Interrupted, Samples, choose, sampler
+from condgen.sampling import Interrupted, Samples, sampler
 
 
 def draw(
@@ -86,13 +86,15 @@ def draw(
         rows = [row for row in rows for _ in range(num_samples)]
         conditions = stacked(rows)
         options: dict[str, Any] = {"truncation": truncation}
-        facts, by = options, ""
+        facts = options
         if isinstance(model, ConditionalModel):
             given = _given(model, front_end, _lengths(rows), **completing)
-            chosen = choose(engine, model.network, tempering)
-            options = {**tempering, **given, "length": _lengths(rows), "engine": chosen.name}
-            facts, by = {**tempering, **completing, "engine": chosen.name}, f"; {chosen}"
+            options = {**tempering, **given, "length": _lengths(rows), "engine": engine}
+            facts = {**tempering, **completing}
         drawn, indices = _finished(model, conditions, len(rows), batch_size=batch_size, seed=seed, **options)
+        by = ""
+        if isinstance(model, ConditionalModel):
+            facts, by = {**facts, "engine": drawn.engine}, f"; engine '{drawn.engine}' ({drawn.why})"
         found, asked = [rows[index] for index in indices], len(rows)
         conditions = {name: values[indices] for name, values in conditions.items()}
         facts = {"seed": seed, "weights": weights, **facts, "checkpoint": sha256(ckpt_path)}

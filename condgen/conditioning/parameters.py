@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from condgen.conditioning.film import GammaBeta, align
 
 Binary = Callable[[Tensor, Tensor], Tensor]
+LAYERS = (
+    "film_layers"  # entry of the file's metadata: their names, in order; those without a tensor have no other place
+)
 
 
 class FiLMParameters(Mapping[str, GammaBeta]):
@@ -96,29 +101,33 @@ class FiLMParameters(Mapping[str, GammaBeta]):
         return self.map(lambda tensor: tensor.to(*args, **kwargs))  # type: ignore[call-overload]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an .npz file, through a temporary name. NumPy has no bfloat16; that becomes float32."""
-        arrays = {
-            f"{name}/{part}": (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu().numpy()
+        """Write a file of safetensors, through a temporary name: each tensor in its own type, the layers in order."""
+        tensors = {
+            f"{name}/{part}": tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
             for name, pair in self.items()
             for part, tensor in zip(GammaBeta._fields, pair, strict=True)
             if tensor is not None
         }
-        temporary = Path(path).with_suffix(".partial.npz")
-        np.savez(temporary, __layers__=np.array(list(self)), **arrays)  # type: ignore[arg-type]
+        temporary = Path(f"{os.fspath(path)}.partial")
+        save_file(tensors, temporary, {LAYERS: json.dumps(list(self))})
         os.replace(temporary, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FiLMParameters:
-        """Read what `save` wrote. No pickle is loaded."""
+        """Read what `save` wrote. No code in it is run.
+
+        Raises:
+            ValueError: the file holds something else.
+        """
         try:
-            opened = np.load(path, allow_pickle=False)
-        except ValueError:
-            raise ValueError(f"{path} holds no FiLM parameters") from None
-        with opened as file:
-            if "__layers__" not in file:
-                raise ValueError(f"{path} holds no FiLM parameters")
-            parts = {key: torch.from_numpy(file[key]) for key in file.files if key != "__layers__"}
-            names = [str(name) for name in file["__layers__"]]
+            with safe_open(path, "pt") as file:
+                parts = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                names = [str(name) for name in json.loads(file.metadata()[LAYERS])]
+        except OSError:
+            raise
+        except Exception as error:  # a broken file can make the reader raise anything
+            cause = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"{path} holds no FiLM parameters ({cause})") from None
         return cls({name: GammaBeta(*(parts.get(f"{name}/{part}") for part in GammaBeta._fields)) for name in names})
 
 

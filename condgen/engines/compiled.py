@@ -1,7 +1,7 @@
 """The compiled engine: a CPU's sampling near the limit of its caches and its multipliers, by the kernels in numba.
 
-Weights are packed and the FiLM parameters folded in once; threads split the batch; every tenth of a second the kernels
-come back, so that progress is shown and an interruption heard. Here is what both models share.
+Weights are packed once a call and FiLM parameters folded once a batch; threads split the batch; every tenth of a second
+the kernels come back, so that progress is shown and an interruption heard. Here is what both models share.
 """
 
 from __future__ import annotations
@@ -9,30 +9,49 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from numba.core import event
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
 from condgen.conditioning import GammaBeta
-from condgen.distributions import least_log_scale
-from condgen.engines.choice import Precision
+from condgen.distributions import OutputFamily, least_log_scale
 from condgen.engines.draw import Draw
 from condgen.engines.folding import fold
-from condgen.engines.kernels import WIDTH, Drawing, Film
+from condgen.engines.kernels import WIDTH, Array, Drawing, Film
 
+if TYPE_CHECKING:
+    from condgen.engines.draw import Bar
+
+Precision = Literal["float32", "bfloat16"]
 Call = Callable[[], tuple[Tensor, Tensor]]
 LEAST_WORK = 4 * 10**7  # multiplications, about a millisecond, that are worth waking a thread
 FAMILIES = ("bernoulli", "categorical", "logistic_mixture", "gaussian")
+EVERY = slice(None)
 
 
-def pack(matrices: Sequence[Tensor], precision: Precision) -> np.ndarray[Any, Any]:
+def obstacle(network: nn.Module) -> str | None:
+    """Say why no kernel here can run a network, if so: the weights are elsewhere or of another type."""
+    for weight in network.parameters():
+        if weight.device.type != "cpu":
+            return f"it runs on the CPU and the model is on {weight.device}"
+        if weight.dtype != torch.float32:
+            return f"it computes in float32 and the weights are {str(weight.dtype).removeprefix('torch.')}"
+    return None
+
+
+def how() -> str:
+    """Say how kernels run."""
+    return f"numba, {torch.get_num_threads()} thread(s)"
+
+
+def pack(matrices: Sequence[Tensor], precision: Precision) -> Array:
     """Lay matrices, (in, out) each, one behind the other, `out` padded to whole vectors."""
     flat = torch.cat([pad(matrix.float()).flatten() for matrix in matrices])
     if precision == "bfloat16":
@@ -57,27 +76,35 @@ def with_bias(weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def pack_film(pairs: Sequence[GammaBeta], biases: Sequence[Tensor], rows: int, normalised: bool) -> Film:
-    """Fold the biases of the convolutions and the FiLM parameters of all layers into three arrays.
+    """Fold the biases of the convolutions and the FiLM parameters of all layers into three arrays, (places, layers,
+    rows, padded features).
 
     Args:
         pairs: (γ, β) per layer, (batch or 1, channels) or (batch or 1, channels, places).
-        biases: of the convolution before each layer, (channels,) each.
-        rows: of the batch.
-        normalised: whether a normalisation stands between a convolution and γ.
+        biases: bias of the convolution before each layer, (channels,) each.
+        rows: rows of the batch.
+        normalised: true where a normalisation stands between a convolution and γ.
     """
-    return Film(*(_flat(part, rows) for part in fold(pairs, biases, normalised)))
+    return Film(*(_whole_rows(part, rows) for part in fold(pairs, biases, normalised)))
 
 
-def _flat(part: Tensor | None, rows: int) -> np.ndarray[Any, Any]:
-    """Lay out (places, layers, batch or 1, channels) as (places, layers, rows, padded channels), flat."""
+def _whole_rows(part: Tensor | None, rows: int) -> Array:
     if part is None:
-        return np.zeros(0, np.float32)
-    return pad(part.expand(-1, -1, rows, -1).float()).flatten().numpy()
+        return np.zeros((0, 0, 0, 0), np.float32)
+    return pad(part.expand(-1, -1, rows, -1).float()).contiguous().numpy()
 
 
-def drawing(network: Any, draw: Draw) -> Drawing:
+def flat(film: Film, rows: slice = EVERY, places: slice = EVERY) -> Film:
+    """Cut out what a kernel is to read of packed FiLM parameters: some rows at some places; a single place serves
+    all."""
+    return Film(*(
+        np.ascontiguousarray(part[EVERY if len(part) == 1 else places, :, rows]).reshape(-1) for part in film
+    ))  # fmt: skip
+
+
+def drawing(output: OutputFamily, draw: Draw) -> Drawing:
     """Say how the values of a step are drawn."""
-    output, temper = network.output, draw.temper
+    temper = draw.temper
     top_k, top_p = temper.get("top_k"), temper.get("top_p")
     return Drawing(
         FAMILIES.index(output.name), output.levels, output.mixtures, output.channels, least_log_scale(output.levels),
@@ -85,24 +112,24 @@ def drawing(network: Any, draw: Draw) -> Drawing:
     )  # fmt: skip
 
 
-def known(draw: Draw, part: slice, steps: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def known(draw: Draw, rows: slice, positions: range) -> tuple[Array, Array]:
     """Say which positions are given, (positions,), and their levels, (rows, channels, positions)."""
-    positions = steps // draw.groups
-    shape = (part.stop - part.start, draw.network.output.channels, positions)
-    marks, levels = np.zeros(positions, bool), np.zeros(shape, np.int64)
+    shape = (rows.stop - rows.start, draw.network.output.channels, len(positions))
+    marks, levels = np.zeros(len(positions), bool), np.zeros(shape, np.int64)
     if draw.given is not None:
-        count = min(len(draw.given.known), positions)
-        marks[:count] = draw.given.known[:count]
-        own = draw.given.levels if len(draw.given.levels) == 1 else draw.given.levels[part]
-        levels[..., :count] = own[..., :count].numpy()
+        here = slice(positions.start, min(len(draw.given.known), positions.stop))
+        count = max(0, here.stop - here.start)
+        marks[:count] = draw.given.known[here]
+        own = draw.given.levels if len(draw.given.levels) == 1 else draw.given.levels[rows]
+        levels[..., :count] = own[..., here].numpy()
     return marks, levels
 
 
-def standardised(noise: Tensor, network: Any) -> np.ndarray[Any, Any]:
+def standardised(noise: Tensor, output: OutputFamily) -> Array:
     """Turn uniforms into the standard logistic or normal numbers that the output's family scales and shifts."""
-    if network.output.name == "logistic_mixture":
+    if output.name == "logistic_mixture":
         noise = torch.cat([noise[..., :1], torch.logit(noise[..., 1:])], dim=-1)
-    elif network.output.name == "gaussian":
+    elif output.name == "gaussian":
         noise = torch.special.ndtri(noise)
     return noise.contiguous().numpy()
 
@@ -111,7 +138,7 @@ def blocks(rows: int, work: int) -> list[slice]:
     """Split a batch among the threads that PyTorch is set to.
 
     Args:
-        rows: of the batch.
+        rows: rows of the batch.
         work: multiplications of all rows between two points at which threads wait for each other.
     """
     count = max(1, min(torch.get_num_threads(), rows, work // LEAST_WORK))
@@ -120,7 +147,7 @@ def blocks(rows: int, work: int) -> list[slice]:
 
 
 @contextmanager
-def threads(count: int) -> Iterator[Callable[[list[Call]], list[Any]]]:
+def threads(count: int) -> Iterator[Callable[[list[Call]], list[tuple[Tensor, Tensor]]]]:
     """Give a function that runs calls side by side and returns their answers."""
     if count == 1:
         yield lambda calls: [call() for call in calls]
@@ -132,18 +159,19 @@ def threads(count: int) -> Iterator[Callable[[list[Call]], list[Any]]]:
 class Announcer(event.Listener):
     """Says, where there is a progress bar, that kernels are being compiled before it can move."""
 
-    def __init__(self, bar: tqdm[Any]) -> None:
+    def __init__(self, bar: Bar) -> None:
         self.silent = bar.disable
 
-    def on_start(self, event: Any) -> None:
+    def on_start(self, event: event.Event) -> None:
         if not self.silent:
             tqdm.write("compiling the sampling kernels: ten seconds or so, once", file=sys.stderr)
         self.silent = True
 
-    def on_end(self, event: Any) -> None:
+    def on_end(self, event: event.Event) -> None:
         pass
 
 
-def announced(bar: tqdm[Any]) -> Any:
+def announced(bar: Bar) -> AbstractContextManager[None]:
     """Return a context in which compilation is announced."""
-    return event.install_listener("numba:compile", Announcer(bar))
+    listening: AbstractContextManager[None] = event.install_listener("numba:compile", Announcer(bar))
+    return listening

@@ -2,61 +2,110 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from condgen.conditioning import FiLMParameters
-from condgen.engines import compiled
-from condgen.engines.draw import Draw
-from condgen.engines.kernels import Film, PixelCNNWeights, pixels
+from condgen.conditioning import Film as FilmLayers
+from condgen.engines import compiled, raster
+from condgen.engines.draw import Draw, Temper
+from condgen.engines.kernels import Array, Film, PixelCNNWeights, pixels
+from condgen.engines.unaltered import altered
+from condgen.models import PixelCNN
 from condgen.models.pixelcnn import PixelCNNState
 
-Array = np.ndarray[Any, Any]
 
+@dataclass(frozen=True)
+class CompiledPixelCNN:
+    """The engine; see `condgen.engines.choice.Engine`.
 
-def advance(
-    network: Any,
-    film: FiLMParameters,
-    state: PixelCNNState,
-    values: Tensor | None,
-    steps: range,
-    draw: Draw,
-    precision: compiled.Precision,
-) -> tuple[Tensor, PixelCNNState]:
-    """Draw whole images; see `condgen.engines.choice`.
-
-    Raises:
-        ValueError: the steps do not begin with the first pixel or do not end with a row.
+    Attributes:
+        network: network that it read.
+        weights: packed weights, all but the biases of the vertical stack.
+        bias: biases of the vertical stack, (blocks, padded 2p), flat.
     """
-    width = network.shape[2] * draw.groups
-    if state.step or values is not None or len(steps) % width:
-        raise ValueError("the compiled engine draws whole rows of images, from the first one on")
-    film = network.checked(film)
-    weights = compiled.pack(matrices(network), precision)
-    parts = compiled.blocks(len(draw.noise), len(draw.noise) * len(weights) * width)
-    blocks = [Block(network, weights, draw, part) for part in parts]
-    drawn = []
-    with compiled.announced(draw.bar), compiled.threads(len(blocks)) as run:
-        for row in range(len(steps) // width):
-            answers = run([block.row(row, film) for block in blocks])
-            levels, parameters = (torch.cat(part) for part in zip(*answers, strict=True))
-            turn = range(row * width, (row + 1) * width)
-            # From (batch, channels, columns) to (batch, channels per step, steps).
-            by_step = levels.unflatten(1, (draw.groups, -1)).permute(0, 2, 3, 1).flatten(2)
-            drawn.append(draw.keep(turn, parameters.transpose(1, 2), by_step))
-    above, linked = zip(*(block.kept() for block in blocks), strict=True)
-    joined = (
-        tuple(map(torch.cat, zip(*above, strict=True))),
-        tuple(torch.cat(x, 1) for x in zip(*linked, strict=True)),
-    )
-    return torch.cat(drawn, dim=-1), PixelCNNState(steps.stop, (), *joined, state.windows)
+
+    network: PixelCNN
+    weights: Array
+    bias: Array
+    precision: ClassVar[compiled.Precision] = "float32"
+
+    @property
+    def how(self) -> str:
+        """Say how it runs."""
+        return compiled.how()
+
+    @classmethod
+    def obstacle(cls, network: PixelCNN, temper: Temper) -> str | None:
+        """Say why it cannot run a network, if it cannot."""
+        return compiled.obstacle(network) or altered(network)
+
+    @classmethod
+    def prepare(cls, network: PixelCNN) -> CompiledPixelCNN:
+        """Pack a network's weights."""
+        bias = compiled.pad(torch.stack([block.vertical.bias for block in network.blocks])).flatten().numpy()
+        return cls(network, compiled.pack(matrices(network), cls.precision), bias)
+
+    def fill(self, film: FilmLayers, canvas: Tensor, steps: range, draw: Draw) -> Tensor:
+        """Draw a canvas; see `condgen.engines.choice`."""
+        return raster.fill(self, self.network, film, canvas, steps, draw)
+
+    def resume(self, film: FilmLayers, state: PixelCNNState, values: Tensor | None) -> PixelCNNRun:
+        """Go on from a state; see `condgen.engines.choice`."""
+        return PixelCNNRun(self, self.network.checked(film), state)
 
 
-def matrices(network: Any) -> list[Tensor]:
+class RoundedPixelCNN(CompiledPixelCNN):
+    """The engine with weights rounded to bfloat16."""
+
+    precision = "bfloat16"
+
+
+@dataclass(frozen=True)
+class PixelCNNRun:
+    """A run, from the first pixel on; see `condgen.engines.choice.Run`."""
+
+    engine: CompiledPixelCNN
+    film: FilmLayers
+    at: PixelCNNState
+
+    def advance(self, steps: range, draw: Draw) -> tuple[Tensor, PixelCNNRun]:
+        """Draw whole rows of images.
+
+        Raises:
+            ValueError: the steps do not begin with the first pixel or do not end with a row.
+        """
+        network, weights, values = self.engine.network, self.engine.weights, []
+        width = network.shape[2] * draw.groups
+        if self.at.step or steps.start or len(steps) % width:
+            raise ValueError("the compiled engine draws whole rows of images, from the first one on")
+        parts = compiled.blocks(len(draw.noise), len(draw.noise) * len(weights) * width)
+        blocks = [Block(self.engine, draw, part) for part in parts]
+        with compiled.announced(draw.bar), compiled.threads(len(blocks)) as run:
+            for row in range(len(steps) // width):
+                answers = run([block.row(row, self.film) for block in blocks])
+                levels, parameters = (torch.cat(part) for part in zip(*answers, strict=True))
+                turn = range(row * width, (row + 1) * width)
+                # From (batch, channels, columns) to (batch, channels per step, steps).
+                by_step = levels.unflatten(1, (draw.groups, -1)).permute(0, 2, 3, 1).flatten(2)
+                values.append(draw.keep(turn, parameters.transpose(1, 2), by_step))
+        above, linked = zip(*(block.kept() for block in blocks), strict=True)
+        state = PixelCNNState(
+            steps.stop, (), tuple(map(torch.cat, zip(*above, strict=True))),
+            tuple(torch.cat(x, 1) for x in zip(*linked, strict=True)), self.at.windows,
+        )  # fmt: skip
+        return torch.cat(values, dim=-1), PixelCNNRun(self.engine, self.film, state)
+
+    def state(self) -> PixelCNNState:
+        """Return the network's state."""
+        return self.at
+
+
+def matrices(network: PixelCNN) -> list[Tensor]:
     """List every matrix, (in, out), in the order of its use."""
     listed, below = [], []
     for block in network.blocks:
@@ -71,20 +120,21 @@ def matrices(network: Any) -> list[Tensor]:
 class Block:
     """A block of rows of the batch: what its two stacks have seen, and what it has to draw."""
 
-    def __init__(self, network: Any, weights: Array, draw: Draw, part: slice) -> None:
+    def __init__(self, engine: CompiledPixelCNN, draw: Draw, part: slice) -> None:
+        network = engine.network
         self.network, self.part, self.groups = network, part, draw.groups
         self.rows, self.width = part.stop - part.start, network.shape[2]
-        self.net = packed(network, weights, self.rows)
+        self.net = packed(engine, self.rows)
         wide = compiled.whole(2 * network.blocks[0].output.in_channels)
         # Before the first row, the image is blank; the bias of the link is folded with those of the horizontal stack.
         self.linked = np.zeros(len(network.blocks) * self.width * self.rows * wide, np.float32)
         self.inputs, self.above = (np.zeros(sum(sizes), np.float32) for sizes in buffers(network, self.rows))
-        self.drawing = compiled.drawing(network, draw)
-        self.noise = compiled.standardised(draw.noise[part], network)
-        self.known, self.given = compiled.known(draw, part, network.num_steps(network.shape))
+        self.drawing = compiled.drawing(network.output, draw)
+        self.noise = compiled.standardised(draw.noise[part], network.output)
+        self.known, self.given = compiled.known(draw, part, range(network.shape[1] * network.shape[2]))
         self.films: tuple[Film, Film] | None = None
 
-    def folded(self, film: Any, row: int) -> tuple[Film, Film]:
+    def folded(self, film: FilmLayers, row: int) -> tuple[Film, Film]:
         """Fold the FiLM parameters of a row of the image, of both stacks, once if every row has the same."""
         if self.films is None or any(len(p) > 3 and p[2] > 1 for p in shapes(film)):
             blocks = self.network.blocks
@@ -93,12 +143,12 @@ class Block:
             down, across = ([self.network.film_of(film, 2 * i + stack).row(row).rows(self.part)
                              for i in range(len(blocks))] for stack in (0, 1))  # fmt: skip
             self.films = (
-                compiled.pack_film(across, links, self.rows, norm),
-                compiled.pack_film(down, [torch.zeros_like(b) for b in links], self.rows, norm),
+                compiled.flat(compiled.pack_film(across, links, self.rows, norm)),
+                compiled.flat(compiled.pack_film(down, [torch.zeros_like(b) for b in links], self.rows, norm)),
             )
         return self.films
 
-    def row(self, row: int, film: Any) -> compiled.Call:
+    def row(self, row: int, film: FilmLayers) -> compiled.Call:
         """Return a call that draws a row: levels, (rows, channels, columns), and parameters, (rows, steps,
         parameters)."""
         folded, channels = self.folded(film, row), self.network.shape[0]
@@ -106,13 +156,13 @@ class Block:
         here = slice(row * self.width, (row + 1) * self.width)
         # Always laid out alike: numba compiles anew for another layout.
         noise, given = np.ascontiguousarray(self.noise[:, steps]), np.ascontiguousarray(self.given[:, :, here])
-        drawn = np.zeros((self.rows, channels, self.width), np.int64)
+        levels = np.zeros((self.rows, channels, self.width), np.int64)
         parameters = np.zeros((self.rows, self.width * self.groups, self.net.sizes[2]), np.float32)
 
         def call() -> tuple[Tensor, Tensor]:
             pixels(self.net, *folded, self.drawing, self.above, self.linked, self.inputs, noise, self.known[here],
-                   given, drawn, parameters)  # fmt: skip
-            return torch.from_numpy(drawn), torch.from_numpy(parameters)
+                   given, levels, parameters)  # fmt: skip
+            return torch.from_numpy(levels), torch.from_numpy(parameters)
 
         return call
 
@@ -128,20 +178,21 @@ class Block:
         return kept, [x[..., : len(b.link.bias)] + b.link.bias for x, b in zip(linked, blocks, strict=True)]
 
 
-def shapes(film: Any) -> list[torch.Size]:
+def shapes(film: FilmLayers) -> list[torch.Size]:
     """List the shapes of all FiLM parameters."""
     return [part.shape for pair in film.values() for part in pair if part is not None]
 
 
-def buffers(network: Any, rows: int) -> tuple[list[int], list[int]]:
+def buffers(network: PixelCNN, rows: int) -> tuple[list[int], list[int]]:
     """Say how many inputs each block keeps: of the horizontal stack, and of the vertical one."""
     width, shapes = network.shape[2], [(block.horizontal.in_channels, block.radius) for block in network.blocks]
     return ([rows * (radius + width) * size for size, radius in shapes],
             [rows * (radius + 1) * (width + 2 * radius) * size for size, radius in shapes])  # fmt: skip
 
 
-def packed(network: Any, weights: Array, rows: int) -> PixelCNNWeights:
+def packed(engine: CompiledPixelCNN, rows: int) -> PixelCNNWeights:
     """Put weights and sizes together for a block of rows."""
+    network = engine.network
     groups, features = network.output.groups, network.blocks[0].output.in_channels
     wide, narrow, head = compiled.whole(2 * features), compiled.whole(features), network.head[0].out_channels
     across, down = (list(accumulate(sizes, initial=0)) for sizes in buffers(network, rows))
@@ -155,7 +206,7 @@ def packed(network: Any, weights: Array, rows: int) -> PixelCNNWeights:
     at_below = list(accumulate((own for _, own in counts), initial=behind))
     table = [[b.horizontal.in_channels, b.radius, at[i], across[i], int(b.residual), at_below[i], down[i]]
              for i, b in enumerate(network.blocks)]  # fmt: skip
-    bias = compiled.pad(torch.stack([block.vertical.bias for block in network.blocks])).flatten().numpy()
-    normalise = network.blocks[0].horizontal_film.normalise
-    sizes = (features, head, network.output.parameters // groups, groups, getattr(normalise, "groups", 0))
-    return PixelCNNWeights(weights, bias, np.array(table), sizes)
+    film = network.blocks[0].horizontal_film
+    normalised = film.normalise.groups if film.norm == "channel" else 0
+    sizes = (features, head, network.output.parameters // groups, groups, normalised)
+    return PixelCNNWeights(engine.weights, engine.bias, np.array(table), sizes)

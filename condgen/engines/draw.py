@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
+
+from condgen.models.contract import LikelihoodNetwork, audio, streaming
+
+if TYPE_CHECKING:
+    Bar: TypeAlias = tqdm[None]
+
+Temper: TypeAlias = Mapping[str, Any]  # options of a distribution's `tempered`; empty for the distribution itself
 
 
 class Given(NamedTuple):
@@ -21,23 +28,23 @@ class Draw:
     """Turns the parameters of steps into values, for one batch, and adds up their log-probability.
 
     Args:
-        network: gives the output family and the place of each step.
+        network: network that gives the output family and the place of each step.
         noise: uniforms, (batch, steps, uniforms per step); step `first_noise` comes first.
         temper: options of `tempered` for the distribution to draw from; empty to draw from the model's own.
         given: levels to keep; or `None`.
         lengths: positions of each row; `None` where there is no end to wait for.
-        bar: told of each step.
-        first_noise: the step that the noise begins with.
+        bar: progress bar, told of each step.
+        first_noise: step that the noise begins with.
     """
 
     def __init__(
         self,
-        network: Any,
+        network: LikelihoodNetwork,
         noise: Tensor,
-        temper: dict[str, Any],
+        temper: Temper,
         given: Given | None,
         lengths: Sequence[int] | None,
-        bar: tqdm[Any],
+        bar: Bar,
         first_noise: int = 0,
     ) -> None:
         self.network, self.noise, self.temper, self.given, self.bar = network, noise, temper, given, bar
@@ -45,8 +52,8 @@ class Draw:
         self.log_prob = torch.zeros(noise.shape[0], dtype=torch.float64, device=noise.device)
         self.ends = None if lengths is None or len(set(lengths)) == 1 else torch.tensor(lengths, device=noise.device)
         # A network that can take a known beginning in at once starts behind it.
-        primes = given is not None and hasattr(network, "prime")
-        self.first = next((i for i, k in enumerate([*given.known, False]) if not k), 0) if given and primes else 0
+        primed = given if streaming(network) else None
+        self.first = 0 if primed is None else next(i for i, known in enumerate([*primed.known, False]) if not known)
 
     def canvas(self, shape: tuple[int, ...]) -> Tensor:
         """Return (batch, *shape) levels, blank but for what is known before the first step."""
@@ -70,8 +77,8 @@ class Draw:
         """Score values and blank those behind a row's end.
 
         Args:
-            steps: whose they are.
-            parameters: (batch, parameters per step, steps).
+            steps: steps that were drawn.
+            parameters: parameters of these, (batch, parameters per step, steps).
             values: levels, (batch, channels per step, steps).
         """
         log_prob = self.network.output(parameters).log_prob(values)
@@ -94,7 +101,7 @@ class Draw:
         """Return the log-probabilities of all that was drawn, (batch,).
 
         Args:
-            rows: what the rows of the batch are called in an error.
+            rows: names of the rows of the batch in an error.
 
         Raises:
             FloatingPointError: one is not a finite number, so the model's parameters were not.
@@ -123,9 +130,9 @@ class RealTimeBar(tqdm):
         return {**found, "postfix": f"{rate / self.sample_rate:.3g} × real time"}
 
 
-def progress_bar(network: Any, positions: int | None, progress: bool, engine: str) -> tqdm[Any]:
+def progress_bar(network: LikelihoodNetwork, positions: int | None, progress: bool, engine: str) -> Bar:
     """Make the progress bar of a run over so many positions of all samples, by an engine."""
-    rate = getattr(network, "sample_rate", None)
-    kind = tqdm if rate is None else type("Bar", (RealTimeBar,), {"sample_rate": rate})
-    unit, desc = "pixel" if rate is None else "sample", f"sampling ({engine})"
+    heard = audio(network)
+    kind = tqdm if heard is None else type("Bar", (RealTimeBar,), {"sample_rate": heard.sample_rate})
+    unit, desc = "pixel" if heard is None else "sample", f"sampling ({engine})"
     return kind(total=positions, delay=2, desc=desc, unit=unit, disable=None if progress else True, leave=False)

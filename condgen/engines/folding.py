@@ -16,9 +16,9 @@ class Folded(NamedTuple):
     place; `None` where there is nothing to do. A single place serves all.
 
     Attributes:
-        inner: added to the convolution; without a normalisation and γ, all that is added.
-        gamma: multiplied.
-        beta: added last.
+        inner: offset of the convolution; without a normalisation and γ, all that is added.
+        gamma: factor.
+        beta: offset that comes last.
     """
 
     inner: Tensor | None = None
@@ -31,8 +31,8 @@ def fold(pairs: Sequence[GammaBeta], biases: Sequence[Tensor], normalised: bool)
 
     Args:
         pairs: (γ, β) per layer, (batch or 1, features) or (batch or 1, features, *places).
-        biases: of the convolution before each layer, (features,) each.
-        normalised: whether a normalisation stands between a convolution and γ.
+        biases: bias of the convolution before each layer, (features,) each.
+        normalised: true where a normalisation stands between a convolution and γ.
     """
     free = not normalised and all(pair.gamma is None for pair in pairs)
     inner = [_sum(bias, pair.inner, pair.beta if free else None) for bias, pair in zip(biases, pairs, strict=True)]
@@ -71,8 +71,8 @@ class Places:
     """Folded parameters in buffers that stay where they are, refilled as places come in sight.
 
     Args:
-        folded: the parameters of the first places.
-        most: places that are in sight at once; 1 where one serves all.
+        folded: parameters of the first places.
+        most: number of places that are in sight at once; 1 where one serves all.
     """
 
     def __init__(self, folded: Folded, most: int) -> None:
@@ -106,12 +106,12 @@ def apply(
     """Add the present input of one layer and apply FiLM to the sum.
 
     Args:
-        before: what `apply_before` made of the rest, (layers, batch, features).
-        h: the present input, (batch, in).
-        weight: of the present input, (in, features).
-        folded: the parameters at this place.
-        layer: which one.
-        normalise: before γ; or `None`.
+        before: features that `apply_before` made of the rest, (layers, batch, features).
+        h: present input, (batch, in).
+        weight: weight of the present input, (in, features).
+        folded: parameters at this place.
+        layer: number of the layer.
+        normalise: normalisation before γ; or `None`.
     """
     if normalise is None and folded.gamma is None:
         return torch.addmm(before[layer], h, weight)

@@ -9,17 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch import nn
 
 WARM = 3  # runs before a capture, in which libraries choose algorithms and allocate what they need
 UNROLLED = 8  # steps in one graph
+
+
+def how(network: nn.Module) -> str:
+    """Say how steps run."""
+    return f"CUDA graphs on {next(network.parameters()).device}"
 
 
 class Replayed:
     """Runs a step many times: from CUDA graphs, or as it is where there are none.
 
     Args:
-        step: reads and writes fixed buffers only, those of `device`.
-        device: where these are.
+        step: function that reads and writes fixed buffers alone, those of `device`.
+        device: device of the buffers.
         unrolled: steps in one graph.
     """
 

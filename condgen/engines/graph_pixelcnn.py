@@ -8,57 +8,98 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from condgen.conditioning import FiLMParameters
-from condgen.engines.draw import Draw
+from condgen.conditioning import Film
+from condgen.engines import raster
+from condgen.engines.draw import Draw, Temper
 from condgen.engines.folding import Folded, Places, apply, apply_before, fold
-from condgen.engines.graph import Replayed
+from condgen.engines.graph import Replayed, how
 from condgen.engines.tape import Tape, chooser, wait
+from condgen.engines.unaltered import altered
+from condgen.models import PixelCNN
 from condgen.models.convolutions import CausalConv2d, gate
-from condgen.models.pixelcnn import PixelCNNState
+from condgen.models.pixelcnn import GatedBlock, PixelCNNState
 
 
-def advance(
-    network: Any, film: FiLMParameters, state: PixelCNNState, values: Tensor | None, steps: range, draw: Draw
-) -> tuple[Tensor, PixelCNNState]:
-    """Draw whole images; see `condgen.engines.choice`.
+@dataclass(frozen=True)
+class GraphPixelCNN:
+    """The engine; see `condgen.engines.choice.Engine`."""
 
-    Raises:
-        ValueError: the steps do not begin with the first pixel or do not end with a row.
-    """
-    width = network.shape[2] * draw.groups
-    if state.step or values is not None or len(steps) % width:
-        raise ValueError("the graph engine draws whole rows of images, from the first one on")
-    weight = network.head[0].weight
-    tape = Tape.blank(network, len(draw.noise), steps, width, weight.dtype, weight.device)
-    row = RowFilm(network, network.checked(film))
-    stacks = Stacks.of(network, state)
-    pixel = Replayed(stepper(network, stacks, row, tape, chooser(draw, tape, steps.stop)), weight.device)
-    end = Replayed(row_ender(network, stacks, row), weight.device, unrolled=1)
-    drawn = []
-    for first in range(0, steps.stop, width):
-        tape.begin(turn := range(first, first + width))
-        row.show(first // width)
-        pixel(width)
-        end(1)
-        drawn.append(tape.keep(turn, draw))
-        wait(weight.device)
-    return torch.cat(drawn, dim=-1), stacks.state(state, steps.stop)
+    network: PixelCNN
+
+    @property
+    def how(self) -> str:
+        """Say how it runs."""
+        return how(self.network)
+
+    @classmethod
+    def obstacle(cls, network: PixelCNN, temper: Temper) -> str | None:
+        """Say why it cannot run a network, if it cannot."""
+        return altered(network)
+
+    @classmethod
+    def prepare(cls, network: PixelCNN) -> GraphPixelCNN:
+        """Take the network as it is: a batch of images lays its weights out, and a call has few of these."""
+        return cls(network)
+
+    def fill(self, film: Film, canvas: Tensor, steps: range, draw: Draw) -> Tensor:
+        """Draw a canvas; see `condgen.engines.choice`."""
+        return raster.fill(self, self.network, film, canvas, steps, draw)
+
+    def resume(self, film: Film, state: PixelCNNState, values: Tensor | None) -> GraphPixelCNNRun:
+        """Go on from a state; see `condgen.engines.choice`."""
+        return GraphPixelCNNRun(self.network, self.network.checked(film), state)
+
+
+@dataclass(frozen=True)
+class GraphPixelCNNRun:
+    """A run, from the first pixel on; see `condgen.engines.choice.Run`."""
+
+    network: PixelCNN
+    film: Film
+    at: PixelCNNState
+
+    def advance(self, steps: range, draw: Draw) -> tuple[Tensor, GraphPixelCNNRun]:
+        """Draw whole rows of images.
+
+        Raises:
+            ValueError: the steps do not begin with the first pixel or do not end with a row.
+        """
+        network, width, weight = self.network, self.network.shape[2] * draw.groups, self.network.head[0].weight
+        if self.at.step or steps.start or len(steps) % width:
+            raise ValueError("the graph engine draws whole rows of images, from the first one on")
+        tape = Tape.blank(network.output, len(draw.noise), steps.start, width, weight.dtype, weight.device)
+        row, stacks = RowFilm(network, self.film), Stacks.of(network, self.at)
+        pixel = Replayed(stepper(network, stacks, row, tape, chooser(draw, tape, steps.stop)), weight.device)
+        end = Replayed(row_ender(network, stacks, row), weight.device, unrolled=1)
+        values = []
+        for first in range(0, steps.stop, width):
+            tape.begin(turn := range(first, first + width))
+            row.show(first // width)
+            pixel(width)
+            end(1)
+            values.append(tape.keep(turn, draw))
+            wait(weight.device)
+        after = GraphPixelCNNRun(network, self.film, stacks.state(self.at, steps.stop))
+        return torch.cat(values, dim=-1), after
+
+    def state(self) -> PixelCNNState:
+        """Return the network's state."""
+        return self.at
 
 
 class RowFilm:
     """The FiLM parameters of one row of the image.
 
     Args:
-        network: the network.
+        network: network that the parameters are for.
         film: (γ, β) per FiLM layer for the whole image.
     """
 
-    def __init__(self, network: Any, film: Any) -> None:
+    def __init__(self, network: PixelCNN, film: Film) -> None:
         self.block, (_, _, width), blocks = network.blocks[0], network.shape, range(len(network.blocks))
         self.down, self.across = ([network.film_of(film, 2 * i + stack) for i in blocks] for stack in (0, 1))
         shapes = [part.shape[2:] for pair in [*self.across, *self.down] for part in pair if part is not None]
@@ -90,7 +131,7 @@ class Group:
     Attributes:
         inputs: (blocks, radius + columns, batch, in); the first columns lie outside the image and stay 0.
         left: weights of the columns to the left, (blocks, radius · in, 2p).
-        near: counts these columns, (radius,).
+        near: numbers of these columns, (radius,).
     """
 
     inputs: Tensor
@@ -98,7 +139,7 @@ class Group:
     near: Tensor
 
     @classmethod
-    def of(cls, blocks: list[Any], batch: int, width: int) -> Group:
+    def of(cls, blocks: list[GatedBlock], batch: int, width: int) -> Group:
         """Take the weights of blocks; nothing has been seen."""
         radius, kernels = blocks[0].radius, torch.stack([block.horizontal.kernel for block in blocks])
         inputs = kernels.new_zeros(len(blocks), radius + width, batch, kernels.shape[2])
@@ -119,9 +160,9 @@ class Stacks:
     """The state of both stacks.
 
     Attributes:
-        groups: the first block, and all others, whose kernels have another size.
-        above: per block, the last rows of the vertical stack's input, (batch, in, radius, width).
-        linked: what the rows above add to the current row, (blocks, width, batch, 2p).
+        groups: first block, and all others, whose kernels have another size.
+        above: last rows, for each block, of the vertical stack's input, (batch, in, radius, width).
+        linked: sum that the rows above add to the current row, (blocks, width, batch, 2p).
     """
 
     groups: list[Group]
@@ -129,7 +170,7 @@ class Stacks:
     linked: Tensor
 
     @classmethod
-    def of(cls, network: Any, state: PixelCNNState) -> Stacks:
+    def of(cls, network: PixelCNN, state: PixelCNNState) -> Stacks:
         """Lay out a state at the beginning of a row."""
         first, *others = network.blocks
         groups = [Group.of(list(b), len(state.above[0]), network.shape[2]) for b in ([first], others) if b]
@@ -147,7 +188,7 @@ def matrix(layer: CausalConv2d) -> tuple[Tensor, Tensor]:
 
 
 def stepper(
-    network: Any, stacks: Stacks, row: RowFilm, tape: Tape, choose: Callable[[Tensor], Tensor]
+    network: PixelCNN, stacks: Stacks, row: RowFilm, tape: Tape, choose: Callable[[Tensor], Tensor]
 ) -> Callable[[], None]:
     """Return a function that draws the next pixel, or the next colour of it."""
     (channels, _, width), groups, blocks = network.shape, network.output.groups, list(network.blocks)
@@ -178,7 +219,7 @@ def stepper(
     return step
 
 
-def row_ender(network: Any, stacks: Stacks, row: RowFilm) -> Callable[[], None]:
+def row_ender(network: PixelCNN, stacks: Stacks, row: RowFilm) -> Callable[[], None]:
     """Return a function that runs the vertical stack on the row that was drawn, and makes room for the next one."""
     first = stacks.groups[0]
 

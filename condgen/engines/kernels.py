@@ -8,7 +8,8 @@ batch. Every kernel works on a block of rows, so that weights are read once per 
 from __future__ import annotations
 
 import warnings
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import llvmlite.binding as llvm
 import numba
@@ -16,7 +17,10 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.base import BaseContext
+from numba.core.typing import Signature
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 # Reordering of sums and contraction to fused multiply-adds; infinities and NaN keep their meaning.
 FAST = {"contract", "reassoc", "nsz", "arcp"}
@@ -25,14 +29,15 @@ WIDTH = 16  # columns per vector; weights are padded to a multiple of it. LLVM s
 START = np.int64(0)  # numba would compile what takes a plain 0 once more, for that number alone
 FAR = 16  # steps that the taps of the past are computed ahead for, at most
 
-Array = np.ndarray[Any, Any]
+Array: TypeAlias = NDArray[np.generic]
+Kernel: TypeAlias = Callable  # its types are numba's to infer
 
 
 if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
     raise ImportError("NUMBA_DISABLE_JIT is set")
 
 
-def compiled(kernel: Any) -> Any:
+def compiled(kernel: Kernel) -> Kernel:
     """Compile a kernel when it is first called, once for all processes or, where nothing can be kept, in each anew."""
     options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy", "boundscheck": False}
     try:
@@ -47,10 +52,10 @@ class Film(NamedTuple):
     """(γ, β) of a block of rows, (places, layers, rows, features) flat each; empty where there is nothing to do.
 
     Attributes:
-        inner: added before a normalisation: the convolution's bias, what is concatenated, and β if nothing stands
+        inner: offset before a normalisation: the convolution's bias, what is concatenated, and β if nothing stands
             between.
-        gamma: multiplied.
-        beta: added last.
+        gamma: factor.
+        beta: offset that comes last.
     """
 
     inner: Array
@@ -83,28 +88,31 @@ class Drawing(NamedTuple):
 
 
 @intrinsic
-def _float_of_bits(context: Any, bits: Any) -> Any:
+def _float_of_bits(context: BaseContext, bits: types.Type) -> tuple[Signature, Kernel]:
     """Take 32 bits as a float."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Sequence[ir.Value]
+    ) -> ir.Value:
         return builder.bitcast(arguments[0], ir.FloatType())
 
     return types.float32(types.int32), generate
 
 
-def _tile(height: int, vectors: int) -> Any:
+def _tile(height: int, vectors: int) -> Kernel:
     """Make y += x @ w for a tile of y that stays in registers through the sum: `height` rows, `vectors` · 16 columns.
 
     A loop over columns in plain numba loads and stores y for every term and is five times slower.
     """
 
     @intrinsic
-    def tile(context: Any, y: Any, at_y: Any, ld_y: Any, x: Any, at_x: Any, ld_x: Any, w: Any, at_w: Any, ld_w: Any,
-             terms: Any) -> Any:  # fmt: skip
+    def tile(context, y, at_y, ld_y, x, at_x, ld_x, w, at_w, ld_w, terms):
         index = types.intp
         signature = types.void(y, index, index, x, index, index, w, index, index, index)
 
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def generate(
+            context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Sequence[ir.Value]
+        ) -> ir.Value:
             return _tile_code(context, builder, signature.args, arguments, height, vectors)
 
         return signature, generate
@@ -112,12 +120,19 @@ def _tile(height: int, vectors: int) -> Any:
     return tile
 
 
-def _tile_code(context: Any, builder: Any, kinds: Any, arguments: Any, height: int, vectors: int) -> Any:
+def _tile_code(
+    context: BaseContext,
+    builder: ir.IRBuilder,
+    kinds: Sequence[types.Array],
+    arguments: Sequence[ir.Value],
+    height: int,
+    vectors: int,
+) -> ir.Value:
     """Write a tile's LLVM code: accumulators are loaded, a loop runs over the terms, accumulators are stored."""
     vector, index = ir.VectorType(ir.FloatType(), WIDTH), ir.IntType(64)
     y, at_y, ld_y, x, at_x, ld_x, w, at_w, ld_w, terms = arguments
 
-    def pointer(kind: Any, array: Any, at: Any) -> Any:
+    def pointer(kind: types.Type, array: ir.Value, at: ir.Value) -> ir.Value:
         return builder.gep(context.make_array(kind)(context, builder, array).data, [at])
 
     y, x, w = pointer(kinds[0], y, at_y), pointer(kinds[3], x, at_x), pointer(kinds[6], w, at_w)
@@ -148,13 +163,13 @@ def _tile_code(context: Any, builder: Any, kinds: Any, arguments: Any, height: i
     return context.get_dummy_value()
 
 
-def _load(builder: Any, place: Any, vector: Any, align: int = 4) -> Any:
+def _load(builder: ir.IRBuilder, place: ir.Value, vector: ir.VectorType, align: int = 4) -> ir.Value:
     loaded = builder.load(builder.bitcast(place, vector.as_pointer()))
     loaded.align = align
     return loaded
 
 
-def _weights(builder: Any, place: Any, dtype: Any) -> Any:
+def _weights(builder: ir.IRBuilder, place: ir.Value, dtype: types.Type) -> ir.Value:
     """Load a vector of weights; those of 16 bits are the upper halves of floats (bfloat16)."""
     vector = ir.VectorType(ir.FloatType(), WIDTH)
     if dtype == types.float32:
@@ -164,7 +179,7 @@ def _weights(builder: Any, place: Any, dtype: Any) -> Any:
     return builder.bitcast(builder.shl(halves, whole([16] * WIDTH)), vector)
 
 
-def _spread(builder: Any, number: Any) -> Any:
+def _spread(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:
     """Repeat a number over a vector."""
     blank = ir.Constant(ir.VectorType(ir.FloatType(), WIDTH), ir.Undefined)
     lanes = ir.VectorType(ir.IntType(32), WIDTH)
@@ -232,11 +247,11 @@ def gate(x, ld, rows, features, gated):
     """Write tanh(a) σ(b) of each row's halves, as (e^2a − 1) / ((e^2a + 1) (1 + e^−b)): one division.
 
     Args:
-        x: a and b, (rows, ld): `features` of each, one behind the other.
+        x: halves a and b, (rows, ld): `features` of each, one behind the other.
         ld: entries from row to row.
-        rows: of the block.
-        features: of the result.
-        gated: where to, (rows, features + 1); the last entry of a row, the 1 that a bias multiplies, stays.
+        rows: rows of the block.
+        features: features of the result.
+        gated: array for the result, (rows, features + 1); the last entry of a row, the 1 that a bias multiplies, stays.
     """
     top = np.float32(40)  # beyond, both are flat in float32
     for row in range(rows):
@@ -254,13 +269,13 @@ def modulate(acc, rows, features, ld, film, at, groups):
     """Normalise features (rows, ld) in place, group by group (0 groups: not at all), then apply γ and β.
 
     Args:
-        acc: the features.
-        rows: of the block.
-        features: of each row.
+        acc: features, changed in place.
+        rows: rows of the block.
+        features: features of each row.
         ld: entries from row to row.
         film: (γ, β).
-        at: where those of this layer and place begin, for the scopes of γ and β.
-        groups: of the normalisation.
+        at: beginnings of those of this layer and place, for the scopes of γ and β.
+        groups: groups of the normalisation.
     """
     if groups:
         for row in range(rows):
@@ -311,10 +326,10 @@ def draw(parameters, noise, values, drawing):
     """Draw the values of one step from its parameters, as the distributions' `from_uniform` does.
 
     Args:
-        parameters: of the step.
+        parameters: parameters of the step.
         noise: uniforms, and where a logistic or a Gaussian is drawn, standard ones of these.
-        values: where to.
-        drawing: how.
+        values: array for the values.
+        drawing: options.
     """
     if drawing.family == 0:
         p = np.float32(1) / (np.float32(1) + np.exp(parameters[0] / np.float32(drawing.temperature)))
@@ -437,17 +452,18 @@ class WaveNetWeights(NamedTuple):
     """A WaveNet's weights and shape.
 
     Attributes:
-        weights: of all matrices, (in, out) each, in the order of their use; out is padded to whole vectors, and so are
-            the residual and the skip part of it. The last row of an output's matrix is its bias: its input ends in 1.
-        table: per layer: taps, dilation, where its weights and its past begin, and steps computed ahead.
-        entry: a level's features, (levels, channels); or, for numbers, weight, bias and a level's width.
+        weights: entries of all matrices, (in, out) each, in the order of their use; out is padded to whole vectors, and
+            so are the residual and the skip part of it. The last row of an output's matrix is its bias: its input
+            ends in 1.
+        table: numbers per layer: taps, dilation, beginnings of its weights and of its past, and steps computed ahead.
+        entry: features of a level, (levels, channels); or, for numbers, weight, bias and a level's width.
         sizes: channels, hidden, skip, head, parameters, levels of the input or 0 where it is a number, hop, groups of
             the normalisation or 0.
-        skip_scale: of the sum of the skips.
+        skip_scale: factor of the sum of the skips.
     """
 
     weights: Array
-    table: Array
+    table: NDArray[np.int64]
     entry: Array
     sizes: tuple[int, int, int, int, int, int, int, int]
     skip_scale: float
@@ -468,16 +484,16 @@ def wavenet(net, film, drawing, first, last, past, noise, known, given, drawn, p
 
     Args:
         net: `WaveNetWeights`.
-        film: of these rows; a place per frame, from that of the first step on.
-        drawing: how to draw.
-        first: the step that the run begins with.
+        film: (γ, β) of these rows; a place per frame, from that of the first step on.
+        drawing: options of the draw.
+        first: step that the run begins with.
         last: level before it per row, −1 for none; ends as the last level drawn.
         past: inputs of each layer in rings, (dilation · (taps − 1), rows, channels) each; step t is at t mod length.
         noise: (rows, steps, uniforms), float64.
-        known: which steps are given, (steps,).
-        given: their levels, (rows, steps).
+        known: marks of the steps that are given, (steps,).
+        given: levels of these, (rows, steps).
         drawn: levels, (rows, steps).
-        parameters: of every step, (rows, steps, parameters).
+        parameters: parameters of every step, (rows, steps, parameters).
     """
     channels, hidden, skip, head, count, levels, hop, groups = net.sizes
     rows, steps = drawn.shape
@@ -541,12 +557,12 @@ def look_back(net, layer, begin, past, rows, ahead, own):
 
     Args:
         net: `WaveNetWeights`.
-        layer: which one.
-        begin: a step that the steps ahead divide.
-        past: as in `wavenet`.
-        rows: of the block.
-        ahead: where to.
-        own: where the layer's part of it begins.
+        layer: number of the layer.
+        begin: step that the steps ahead divide.
+        past: inputs of each layer, as in `wavenet`.
+        rows: rows of the block.
+        ahead: array for the result.
+        own: beginning of the layer's part of it.
     """
     channels, wide = net.sizes[0], padded(2 * net.sizes[1])
     taps, dilation, at_w, at_past, block = net.table[layer]
@@ -611,18 +627,18 @@ class PixelCNNWeights(NamedTuple):
     """A PixelCNN's weights and shape.
 
     Attributes:
-        weights: of all matrices, (in, out) each, in the order of their use, as in `WaveNetWeights`: the horizontal
-            stack; the head, whose second matrix is one for each colour; the vertical stack, a matrix for each row of a
-            kernel, with the link of each block behind.
-        bias: of each vertical convolution, (blocks, padded 2p).
-        table: per block: features of its input, radius, where its weights and its inputs begin, 1 for a residual; where
-            the vertical convolution's weights and its rows begin.
+        weights: entries of all matrices, (in, out) each, in the order of their use, as in `WaveNetWeights`: the
+            horizontal stack; the head, whose second matrix is one for each colour; the vertical stack, a matrix for
+            each row of a kernel, with the link of each block behind.
+        bias: bias of each vertical convolution, (blocks, padded 2p).
+        table: numbers per block: features of its input, radius, beginnings of its weights and of its inputs, 1 for a
+            residual, beginnings of the vertical convolution's weights and of its rows.
         sizes: p, head, parameters per step, steps per pixel, groups of the normalisation or 0.
     """
 
     weights: Array
     bias: Array
-    table: Array
+    table: NDArray[np.int64]
     sizes: tuple[int, int, int, int, int]
 
 
@@ -634,18 +650,18 @@ def pixels(net, film, below, drawing, above, linked, inputs, noise, known, given
 
     Args:
         net: `PixelCNNWeights`.
-        film: of the horizontal stack, these rows and this row of the image; a place per column.
-        below: of the vertical stack, alike.
-        drawing: how to draw.
-        above: the last rows of each block's inputs in the vertical stack, (rows, radius + 1, radius + width + radius,
+        film: (γ, β) of the horizontal stack, these rows and this row of the image; a place per column.
+        below: (γ, β) of the vertical stack, alike.
+        drawing: options of the draw.
+        above: last rows of each block's inputs in the vertical stack, (rows, radius + 1, radius + width + radius,
             features) flat; zeros on either side of the image.
-        linked: what the rows above add, (blocks, width, rows, padded 2p) flat; ends as what they add to the next row.
-        inputs: of each block, (rows, radius + width, features) flat; zeros to the left of the image.
+        linked: sums that the rows above add, (blocks, width, rows, padded 2p) flat; end as those of the next row.
+        inputs: inputs of each block, (rows, radius + width, features) flat; zeros to the left of the image.
         noise: (rows, width · steps per pixel, uniforms), float64.
-        known: which pixels are given, (width,).
-        given: their levels, (rows, channels, width).
+        known: marks of the pixels that are given, (width,).
+        given: levels of these, (rows, channels, width).
         drawn: levels, (rows, channels, width).
-        parameters: of every step, (rows, width · steps per pixel, parameters).
+        parameters: parameters of every step, (rows, width · steps per pixel, parameters).
     """
     features, head, count, steps, _ = net.sizes
     rows, channels, width = drawn.shape
@@ -694,11 +710,11 @@ def descend(net, film, drawn, levels, above, linked):
 
     Args:
         net: `PixelCNNWeights`.
-        film: of the vertical stack, as in `pixels`.
-        drawn: the row's levels, (rows, channels, width).
+        film: (γ, β) of the vertical stack, as in `pixels`.
+        drawn: levels of the row, (rows, channels, width).
         levels: whole levels.
-        above: as in `pixels`; moves up by a row.
-        linked: as in `pixels`.
+        above: last rows, as in `pixels`; move up by a row.
+        linked: sums, as in `pixels`.
     """
     rows, channels, width = drawn.shape
     features, blocks, wide = net.sizes[0], len(net.table), padded(2 * net.sizes[0])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from condgen.models import WaveNet
 from condgen.models.wavenet import WaveNetState
 
 
@@ -17,10 +17,10 @@ class Rings:
 
     Attributes:
         bank: (slots of all layers, rows, channels).
-        firsts: the slot that each ring begins with, (layers,).
-        lengths: of the rings, (layers,).
-        backs: how many steps back each tap of a layer looks, the furthest first, (layers, taps); without the present.
-        reaches: the furthest of each layer.
+        firsts: slot that each ring begins with, (layers,).
+        lengths: lengths of the rings, (layers,).
+        backs: steps back that each tap of a layer looks, the furthest first, (layers, taps); without the present.
+        reaches: furthest step back of each layer.
     """
 
     bank: Tensor
@@ -30,7 +30,7 @@ class Rings:
     reaches: list[int]
 
     @classmethod
-    def of(cls, network: Any, state: WaveNetState, spare: int = 0) -> Rings:
+    def of(cls, network: WaveNet, state: WaveNetState, spare: int = 0) -> Rings:
         """Lay a state out, with some spare slots in each ring."""
         last, layers = state.past[0][-1], network.layers
         reaches = [layer.conv.reach for layer in layers]

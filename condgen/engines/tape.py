@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from condgen.distributions import OutputFamily
 from condgen.engines.draw import Draw
 
 TURN = 0.1  # seconds after which Python hears from the device
@@ -22,10 +22,10 @@ class Tape:
     """Buffers that stay where they are, so that a captured step finds them.
 
     Attributes:
-        step: the step that comes next, (1,).
-        first: the step that the turn began with, (1,).
-        parameters: of each step of the turn, (steps, rows, parameters per step).
-        values: drawn from them, (steps, rows, channels per step).
+        step: step that comes next, (1,).
+        first: step that the turn began with, (1,).
+        parameters: parameters of each step of the turn, (steps, rows, parameters per step).
+        values: values drawn from them, (steps, rows, channels per step).
     """
 
     step: Tensor
@@ -34,9 +34,11 @@ class Tape:
     values: Tensor
 
     @classmethod
-    def blank(cls, network: Any, rows: int, steps: range, size: int, dtype: torch.dtype, device: Any) -> Tape:
-        """Make a tape for turns of at most `size` steps."""
-        output, at = network.output, torch.full((1,), steps.start, device=device)
+    def blank(
+        cls, output: OutputFamily, rows: int, first: int, size: int, dtype: torch.dtype, device: torch.device
+    ) -> Tape:
+        """Make a tape for turns of at most `size` steps, the first of which begins at some step."""
+        at = torch.full((1,), first, device=device)
         parameters, channels = output.parameters // output.groups, output.channels // output.groups
         return cls(
             at.clone(),
@@ -95,16 +97,28 @@ def by_step(draw: Draw, stop: int) -> tuple[Tensor, Tensor] | tuple[None, None]:
     return known, given
 
 
-def turns(steps: range, most: int, device: torch.device) -> Iterator[range]:
-    """Cut steps into turns of about a tenth of a second, `most` steps at most, and wait for the device after each."""
-    start, size = steps.start, 1
-    while start < steps.stop:
-        begin = time.perf_counter()
-        turn = range(start, min(start + size, steps.stop))
-        yield turn
-        wait(device)
-        start = turn.stop
-        size = max(1, min(most, 2 * size, int(size * TURN / max(time.perf_counter() - begin, 1e-6))))
+class Turns:
+    """Cuts steps into turns of about a tenth of a second, and waits for the device after each.
+
+    Args:
+        steps: steps to cut.
+        most: steps of a turn, at most.
+        device: device to wait for.
+        size: steps to begin with; afterwards, steps of the turn that would come next.
+    """
+
+    def __init__(self, steps: range, most: int, device: torch.device, size: int = 1) -> None:
+        self.steps, self.most, self.device, self.size = steps, most, device, size
+
+    def __iter__(self) -> Iterator[range]:
+        start = self.steps.start
+        while start < self.steps.stop:
+            begin = time.perf_counter()
+            turn = range(start, min(start + min(self.size, self.most), self.steps.stop))
+            yield turn
+            wait(self.device)
+            start, seconds = turn.stop, max(time.perf_counter() - begin, 1e-6)
+            self.size = max(1, min(2 * len(turn), int(len(turn) * TURN / seconds)))
 
 
 def wait(device: torch.device) -> None:

@@ -66,17 +66,17 @@ def wavenet(
 
     Args (capitals are sizes, whole powers of 2; zeros fill weights up to them):
         rings: (slots, padded rows, CHANNELS); see `condgen.engines.rings`.
-        ring_table: the first slot, the length and the dilation of each layer, (LAYERS, 3).
-        entry: what the first layer hears of each level, (levels, CHANNELS).
+        ring_table: first slot, length and dilation of each layer, (LAYERS, 3).
+        entry: input of the first layer for each level, (levels, CHANNELS).
         taps: furthest first, the halves of the gate apart, (LAYERS, TAPS, 2, CHANNELS, HIDDEN).
         residual: (LAYERS, HIDDEN, CHANNELS), and residual_bias, (LAYERS, CHANNELS); 0 in the last layer.
-        skip: scaled, (LAYERS, HIDDEN, SKIP), and skip_bias, their sum, (SKIP,).
-        head: in blocks, (HEAD / HEAD_COLUMNS, SKIP, HEAD_COLUMNS), and head_bias, (HEAD,).
-        out: in blocks, (LEVELS / OUT_COLUMNS, HEAD, OUT_COLUMNS), and out_bias, (LEVELS,).
+        skip: weights, scaled, (LAYERS, HIDDEN, SKIP), and skip_bias, their sum, (SKIP,).
+        head: weights in blocks, (HEAD / HEAD_COLUMNS, SKIP, HEAD_COLUMNS), and head_bias, (HEAD,).
+        out: weights in blocks, (LEVELS / OUT_COLUMNS, HEAD, OUT_COLUMNS), and out_bias, (LEVELS,).
         inner: FiLM parameters, (frames from the first step's on, LAYERS, FILM_ROWS, 2, HIDDEN); gamma and beta alike.
         noise: uniforms, (batch, steps from `first_noise` on), `noise_row` numbers apart.
-        known: whether a level is given, (steps,), and given, (steps, GIVEN_ROWS); unread where GIVEN_ROWS is 0.
-        last: the levels drawn before the first step and, at the end, the last ones, (padded rows,); −1 for none.
+        known: marks of the steps given, (steps,), and given, levels, (steps, GIVEN_ROWS); unread where that is 0.
+        last: levels drawn before the first step and, at the end, the last ones, (padded rows,); −1 for none.
         scratch: (padded rows, HEAD).
         parameters: logits of each step, (count, padded rows, levels).
         values: levels, (count, padded rows).

@@ -254,7 +254,7 @@ class WaveNet(nn.Module):
         parts = (part for pair in (film or {}).values() for part in pair if part is not None and part.ndim > 2)
         return max((part.shape[-1] for part in parts), default=0)
 
-    def canvas(self, length: int | None, film: Film | None = None) -> tuple[int, int]:
+    def canvas(self, length: int | None = None, film: Film | None = None) -> tuple[int, int]:
         """Return channels and samples of what is to be drawn: `length`, or what the local conditions cover.
 
         Raises:

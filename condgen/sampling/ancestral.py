@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -14,35 +14,40 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from condgen.conditioning import FiLMParameters
-from condgen.engines.choice import choose
-from condgen.engines.draw import Draw, Given, progress_bar
+from condgen.engines.choice import Chosen, choose
+from condgen.engines.draw import Draw, Given, Temper, progress_bar
 from condgen.models import ConditionalModel
+from condgen.models.conditional import Conditions
+from condgen.models.contract import LikelihoodNetwork, audio
 from condgen.sampling.noise import uniform_noise
 
 log = logging.getLogger(__name__)
-Conditions = Mapping[str, Tensor] | FiLMParameters
 
 
 class Samples(NamedTuple):
-    """What `sample` returns.
+    """What `sample` and `push_forward` return.
 
     Attributes:
         x: levels on the data grid, (samples, channels, height, width) or (samples, 1, time). Where lengths differ,
             what is behind a sample's end is silence.
         log_prob: log p(x | conditions) under the model itself, at temperature 1 and without top-k or top-p, in nats,
             (samples,); positions that were given are not counted. `None` for a generator, which has none.
+        engine: name of the engine that drew them.
+        why: reason why this one did, in a few words.
     """
 
     x: Tensor
     log_prob: Tensor | None
+    engine: str
+    why: str
 
 
 class Interrupted(KeyboardInterrupt):
     """Sampling was interrupted when some batches were finished.
 
     Attributes:
-        rows: those that were finished.
-        samples: theirs.
+        rows: rows that were finished.
+        samples: samples of these rows.
     """
 
     def __init__(self, rows: list[int], samples: Samples) -> None:
@@ -73,26 +78,27 @@ def sample(
     change it, up to rounding: in float64 not at all, in float32 where rounding decides between two levels.
 
     Args:
-        model: the model; the call leaves its mode and weights as they are.
+        model: model to draw from; the call leaves its mode and weights as they are.
         conditions: one tensor per named condition, (samples, …), or FiLM parameters; `None` for no conditions.
-        num_samples: how many; only needed where the conditions do not say, and then one row serves all.
-        length: of audio, in samples of the waveform: one for all, or one for each. Only needed where no local
+        num_samples: number of samples; only needed where the conditions do not say, and then one row serves all.
+        length: length of audio, in samples of the waveform: one for all, or one for each. Only needed where no local
             condition says; then the default is all that it covers.
-        seed: of the noise.
+        seed: seed of the noise.
         first_index: index of the first sample.
-        temperature: divides the logits; for logistic mixtures and Gaussians it multiplies the scales.
-        top_k: draw from the k most probable levels; categorical outputs only.
-        top_p: draw from the fewest levels whose probability reaches p, 0.000001 at least; categorical outputs only.
+        temperature: divisor of the logits; for logistic mixtures and Gaussians, factor of the scales.
+        top_k: number of levels, the most probable ones, to draw from; categorical outputs only.
+        top_p: probability, 0.000001 at least, that the levels to draw from reach, as few as do; categorical outputs
+            only.
         given: levels to complete, (samples, …) or (1, …) for all: images, or the beginning of a waveform.
-        known: which positions of `given` to keep, shaped like its images or waveforms, of booleans; for a waveform,
+        known: positions of `given` to keep, shaped like its images or waveforms, of booleans; for a waveform,
             `None` keeps all that is given. A known position only matters to the positions after it.
-        batch_size: samples drawn together; samples of like length are.
-        engine: `auto` (the fastest exact one that the model fits), `compiled` (kernels on the CPU),
-            `compiled_bfloat16` (these with weights rounded to 16 bits: another model, by a little), `graph` (CUDA
-            graphs), `triton` (a kernel for a GPU that draws many samples of a WaveNet at once), `cached` (plain
-            PyTorch, what each step computes is kept), or `naive` (the whole network at each step). The choice and
-            its reason are logged at level INFO.
-        progress: show a progress bar where it takes more than two seconds.
+        batch_size: samples drawn together, those of similar length.
+        engine: engine to draw with: `auto` (the fastest exact one that the model fits), `compiled` (kernels on the
+            CPU), `compiled_bfloat16` (these with weights rounded to 16 bits: another model, by a little), `graph`
+            (CUDA graphs), `triton` (a kernel for a GPU that draws many samples of a WaveNet at once), `cached` (plain
+            PyTorch, what each step computes is kept), `naive` (the whole network at each step), or the class path of
+            one's own; see `condgen.engines.choice`. The choice and its reason are logged at level INFO.
+        progress: true to show a progress bar where it takes more than two seconds.
 
     Raises:
         ValueError: an argument is out of range or does not fit the model.
@@ -104,45 +110,48 @@ def sample(
     temper = check_temper(model.network.output.name, temperature, top_k, top_p)
     conditions = {} if conditions is None else conditions
     total = count_samples(conditions, num_samples)
-    weight, chosen = next(model.parameters()), choose(engine, model.network, temper)
-    log.info("%s", chosen)
-    with evaluating(model), torch.inference_mode():
+    weight, network = next(model.parameters()), model.network
+    with evaluating([*model.modules()], weight.device), torch.inference_mode():
+        chosen = choose(engine, network, temper)
+        log.info("%s", chosen)
         shape, lengths = _sizes(model, take_rows(conditions, [0], weight), length, total)
-        kept = _check_given(model.network, given, known, total, shape)
+        kept = _check_given(network, given, known, total, shape)
         if kept is not None and len(kept.known) > min(lengths):
             raise ValueError(f"{len(kept.known)} positions are given, more than the shortest sample's {min(lengths)}")
-        steps = model.network.output.groups
-        drawn: list[tuple[int, Tensor, Tensor]] = []
-        with progress_bar(model.network, sum(lengths), progress, chosen.name) as bar:
-            # Those of like length together: a batch takes as long as its longest.
+        finished: list[tuple[int, Tensor, Tensor]] = []
+        with progress_bar(network, sum(lengths), progress, chosen.name) as bar:
+            # Those of similar length together: a batch takes as long as its longest.
             order = sorted(range(total), key=lengths.__getitem__)
             try:
                 for rows in (order[i : i + batch_size] for i in range(0, total, batch_size)):
                     own = [lengths[row] for row in rows]
-                    noise = uniform_noise(
-                        seed, [first_index + row for row in rows], (max(own) * steps, model.network.output.uniforms)
-                    ).to(weight.device)
-                    draw = Draw(model.network, noise, temper, _given_rows(kept, rows, weight.device), own, bar)
-                    film = model.film(take_rows(conditions, rows, weight))
-                    x = chosen.fill(model.network, film, draw.canvas(shape), range(draw.first, max(own) * steps), draw)
-                    drawn += [*zip(rows, x, draw.finished(rows), strict=True)]
+                    count = max(own) * network.output.groups
+                    indices = [first_index + row for row in rows]
+                    noise = uniform_noise(seed, indices, (count, network.output.uniforms)).to(weight.device)
+                    draw = Draw(network, noise, temper, _given_rows(kept, rows, weight.device), own, bar)
+                    film, canvas = model.film(take_rows(conditions, rows, weight)), draw.canvas(shape)
+                    steps = range(draw.first, count)
+                    x = chosen.engine.fill(film, canvas, steps, draw) if steps else canvas
+                    finished += [*zip(rows, x, draw.finished(rows), strict=True)]
             except KeyboardInterrupt:
-                if not drawn:
+                if not finished:
                     raise
-                raise Interrupted(*_ordered(drawn, lengths, length)) from None
-    return _ordered(drawn, lengths, length)[1]
+                raise Interrupted(*_ordered(finished, lengths, length, chosen)) from None
+    return _ordered(finished, lengths, length, chosen)[1]
 
 
-def _ordered(drawn: list[tuple[int, Tensor, Tensor]], lengths: list[int], length: object) -> tuple[list[int], Samples]:
-    """Put what was drawn in the order of its rows; return these too."""
-    ordered = sorted(drawn, key=lambda row: row[0])
+def _ordered(
+    finished: list[tuple[int, Tensor, Tensor]], lengths: list[int], length: object, chosen: Chosen
+) -> tuple[list[int], Samples]:
+    """Put samples in the order of their rows; return these too."""
+    ordered = sorted(finished, key=lambda row: row[0])
     rows = [row for row, _, _ in ordered]
     x = torch.stack([x for _, x, _ in ordered])
     x = x if length is None else x[..., : max(lengths[row] for row in rows)]
-    return rows, Samples(x, torch.stack([log_prob for _, _, log_prob in ordered]))
+    return rows, Samples(x, torch.stack([log_prob for _, _, log_prob in ordered]), chosen.name, chosen.why)
 
 
-def check_temper(output: str, temperature: float, top_k: int | None, top_p: float | None) -> dict[str, Any]:
+def check_temper(output: str, temperature: float, top_k: int | None, top_p: float | None) -> Temper:
     """Check how to draw; return the options of `tempered`, none of them for the model's own distribution."""
     if not 1e-4 <= temperature < float("inf"):  # far below, the logits would overflow
         raise ValueError(f"temperature {temperature} is not at least 0.0001 (which all but draws the mode) and finite")
@@ -188,12 +197,12 @@ def _sizes(
 
 
 def _check_given(
-    network: Any, given: Tensor | None, known: Tensor | None, total: int, shape: tuple[int, ...]
+    network: LikelihoodNetwork, given: Tensor | None, known: Tensor | None, total: int, shape: tuple[int, ...]
 ) -> Given | None:
     """Check what is to be completed and where it is known."""
     if given is None and known is None:
         return None
-    if given is None or (known is None and not hasattr(network, "prime")):
+    if given is None or (known is None and audio(network) is None):
         raise ValueError("completion needs both `given` and `known`")
     # Of a waveform, a beginning may be given; of an image, all.
     size = given.shape[2:] if len(shape) == 2 and given.ndim == 3 else shape[1:]
@@ -213,7 +222,7 @@ def _given_rows(given: Given | None, rows: list[int], device: torch.device) -> G
     return given._replace(levels=(given.levels if len(given.levels) == 1 else given.levels[rows]).to(device))
 
 
-def take_rows(conditions: Conditions, rows: list[int], weight: Tensor) -> Any:
+def take_rows(conditions: Conditions, rows: list[int], weight: Tensor) -> Conditions:
     """Take a batch's rows to the device of a weight, FiLM parameters to its type; a single row serves every batch."""
     if isinstance(conditions, FiLMParameters):
         return conditions.select(rows).to(weight)
@@ -221,14 +230,19 @@ def take_rows(conditions: Conditions, rows: list[int], weight: Tensor) -> Any:
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch dropout and its like off, and lower precision; put each module's mode back afterwards."""
-    training = [module for module in model.modules() if module.training]
-    device = next(model.parameters()).device.type
-    model.eval()
+def evaluating(modules: Sequence[nn.Module], device: torch.device) -> Iterator[None]:
+    """Switch dropout and its like off, and lower precision; put each module's mode back afterwards.
+
+    Args:
+        modules: modules of a model, all of them; to find them takes as long as to draw a dozen samples of a waveform.
+        device: device of the model.
+    """
+    training = [module for module in modules if module.training]
+    for module in training:
+        module.training = False
     try:
         # With parametrisations cached, weight norm is worked out once and not once a step.
-        with full_precision(), torch.autocast(device, enabled=False), parametrize.cached():
+        with full_precision(), torch.autocast(device.type, enabled=False), parametrize.cached():
             yield
     finally:
         for module in training:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -16,9 +17,9 @@ def uniform_noise(seed: int, indices: Sequence[int], shape: tuple[int, ...], ski
     begins with the shorter one, and a draw may begin anywhere.
 
     Args:
-        seed: of all streams.
-        indices: of the samples.
-        shape: of what is drawn for each.
+        seed: seed of all streams.
+        indices: indices of the samples.
+        shape: shape of the numbers of each.
         skip: entries along the first axis of `shape` that were drawn before.
 
     Raises:
@@ -26,13 +27,13 @@ def uniform_noise(seed: int, indices: Sequence[int], shape: tuple[int, ...], ski
     """
     if any(not isinstance(key, int | np.integer) or not 0 <= key < 2**63 for key in (seed, *indices)):
         raise ValueError(f"the seed and the sample indices must be whole numbers from 0 to 2^63 − 1; got seed {seed}")
-    drawn = [_stream(seed, index, shape, skip) for index in indices]
-    return torch.from_numpy(np.stack(drawn)) if drawn else torch.zeros(0, *shape, dtype=torch.float64)
+    streams = [_stream(seed, index, shape, skip) for index in indices]
+    return torch.from_numpy(np.stack(streams)) if streams else torch.zeros(0, *shape, dtype=torch.float64)
 
 
-def _stream(seed: int, index: int, shape: tuple[int, ...], skip: int) -> np.ndarray:
+def _stream(seed: int, index: int, shape: tuple[int, ...], skip: int) -> NDArray[np.float64]:
     # Each value of the counter gives four numbers.
     blocks, rest = divmod(skip * int(np.prod(shape[1:], dtype=int)), 4)
-    generator = np.random.Generator(np.random.Philox(key=np.array([seed, index], dtype=np.uint64)).advance(blocks))
-    generator.random(rest)
-    return generator.random(shape)
+    rng = np.random.Generator(np.random.Philox(key=np.array([seed, index], dtype=np.uint64)).advance(blocks))
+    rng.random(rest)
+    return rng.random(shape)

@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from condgen.models import ConditionalGenerator
-from condgen.sampling.ancestral import Conditions, Samples, count_samples, evaluating, sample, take_rows
+from condgen.models.conditional import Conditions, Model, as_generator
+from condgen.sampling.ancestral import Samples, count_samples, evaluating, sample, take_rows
 from condgen.sampling.noise import uniform_noise
 
 
@@ -31,15 +32,15 @@ def push_forward(
     batch size and order do not change it, up to rounding.
 
     Args:
-        model: the model; the call leaves its mode and weights as they are.
+        model: model to draw from; the call leaves its mode and weights as they are.
         conditions: one tensor per named condition, (samples, …), or FiLM parameters; `None` for no conditions.
-        num_samples: how many; only needed where the conditions do not say, and then one row serves all.
-        seed: of the noise.
+        num_samples: number of samples; only needed where the conditions do not say, and then one row serves all.
+        seed: seed of the noise.
         first_index: index of the first sample.
-        truncation: draw every entry of the noise from the part of the normal distribution within ± this: the smaller,
+        truncation: bound within ± which every entry of the noise is drawn from the normal distribution: the smaller,
             the more typical and the less varied the samples.
         batch_size: samples drawn together.
-        progress: show a progress bar where it takes more than two seconds.
+        progress: true to show a progress bar where it takes more than two seconds.
 
     Returns:
         Samples without `log_prob`, which a generator does not give.
@@ -54,26 +55,26 @@ def push_forward(
     conditions = {} if conditions is None else conditions
     total = count_samples(conditions, num_samples)
     weight = next(model.parameters())
-    drawn = []
-    with evaluating(model), torch.inference_mode():
+    x = []
+    with evaluating([*model.modules()], weight.device), torch.inference_mode():
         starts = range(0, total, batch_size)
         for start in tqdm(starts, desc="sampling", delay=2, leave=False, disable=not progress):
             rows = [*range(start, min(start + batch_size, total))]
             z = normal_noise(seed, [first_index + row for row in rows], model.network.noise, truncation)
             film = model.film(take_rows(conditions, rows, weight))
-            x = model(z.to(weight.device, weight.dtype), film)
-            drawn.append(model.network.quantization.encode(x.float()))
-    return Samples(torch.cat(drawn), None)
+            data = model(z.to(weight.device, weight.dtype), film)
+            x.append(model.network.quantization.encode(data.float()))
+    return Samples(torch.cat(x), None, "push_forward", "the network maps noise to data at once")
 
 
 def normal_noise(seed: int, indices: Sequence[int], size: int, truncation: float | None = None) -> Tensor:
     """Draw standard normal numbers, (len(indices), size), float64, one stream per sample; see `uniform_noise`.
 
     Args:
-        seed: of all streams.
-        indices: of the samples.
+        seed: seed of all streams.
+        indices: indices of the samples.
         size: numbers per sample.
-        truncation: if given, condition each number on lying within ± this.
+        truncation: bound within ± which each number is conditioned to lie; `None` for none.
     """
     uniform = uniform_noise(seed, indices, (size,)).clamp(min=2.0**-54)  # at 0 the normal number would be infinite
     if truncation is not None:
@@ -82,6 +83,6 @@ def normal_noise(seed: int, indices: Sequence[int], size: int, truncation: float
     return torch.special.ndtri(uniform)
 
 
-def sampler(model: nn.Module) -> Callable[..., Samples]:
+def sampler(model: Model) -> Callable[..., Samples]:
     """Return what draws from a model: `push_forward` from a generator, `sample` from a likelihood model."""
-    return push_forward if isinstance(model, ConditionalGenerator) else sample
+    return sample if as_generator(model) is None else push_forward

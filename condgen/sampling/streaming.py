@@ -5,24 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from condgen.engines.choice import choose
+from condgen.engines.choice import Run, choose
 from condgen.engines.draw import Draw, progress_bar
 from condgen.models import ConditionalModel
+from condgen.models.conditional import Conditions
+from condgen.models.contract import streaming
 from condgen.models.wavenet import WaveNetState
-from condgen.sampling.ancestral import (
-    Conditions,
-    check_temper,
-    count_samples,
-    evaluating,
-    take_rows,
-)
+from condgen.sampling.ancestral import check_temper, count_samples, evaluating, take_rows
 from condgen.sampling.noise import uniform_noise
+
+AHEAD = 4096  # steps that noise is drawn for at once: that costs as much for a chunk of few
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,8 @@ class StreamState:
     """Where a stream stands. A value: going on from it twice gives the same audio twice.
 
     Attributes:
-        network: the network's state.
-        values: levels drawn last, (batch, 1); `None` before the first.
+        network: state of the network.
+        values: levels of the last step, (batch, 1); `None` before the first.
     """
 
     network: WaveNetState
@@ -43,10 +42,10 @@ class StreamState:
         return StreamState(WaveNetState.of(tensors), None if self.values is None else self.values.to(device))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a file, through a temporary name."""
+        """Write a file of safetensors, through a temporary name."""
         temporary = Path(f"{os.fspath(path)}.partial")
-        values = {} if self.values is None else {"values": self.values}
-        torch.save({**self.network.tensors(), **values}, temporary)
+        values = {} if self.values is None else {"values": self.values.contiguous()}
+        save_file({**self.network.tensors(), **values}, temporary)
         os.replace(temporary, path)
 
     @classmethod
@@ -57,25 +56,31 @@ class StreamState:
             ValueError: the file is missing or holds no state.
         """
         try:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
+            tensors = load_file(path)
             return cls(WaveNetState.of(tensors), tensors.get("values"))
-        except Exception as error:  # a broken file can make the unpickler raise anything
+        except Exception as error:  # a broken file can make the reader raise anything
             cause = (str(error).splitlines() or [type(error).__name__])[0]
             raise ValueError(f"{path} holds no state of a stream ({cause})") from None
 
 
-class Chunk(NamedTuple):
+@dataclass(frozen=True)
+class Chunk:
     """A piece of a stream.
 
     Attributes:
         x: levels, (batch, 1, time).
-        log_prob: of this piece given all before it, in nats, (batch,).
-        state: from which the stream goes on.
+        log_prob: log-probability of this piece given all before it, in nats, (batch,).
+        run: run of the engine behind this piece.
     """
 
     x: Tensor
     log_prob: Tensor
-    state: StreamState
+    run: Run
+
+    @cached_property
+    def state(self) -> StreamState:
+        """The state from which the stream goes on, in this process or another; made when it is first asked for."""
+        return StreamState(self.run.state(), self.x[..., -1])
 
 
 def stream(
@@ -97,56 +102,57 @@ def stream(
     """Draw audio chunk by chunk: what `sample` draws from the same seed, without waiting for its end.
 
     Args:
-        model: an audio model.
-        conditions: see `sample`; local conditions must cover the whole stream.
-        num_samples: see `sample`.
+        model: audio model; the call leaves its mode and weights as they are.
+        conditions: conditions as for `sample`; local ones must cover the whole stream.
+        num_samples: number of streams; see `sample`.
         chunk: samples per piece.
         length: samples in all, counted from the stream's beginning; `None` for as far as the local conditions go, or
             for ever where there are none.
-        seed: see `sample`.
-        first_index: see `sample`.
-        temperature: see `sample`.
-        top_k: see `sample`.
-        top_p: see `sample`.
-        state: where to go on; `None` to begin.
-        engine: see `sample`; all but `naive`.
-        progress: show a progress bar.
+        seed: seed of the noise; see `sample`.
+        first_index: index of the first stream; see `sample`.
+        temperature: temperature; see `sample`.
+        top_k: number of levels; see `sample`.
+        top_p: probability; see `sample`.
+        state: state to go on from; `None` to begin.
+        engine: engine to draw with, any but `naive`; see `sample`.
+        progress: true to show a progress bar.
 
     Yields:
         Pieces of `chunk` samples; the last may be shorter.
     """
-    network: Any = model.network
-    if not hasattr(network, "prime"):
+    network = streaming(model.network)
+    if network is None:
         raise ValueError("streams are for audio; draw images with `sample`")
     temper = check_temper(network.output.name, temperature, top_k, top_p)
-    chosen = choose(engine, network, temper)
-    if chosen.advance is None:
-        raise ValueError(f"engine '{engine}' keeps no state, which a stream needs: use 'cached'")
     if chunk < 1:
         raise ValueError(f"chunk {chunk} is not at least 1 sample")
     conditions = {} if conditions is None else conditions
     indices = range(first_index, first_index + count_samples(conditions, num_samples))
-    weight = next(model.parameters())
-    with evaluating(model), torch.inference_mode():
+    weight, modules = next(model.parameters()), [*model.modules()]
+    with evaluating(modules, weight.device), torch.inference_mode():
+        chosen = choose(engine, network, temper)
         film = model.film(take_rows(conditions, list(range(len(indices))), weight))
-    network.checked(film)
-    end = length
-    if length is not None or network.frames(film):
-        covered = network.canvas(length, film)[1]
-        end = covered if length is None else length
-    start = StreamState(network.start(len(indices)), None)
-    state = start if state is None else _checked(state.to(weight.device), start, network.levels)
+        network.checked(film)
+        end = length
+        if length is not None or network.frames(film):
+            covered = network.canvas(length, film)[1]
+            end = covered if length is None else length
+        start = StreamState(network.start(len(indices)), None)
+        begun = start if state is None else _checked(state.to(weight.device), start, network.levels)
+        run, first = chosen.engine.resume(film, begun.network, begun.values), begun.network.step
+    ahead, noise = range(0), torch.empty(0)
     with progress_bar(network, end and end * len(indices), progress, chosen.name) as bar:
-        while end is None or state.network.step < end:
-            first = state.network.step
-            count = chunk if end is None else min(chunk, end - first)
-            noise = uniform_noise(seed, indices, (count, network.output.uniforms), skip=first).to(weight.device)
-            draw = Draw(network, noise, temper, None, None, bar, first)
-            with evaluating(model), torch.inference_mode():
-                steps = range(first, first + count)
-                x, after = chosen.advance(network, film, state.network, state.values, steps, draw)
-                state = StreamState(after, x[..., -1])
-            yield Chunk(x, draw.finished(), state)
+        while end is None or first < end:
+            steps = range(first, first + chunk if end is None else min(first + chunk, end))
+            if steps.stop > ahead.stop:
+                ahead = range(first, first + max(chunk, AHEAD))
+                noise = uniform_noise(seed, indices, (len(ahead), network.output.uniforms), skip=first)
+                noise = noise.to(weight.device)
+            draw = Draw(network, noise, temper, None, None, bar, ahead.start)
+            with evaluating(modules, weight.device), torch.inference_mode():
+                x, run = run.advance(steps, draw)
+            first = steps.stop
+            yield Chunk(x, draw.finished(), run)
 
 
 def _checked(state: StreamState, start: StreamState, levels: int) -> StreamState:

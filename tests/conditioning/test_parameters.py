@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from condgen.conditioning import ClassEmbedding, FiLM, FiLMGenerator, FiLMParameters, GammaBeta
 
 
-def draw(rows=3, seed=0, dtype=torch.float64):
+def random_parameters(rows=3, seed=0, dtype=torch.float64):
     """Parameters of every scope: a full layer, one without γ, one with an inner part, and a fixed one."""
     torch.manual_seed(seed)
     return FiLMParameters(
@@ -29,7 +30,7 @@ def same(p, q):
     )
 
 
-P, Q, R = draw(seed=0), draw(seed=1), draw(seed=2)
+P, Q, R = random_parameters(seed=0), random_parameters(seed=1), random_parameters(seed=2)
 
 
 def test_interpolation_starts_and_ends_at_its_ends():
@@ -61,12 +62,12 @@ def test_fixed_parts_stay_fixed():
 def test_analogy_moves_a_condition_across():
     """γ = 1 + Σ V h and β = Σ W h are affine in each condition: p(a, x) + p(b, y) − p(a, y) = p(b, x)."""
     encoders = {"first": ClassEmbedding(4, num_classes=2), "second": ClassEmbedding(4, num_classes=2)}
-    generator = FiLMGenerator(encoders, {"0": FiLM(3), "1": FiLM(2)}, "film").double()
-    for parameter in generator.parameters():
+    film_generator = FiLMGenerator(encoders, {"0": FiLM(3), "1": FiLM(2)}, "film").double()
+    for parameter in film_generator.parameters():
         nn.init.normal_(parameter)
 
     def p(first, second):
-        return generator({"first": torch.tensor([first]), "second": torch.tensor([second])})
+        return film_generator({"first": torch.tensor([first]), "second": torch.tensor([second])})
 
     assert not torch.allclose(p(0, 1).flatten(), p(1, 0).flatten())
     assert torch.allclose((p(0, 0) + p(1, 1) - p(0, 1)).flatten(), p(1, 0).flatten(), atol=1e-12)
@@ -83,7 +84,7 @@ def test_select_takes_rows(rows):
 
 
 def test_a_batch_of_one_serves_any_rows():
-    one = draw(rows=1)
+    one = random_parameters(rows=1)
     assert same(one.select([4, 7]), one)
     assert torch.equal((one + P).flatten(), one.flatten() + P.flatten())
     mixed = FiLMParameters({"one": GammaBeta(one["full"].gamma), "three": P["full"]})
@@ -99,39 +100,66 @@ def test_fixed_parameters_are_an_empty_row():
 
 
 def test_sums_line_up_scopes_by_their_last_axes():
-    local, spatial = draw()["full"].beta, torch.randn(3, 2, 4, 5, dtype=torch.float64)
+    local, spatial = random_parameters()["full"].beta, torch.randn(3, 2, 4, 5, dtype=torch.float64)
     total = FiLMParameters({"a": GammaBeta(None, local)}) + FiLMParameters({"a": GammaBeta(None, spatial)})
     assert torch.equal(total["a"].beta, local[:, :, None] + spatial)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
 def test_saving_and_loading_gives_the_same(tmp_path, dtype):
-    parameters = draw(dtype=dtype)
-    parameters.save(tmp_path / "parameters.npz")
-    assert [file.name for file in tmp_path.iterdir()] == ["parameters.npz"]
-    assert same(FiLMParameters.load(tmp_path / "parameters.npz"), parameters)
+    parameters = random_parameters(dtype=dtype)
+    parameters.save(tmp_path / "task.safetensors")
+    assert [file.name for file in tmp_path.iterdir()] == ["task.safetensors"]
+    assert same(FiLMParameters.load(tmp_path / "task.safetensors"), parameters)
+
+
+def test_parts_that_share_memory_and_those_that_do_not_lie_in_a_row_are_saved(tmp_path):
+    shared = torch.randn(3, 4)
+    parameters = FiLMParameters({"z": GammaBeta(shared[:, :2], shared[:, 2:]), "a": GammaBeta(None, shared[:1].T)})
+    parameters.save(tmp_path / "task.safetensors")
+    assert same(FiLMParameters.load(tmp_path / "task.safetensors"), parameters)
+
+
+def test_the_file_is_called_as_it_was_asked_for(tmp_path):
+    P.save(tmp_path / "a.b")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.b"]
 
 
 def test_fixed_parameters_survive_saving(tmp_path):
     fixed = FiLMParameters({"a": GammaBeta(), "b": GammaBeta()})
-    fixed.save(tmp_path / "fixed.npz")
-    assert same(FiLMParameters.load(tmp_path / "fixed.npz"), fixed)
+    fixed.save(tmp_path / "fixed.safetensors")
+    assert same(FiLMParameters.load(tmp_path / "fixed.safetensors"), fixed)
 
 
-@pytest.mark.parametrize("part", ["__layers__", "a/gamma"])
-def test_no_pickle_is_loaded(tmp_path, part):
-    arrays = {"__layers__": np.array(["a"]), "a/gamma": np.zeros((1, 2))}
-    np.savez(tmp_path / "plain.npz", **arrays)
-    assert FiLMParameters.load(tmp_path / "plain.npz")["a"].gamma.shape == (1, 2)
-    np.savez(tmp_path / "pickled.npz", **{**arrays, part: np.array([print], dtype=object)})
-    with pytest.raises(ValueError, match="allow_pickle"):
-        FiLMParameters.load(tmp_path / "pickled.npz")
+class Planted:
+    """Says when it is unpickled."""
+
+    def __reduce__(self):
+        return pytest.fail, ("code in the file was run",)
 
 
-def test_another_kind_of_file_is_refused(tmp_path):
-    np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    with pytest.raises(ValueError, match="holds no FiLM parameters"):
-        FiLMParameters.load(tmp_path / "other.npz")
+@pytest.mark.parametrize("write", [
+    lambda path: torch.save(Planted(), path), lambda path: np.savez(path.open("wb"), x=np.array([print], object)),
+    lambda path: path.write_bytes(b""), lambda path: path.write_text("{}"),
+    lambda path: save_file({"x": torch.zeros(3)}, path), lambda path: save_file({}, path, {"film_layers": "nonsense"}),
+    lambda path: path.write_bytes(saved(path)[:-3]),
+], ids=range(7))  # fmt: skip
+def test_another_kind_of_file_is_refused_in_one_line_and_runs_no_code(tmp_path, write):
+    path = tmp_path / "task.safetensors"
+    write(path)
+    with pytest.raises(ValueError, match="holds no FiLM parameters") as found:
+        FiLMParameters.load(path)
+    assert "\n" not in str(found.value)
+
+
+def saved(path):
+    P.save(path)
+    return path.read_bytes()
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"task\.safetensors"):
+        FiLMParameters.load(tmp_path / "task.safetensors")
 
 
 def test_parameters_of_different_kinds_are_refused():

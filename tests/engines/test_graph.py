@@ -1,11 +1,7 @@
 """The engines for GPUs draw what the cached one draws: here on the CPU, where the graph engine runs the very step that
 it captures on a GPU, and where Triton's interpreter runs the kernel."""
 
-import os
-import subprocess
-import sys
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import condgen
 from condgen.conditioning import GammaBeta
 from condgen.engines import folding, graph_pixelcnn, graph_wavenet, rings, tape
 from condgen.engines.choice import choose
@@ -22,7 +17,7 @@ from condgen.engines.draw import Draw
 from condgen.engines.graph import WARM, Replayed
 from condgen.sampling import sample, stream
 
-draw = partial(sample, progress=False)
+sampled = partial(sample, progress=False)
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device to capture a graph on")
 grid = settings(
     max_examples=60,
@@ -41,10 +36,10 @@ def tempering(model, temper):
 
 def assert_equal(model, conditions, **options):
     """In float64 no rounding decides between two levels."""
-    cached, drawn = (draw(model, conditions, engine=engine, **options) for engine in ("cached", "graph"))
+    cached, got = (sampled(model, conditions, engine=engine, **options) for engine in ("cached", "graph"))
     assert choose("graph", model.network).name == "graph"  # and has not given way to another
-    assert torch.equal(drawn.x, cached.x)
-    assert torch.allclose(drawn.log_prob, cached.log_prob, rtol=0, atol=1e-9)
+    assert torch.equal(got.x, cached.x)
+    assert torch.allclose(got.log_prob, cached.log_prob, rtol=0, atol=1e-9)
 
 
 # The step of the graph engine.
@@ -112,9 +107,9 @@ def test_a_pixelcnn_draws_what_the_cached_engine_draws(make_model, make_conditio
     model = make_model(**config)
     options = {"num_samples": call["rows"], "seed": 7, **tempering(model, call["temper"])}
     if call["given"]:
-        generator, shape = torch.Generator().manual_seed(1), model.network.shape
-        options["given"] = torch.randint(model.network.levels, (1, *shape), generator=generator)
-        options["known"] = torch.rand(shape[1:], generator=generator) < 0.4
+        rng, shape = torch.Generator().manual_seed(1), model.network.shape
+        options["given"] = torch.randint(model.network.levels, (1, *shape), generator=rng)
+        options["known"] = torch.rand(shape[1:], generator=rng) < 0.4
     assert_equal(model, make_conditions(model, call["rows"]), **options)
 
 
@@ -122,7 +117,7 @@ def test_a_pixelcnn_draws_what_the_cached_engine_draws(make_model, make_conditio
 def test_a_stream_goes_on_with_another_engine(make_wavenet, make_melodies, engines):
     model = make_wavenet(hop=3, kernel_size=3)
     conditions = make_melodies(model, 3, 6)
-    whole = draw(model, conditions, engine="cached")
+    whole = sampled(model, conditions, engine="cached")
     first = next(stream(model, conditions, chunk=7, engine=engines[0]))
     rest = list(stream(model, conditions, chunk=4, state=first.state, engine=engines[1]))
     assert torch.equal(torch.cat([first.x, *(chunk.x for chunk in rest)], dim=-1), whole.x)
@@ -145,16 +140,16 @@ def test_in_float32_ties_apart_it_draws_the_same(make_wavenet, make_melodies, ma
     for model, conditions in ((m := make_wavenet(hop=3), make_melodies(m, 3, 8)),
                               (m := make_model(colours=3), make_conditions(m, 3))):  # fmt: skip
         floats = {name: c.float() if c.is_floating_point() else c for name, c in conditions.items()}
-        cached, drawn = (draw(model.float(), floats, engine=engine) for engine in ("cached", "graph"))
-        assert torch.equal(cached.x, drawn.x)
-        assert torch.allclose(cached.log_prob, drawn.log_prob, atol=1e-3)
+        cached, got = (sampled(model.float(), floats, engine=engine) for engine in ("cached", "graph"))
+        assert torch.equal(cached.x, got.x)
+        assert torch.allclose(cached.log_prob, got.log_prob, atol=1e-3)
 
 
 def test_python_hears_from_the_device_again_and_again(monkeypatch, make_wavenet):
     turns, original = [], Draw.keep
     monkeypatch.setattr(Draw, "keep", lambda self, turn, *rest: turns.append(turn) or original(self, turn, *rest))
     monkeypatch.setattr(tape, "TURN", 0.0)
-    draw(make_wavenet(conditioning="none"), num_samples=2, length=40, engine="graph")
+    sampled(make_wavenet(conditioning="none"), num_samples=2, length=40, engine="graph")
     assert turns == [range(i, i + 1) for i in range(40)]
 
 
@@ -374,87 +369,3 @@ def test_a_captured_step_draws_what_the_cached_engine_draws(
     for output in ("bernoulli", "categorical", "logistic_mixture", "gaussian"):
         model = make_model(output, 3, size=(9, 13)).cuda()
         assert_equal(model, make_conditions(model, 3), **tempering(model, temper))
-
-
-@cuda
-def test_the_kernel_draws_what_the_cached_engine_draws_on_a_gpu(make_wavenet, make_melodies):
-    model = make_wavenet(hop=3, kernel_size=3, seed=1).float().cuda()
-    conditions = {name: c.float() if c.is_floating_point() else c for name, c in make_melodies(model, 3, 40).items()}
-    cached, drawn = (draw(model, conditions, engine=engine) for engine in ("cached", "triton"))
-    assert choose("triton", model.network).name == "triton"  # and has not given way to another
-    assert torch.equal(cached.x, drawn.x)
-
-
-# The choice.
-
-
-def test_the_graph_engine_is_chosen_on_a_gpu():
-    on_gpu = SimpleNamespace(device=torch.device("cuda", 0), dtype=torch.float32)
-    network = SimpleNamespace(parameters=lambda: iter([on_gpu]), named_modules=list, head=[])
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setitem(choose.__globals__, "WaveNet", SimpleNamespace)
-        monkeypatch.setitem(choose.__globals__, "HEAD", [])
-        chosen = choose("auto", network)
-    assert str(chosen) == "engine 'graph' (CUDA graphs on cuda:0)"
-
-
-def test_an_engine_that_does_not_fit_gives_way(make_wavenet, make_model):
-    wavenet = make_wavenet()
-    cases = [
-        ("triton", make_model().float(), {}, "no kernel for PixelCNN"),
-        ("triton", wavenet, {}, "computes in float32"),
-        ("triton", make_wavenet("gaussian").float(), {}, "categorical outputs"),
-        ("triton", make_wavenet(norm="channel").float(), {}, "without a normalisation"),
-        ("triton", make_wavenet().float(), {"temperature": 1.0, "top_k": 3, "top_p": None}, "top_k"),
-        ("triton", make_wavenet().float(), {}, "CUDA device|not installed"),
-    ]
-    for name, model, temper, reason in cases:
-        with pytest.warns(UserWarning, match=f"engine '{name}' cannot sample this model .*{reason}.*; using 'cached'"):
-            assert choose(name, model.network, temper).name == "cached"
-    wavenet.network.head.register_forward_hook(lambda *args: None)
-    with pytest.warns(UserWarning, match="hooks on the network's modules would not run"):
-        assert choose("graph", wavenet.network).name == "cached"
-
-
-def test_what_is_too_large_for_a_block_is_refused(make_wavenet):
-    triton_wavenet = pytest.importorskip("condgen.engines.triton_wavenet", reason="Triton is not installed")
-    assert triton_wavenet.too_large(make_wavenet(channels=64, skip=256, levels=256).network) is None
-    for sizes in ({"channels": 130}, {"skip": 600, "hidden": 2}, {"head": 600}, {"levels": 1025}):
-        assert "too many for a block" in triton_wavenet.too_large(make_wavenet(**sizes).network)
-
-
-# Triton.
-
-
-def test_the_kernel_draws_what_the_cached_engine_draws():
-    """See `triton_cases`."""
-    pytest.importorskip("triton", reason="Triton is not installed")
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(Path(condgen.__file__).parents[1])}
-    cases = Path(__file__).with_name("triton_cases.py")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(cases)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=cases.parents[2])
-    assert done.returncode == 0, done.stdout
-    assert " passed" in done.stdout
-
-
-@pytest.mark.parametrize("weights", ["*fp32", "*bf16"])
-def test_the_kernel_compiles_for_a_gpu_without_one(monkeypatch, tmp_path, weights):
-    pytest.importorskip("triton", reason="Triton is not installed")
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource, compile
-
-    from condgen.engines.triton_kernel import wavenet
-
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    sizes = dict.fromkeys(["ROWS", "CHANNELS", "HIDDEN", "SKIP", "HEAD", "LEVELS", "HEAD_COLUMNS", "OUT_COLUMNS"], 16)
-    flags = dict.fromkeys(["HAS_FRAMES", "HAS_GAMMA", "HAS_BETA"], True)
-    constants = {"LAYERS": 2, "TAPS": 3, "FILM_ROWS": 3, "GIVEN_ROWS": 3, **sizes, **flags}
-    types = dict.fromkeys(constants, "constexpr") | {"temperature": "fp32", "noise": "*fp64", "known": "*i8"}
-    types |= dict.fromkeys(["taps", "residual", "skip", "head", "out"], weights)
-    types |= dict.fromkeys(["ring_table", "given", "last", "values"], "*i64")
-    numbers = ["first", "count", "first_noise", "noise_row", "batch", "hop", "levels"]
-    types |= dict.fromkeys(numbers, "i32")
-    signature = {name: types.get(name, "*fp32") for name in wavenet.arg_names}
-    source = ASTSource(fn=wavenet, signature=signature, constexprs=constants)
-    built = compile(source, target=GPUTarget("cuda", 80, 32), options={"num_warps": 8, "num_stages": 1})
-    assert built.metadata.shared <= 99 * 1024

@@ -1,6 +1,6 @@
 """The Triton engine in Triton's interpreter, which runs a kernel in Python on the CPU.
 
-Triton decides on that when it is imported, so `test_gpu_engines` runs this file in a process of its own.
+Triton decides on that when it is imported, so `test_triton_wavenet` runs this file in a process of its own.
 """
 
 import os
@@ -9,12 +9,12 @@ from functools import partial
 import pytest
 import torch
 
-from condgen.engines import choice, triton_wavenet
+from condgen.engines import triton_wavenet
 from condgen.engines.choice import choose
 from condgen.engines.folding import Folded
 from condgen.sampling import sample, stream
 
-draw = partial(sample, progress=False)
+sampled = partial(sample, progress=False)
 
 
 def floats(conditions):
@@ -28,9 +28,9 @@ def assert_same(first, second):
 
 def assert_equal(model, conditions, **options):
     """A tie at rounding, one in a million draws, would show as a failure: seeds are fixed, and there is none."""
-    cached, drawn = (draw(model, conditions, engine=engine, **options) for engine in ("cached", "triton"))
+    cached, got = (sampled(model, conditions, engine=engine, **options) for engine in ("cached", "triton"))
     assert choose("triton", model.network).name == "triton"  # and has not given way to another
-    assert_same(drawn, cached)
+    assert_same(got, cached)
     assert alive(model, conditions)
 
 
@@ -97,7 +97,7 @@ def test_what_is_given_is_kept(make_wavenet, make_melodies, rows, known):
 def test_a_stream_goes_on_with_another_engine(make_wavenet, make_melodies):
     model = make_wavenet(hop=3, kernel_size=3).float()
     conditions = floats(make_melodies(model, 3, 4))
-    whole = draw(model, conditions, engine="cached")
+    whole = sampled(model, conditions, engine="cached")
     for first_engine, second_engine in (("triton", "cached"), ("cached", "triton"), ("triton", "triton")):
         first = next(stream(model, conditions, chunk=5, engine=first_engine))
         rest = list(stream(model, conditions, chunk=4, state=first.state, engine=second_engine))
@@ -109,11 +109,11 @@ def test_weights_of_16_bits_are_nearly_those_of_32(monkeypatch, make_wavenet, ma
     model = make_wavenet(hop=3, levels=16, seed=1).float()
     conditions = floats(make_melodies(model, 3, 4))
     assert alive(model, conditions)
-    monkeypatch.setitem(choice.ENGINES, "triton", partial(choice.triton, dtype=torch.float16))
-    drawn = draw(model, conditions, engine="triton")
-    score = model.log_prob(drawn.x, conditions).double()
-    assert torch.allclose(drawn.log_prob, score, rtol=2e-3)
-    assert not torch.allclose(drawn.log_prob, score, rtol=1e-6)
+    monkeypatch.setattr(triton_wavenet.TritonWaveNet, "dtype", torch.float16)
+    got = sampled(model, conditions, engine="triton")
+    score = model.log_prob(got.x, conditions).double()
+    assert torch.allclose(got.log_prob, score, rtol=2e-3)
+    assert not torch.allclose(got.log_prob, score, rtol=1e-6)
 
 
 def stale_ring(monkeypatch):

@@ -48,14 +48,14 @@ def test_truncated_noise_is_the_normal_distribution_given_that_it_lies_inside(tr
                                                 ((1, 64), {"levels": 65536, "sample_rate": 8000})])  # fmt: skip
 def test_a_sample_depends_on_its_index_and_conditions_alone(shape, options):
     made, asked = model(shape, **options), ids(0, 1, 2, 0, 1)
-    drawn = push_forward(made, asked, seed=3).x
-    assert drawn.shape == (5, *shape)
-    assert 0 <= drawn.min() < drawn.max() < made.network.levels
-    assert torch.equal(push_forward(made, asked, seed=3, batch_size=2).x, drawn)
-    assert torch.equal(push_forward(made, ids(2, 0), seed=3, first_index=2).x, drawn[2:4])
-    assert not torch.equal(push_forward(made, asked, seed=4).x, drawn)
-    assert not torch.equal(push_forward(made, ids(1, 1, 2, 0, 1), seed=3).x[0], drawn[0])
-    assert torch.equal(push_forward(made, made.film(asked), seed=3).x, drawn)
+    got = push_forward(made, asked, seed=3).x
+    assert got.shape == (5, *shape)
+    assert 0 <= got.min() < got.max() < made.network.levels
+    assert torch.equal(push_forward(made, asked, seed=3, batch_size=2).x, got)
+    assert torch.equal(push_forward(made, ids(2, 0), seed=3, first_index=2).x, got[2:4])
+    assert not torch.equal(push_forward(made, asked, seed=4).x, got)
+    assert not torch.equal(push_forward(made, ids(1, 1, 2, 0, 1), seed=3).x[0], got[0])
+    assert torch.equal(push_forward(made, made.film(asked), seed=3).x, got)
 
 
 def test_drawing_leaves_mode_and_running_averages_alone():
