@@ -1,8 +1,9 @@
 """Output distributions of likelihood models, over whole levels 0 … L − 1.
 
-A network gives parameters, (batch, parameters, *size). An `OutputFamily` turns them into a distribution over data of
-shape (batch, channels, *size). Each distribution has `log_prob`, which sums to 1 over all levels; `from_uniform`,
-which turns given uniform numbers into a sample on the grid, so that random numbers are an argument; and `tempered`.
+A network returns parameters, (batch, parameters, *size). An `OutputFamily` turns them into a distribution over data of
+shape (batch, channels, *size). Each distribution has `log_prob`, whose exponentials sum to 1 over all levels;
+`from_uniform`, which turns given uniform numbers into a sample on the grid, so that random numbers are an argument; and
+`tempered`.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ class Categorical(distributions.Categorical):
         return _invert(self.probs, uniform.movedim(-1, 1))
 
     def tempered(self, temperature: float, top_k: int | None = None, top_p: float | None = None) -> Categorical:
-        """Divide the logits by a temperature, then keep the `top_k` most probable levels, then the fewest of these
-        whose probability reaches `top_p`. Levels as probable as the last one kept are kept too."""
+        """Divide the logits by a temperature, then keep the `top_k` most probable levels, then the smallest set of
+        these whose probability reaches `top_p`. Levels as probable as the last one kept are also kept."""
         logits = self.logits / temperature
         if top_k is not None and top_k < logits.shape[-1]:
             least = logits.topk(top_k, dim=-1).values[..., -1:]
@@ -73,11 +74,12 @@ class DiscretizedLogisticMixture(distributions.Distribution):
     Source: Salimans et al., "PixelCNN++", 2017, equations 2 and 3.
 
     Args:
-        logits: of the components, (batch, components, *size).
-        means: (batch, components, channels, *size).
-        log_scales: same shape.
-        coefficients: (batch, components, channels · (channels − 1) / 2, *size), row by row of the lower triangle.
-        levels: L.
+        logits: logits of the components, (batch, components, *size).
+        means: means, (batch, components, channels, *size).
+        log_scales: logarithms of the scales, same shape.
+        coefficients: coefficients of the earlier channels, row by row of the lower triangle,
+            (batch, components, channels · (channels − 1) / 2, *size).
+        levels: number of levels, L.
     """
 
     arg_constraints = {}  # noqa: RUF012
@@ -94,7 +96,7 @@ class DiscretizedLogisticMixture(distributions.Distribution):
         means = torch.stack([self._mean(c, x) for c in range(self.means.shape[2])], dim=2)
         half, inverse = 1 / (self.levels - 1), torch.exp(-self.log_scales)
         upper, lower = (x - means + half) * inverse, (x - means - half) * inverse
-        # σ(b) − σ(a) = σ(b) σ(−a) (1 − e^(a − b)): exact in every tail, no special case for narrow or far bins.
+        # σ(b) − σ(a) = σ(b) σ(−a) (1 − e^(a − b)): exact in both tails, with no special case for narrow or far bins.
         inside = F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-2 * half * inverse))
         bins = torch.where(value[:, None] == 0, F.logsigmoid(upper), inside)
         bins = torch.where(value[:, None] == self.levels - 1, F.logsigmoid(-lower), bins)
@@ -118,7 +120,7 @@ class DiscretizedLogisticMixture(distributions.Distribution):
         return torch.stack(drawn, dim=1)
 
     def tempered(self, temperature: float) -> DiscretizedLogisticMixture:
-        """Divide the components' logits by a temperature and multiply the scales with it."""
+        """Divide the components' logits by a temperature and multiply the scales by it."""
         return DiscretizedLogisticMixture(
             self.logits / temperature, self.means, self.log_scales + math.log(temperature), self.coefficients,
             self.levels,
@@ -128,7 +130,7 @@ class DiscretizedLogisticMixture(distributions.Distribution):
         return value.to(self.means.dtype) * (2 / (self.levels - 1)) - 1
 
     def _mean(self, channel: int, x: Tensor) -> Tensor:
-        """Mean of one channel given the earlier ones, x (batch, 1, channels, *size)."""
+        """Return the mean of one channel given the earlier ones, x (batch, 1, channels, *size)."""
         mean = self.means[:, :, channel]
         for k in range(channel):
             mean = mean + self.coefficients[:, :, channel * (channel - 1) // 2 + k] * x[:, :, k]
@@ -139,9 +141,9 @@ class DiscretizedGaussian(distributions.Distribution):
     """A Gaussian integrated over the bin of each level; levels lie as in `DiscretizedLogisticMixture`.
 
     Args:
-        mean: shaped like the data.
-        log_scale: of the standard deviation, same shape.
-        levels: L.
+        mean: mean, shaped like the data.
+        log_scale: logarithm of the standard deviation, same shape.
+        levels: number of levels, L.
     """
 
     arg_constraints = {}  # noqa: RUF012
@@ -155,15 +157,16 @@ class DiscretizedGaussian(distributions.Distribution):
         half, inverse = 1 / (self.levels - 1), torch.exp(-self.log_scale)
         distance = value.to(self.mean_level.dtype) * (2 / (self.levels - 1)) - 1 - self.mean_level
         first, last, width = value == 0, value == self.levels - 1, 2 * half * inverse
-        # Mirrored so that the bin lies left of the mean, where log Φ is exact however far out it is.
+        # Mirrored so that the bin lies left of the mean, where log Φ is exact however far out the bin is.
         nearer = torch.where(distance > 0, half - distance, distance + half) * inverse
         upper, lower = _log_ndtr(nearer), _log_ndtr(nearer - width)
         wide = upper + torch.log(-torch.expm1((lower - upper).clamp(max=-1e-6)))
-        # In a narrow bin the two nearly cancel; there it is width times density, with the next term of its series.
+        # In a narrow bin the two nearly cancel; there the result is width times density, with the next term of the
+        # series.
         z2 = (distance * inverse).square()
         density = torch.log(width) - 0.5 * (z2 + math.log(2 * math.pi)) + torch.log1p((z2 - 1) * width**2 / 24)
         inside = torch.where(width * z2.sqrt().clamp(min=1) < 0.01, density, wide)
-        # The tail beyond the first or last bin's outer edge belongs to it: all of Φ up to the inner edge.
+        # The first and last bin include the tail beyond their outer edge: all of Φ up to the inner edge.
         low = _log_ndtr((distance + half) * inverse)
         high = _log_ndtr((half - distance) * inverse)
         return torch.where(first, low, torch.where(last, high, inside))
@@ -179,8 +182,8 @@ class DiscretizedGaussian(distributions.Distribution):
 
 
 class LogNormalCDF(torch.autograd.Function):
-    """log Φ. The derivative that PyTorch 2.14 gives, e^(−x² / 2 − log Φ(x)), is a difference of large numbers: in
-    float32 it is a quarter off at −2,000 and infinite from −100,000 on."""
+    """log Φ. PyTorch 2.14's derivative, e^(−x² / 2 − log Φ(x)), is computed from a difference of large numbers: in
+    float32 it is off by a quarter at −2,000 and infinite at −100,000 and below."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -199,14 +202,14 @@ def _log_ndtr(x: Tensor) -> Tensor:
 
 
 def _on_grid(x: Tensor, levels: int) -> Tensor:
-    """Round numbers on [−1, 1] to levels; what is no number becomes a level too, and its log-probability tells."""
+    """Round numbers in [−1, 1] to levels; NaN becomes a level too, and its log-probability shows it."""
     return ((x.clamp(-1, 1) + 1) * ((levels - 1) / 2)).round().long().clamp(0, levels - 1)
 
 
 def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
     """Find the level, along the last axis, at which the distribution function passes a uniform number."""
     cumulative = probabilities.double().cumsum(-1)
-    # Scaled by the last entry, which rounding may leave off 1, so that no level without probability is drawn.
+    # Scaled by the last entry, which rounding may keep from being 1, so that no level of probability 0 is drawn.
     passed = torch.searchsorted(cumulative, uniform[..., None] * cumulative[..., -1:], right=True)[..., 0]
     return passed.clamp(max=probabilities.shape[-1] - 1)
 
@@ -219,15 +222,16 @@ class OutputFamily:
     """Turns a network's parameters into a distribution.
 
     Attributes:
-        name: as in `output_family`.
+        name: name of the family, as in `output_family`.
         parameters: parameters per position.
-        groups: steps in which the channels of one position are drawn. Bernoulli and categorical outputs draw channel
-            after channel, so the network must mask R → G → B; the mixture draws all at once and orders them itself.
+        groups: number of steps in which the channels of one position are drawn. Bernoulli and categorical outputs draw
+            channel after channel, so the network must mask R → G → B; the mixture draws all at once and orders them
+            itself.
         uniforms: uniform numbers per step.
-        channels: of the data.
+        channels: channels of the data.
         levels: whole levels of the data.
         mixtures: components of the mixture; 1 for other families.
-        build: from (batch, parameters or one group of them, *size) to a distribution over
+        build: function from (batch, parameters or one group of them, *size) to a distribution over
             (batch, channels or one group of them, *size).
     """
 
@@ -241,7 +245,7 @@ class OutputFamily:
     build: Callable[[Tensor], AnyOutput]
 
     def __call__(self, parameters: Tensor) -> AnyOutput:
-        """Build the distribution, in float32 at least: probabilities in half precision would not sum to 1."""
+        """Build the distribution, at least in float32: probabilities in half precision would not sum to 1."""
         half = parameters.dtype in (torch.bfloat16, torch.float16)
         return self.build(parameters.float() if half else parameters)
 
@@ -250,7 +254,7 @@ def output_family(output: Output, channels: int, levels: int, mixtures: int = 10
     """Choose an output distribution by name.
 
     Args:
-        output: `bernoulli` (2 levels), `categorical`, `logistic_mixture`, or `gaussian`.
+        output: name of the family: `bernoulli` (2 levels), `categorical`, `logistic_mixture`, or `gaussian`.
         channels: channels of the data.
         levels: whole levels of the data, such as 256 for 8 bits.
         mixtures: components of the mixture.
@@ -292,8 +296,8 @@ def _gaussian(parameters: Tensor, levels: int) -> DiscretizedGaussian:
 
 
 def _bounded(log_scales: Tensor, levels: int) -> Tensor:
-    """Keep scales from collapsing onto one level, by PixelCNN++'s floor for 256 levels and its like for more; at the
-    ceiling a distribution is flat already."""
+    """Keep scales from collapsing onto one level, by PixelCNN++'s floor for 256 levels and its equivalent for more; at
+    the ceiling a distribution is already flat."""
     return log_scales.clamp(least_log_scale(levels), 7)
 
 

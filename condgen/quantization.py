@@ -12,11 +12,12 @@ Companding = Literal["mu_law", "linear"]
 class Quantization:
     """A grid of whole levels for waveforms in [−1, 1].
 
-    Source: ITU-T Recommendation G.711 for the mu-law, as van den Oord et al., "WaveNet", 2016, section 2.2 use it.
+    Source: ITU-T Recommendation G.711 for the mu-law, as used in van den Oord et al., "WaveNet", 2016, section 2.2.
 
     Args:
-        levels: how many; 256 are 8 bits, 65,536 are 16.
-        companding: `mu_law` puts most levels where speech is, near 0; `linear` spaces them evenly.
+        levels: number of levels: 256 for 8 bits, 65,536 for 16.
+        companding: spacing of the levels: `mu_law` puts most of them near 0, where speech is; `linear` spaces them
+            evenly.
 
     Raises:
         ValueError: the companding is unknown or there are fewer than 2 levels.
@@ -35,7 +36,7 @@ class Quantization:
         return self.levels // 2
 
     def encode(self, waveform: Tensor) -> Tensor:
-        """Map a waveform of any shape to levels 0 … L − 1; what lies beyond ±1 is clipped."""
+        """Map a waveform of any shape to levels 0 … L − 1; values beyond ±1 are clipped."""
         waveform = waveform.clamp(-1, 1)
         if self.companding == "mu_law":
             from torchaudio.functional import mu_law_encoding

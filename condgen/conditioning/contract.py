@@ -1,4 +1,4 @@
-"""What the rest of condgen asks of an encoder; and whether an object keeps a contract, said in one message."""
+"""What the rest of condgen requires of an encoder, and the check that an object fulfils such a contract."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Contract = TypeVar("Contract")
 
 @dataclass(frozen=True)
 class DataCondition:
-    """What data say of a condition that they give.
+    """What a data module says about a condition that it provides.
 
     Attributes:
-        names: names of the classes, or of the phonemes, in the order of their ids; `None` where there are neither.
-        size: numbers per frame; `None` but for frames.
-        hop: samples of audio per frame; `None` but for frames.
-        given: what it is made from when one samples: the name of a `class`, an `audio` file, a `text`, the `length`
-            alone, or an `array`.
+        names: names of the classes, or of the phonemes, in the order of their ids; `None` if there are neither.
+        size: numbers per frame; `None` for a condition without frames.
+        hop: samples of audio per frame; `None` for a condition without frames.
+        given: source that `condgen sample` makes the condition from: the name of a `class`, an `audio` file, a `text`,
+            only the `length`, or an `array`.
     """
 
     names: list[str] | None = None
@@ -36,9 +36,9 @@ class Encoder(Protocol):
     Attributes:
         features: channels of the result.
         scope: `global`, `local` (frames) or `spatial` (a map).
-        classes: number of classes, where it takes class ids; else `None`.
-        names: names of the classes, or of the entries of a vector; `None` where it takes none on the command line.
-        around: frames to either side that a frame's features depend on; 0 where there are no frames.
+        classes: number of classes if it takes class ids, else `None`.
+        names: names of the classes, or of the entries of a vector; `None` if it takes no names on the command line.
+        around: frames to either side that a frame's features depend on; 0 if there are no frames.
     """
 
     @property
@@ -55,24 +55,24 @@ class Encoder(Protocol):
 
     @classmethod
     def completed(cls, arguments: Mapping[str, object], data: DataCondition) -> dict[str, object]:
-        """Return its constructor's arguments, with what they leave out and the data know filled in."""
+        """Return the constructor's arguments, with those that are left out filled in where the data know them."""
         ...
 
     def check(self, data: DataCondition, hop: int) -> None:
-        """Refuse data that do not fit with a ValueError that says what differs; `hop` is the network's."""
+        """Raise a ValueError that says what differs if the data do not fit; `hop` is the network's."""
         ...
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
-        """Read a word of the command line: pairs of a label and a condition without the batch axis.
+        """Parse a word of the command line into pairs of a label and a condition without the batch axis.
 
         Raises:
-            ValueError: it cannot; the message goes on after "condition 'NAME' ", and names what can be said.
+            ValueError: the word is not valid; the message continues "condition 'NAME' " and says what is.
         """
         ...
 
 
 def members(contract: type) -> list[str]:
-    """List the public members that a Protocol and those it extends ask for, sorted."""
+    """List the public members that a Protocol and those it extends require, sorted."""
     declared = [name for part in contract.__mro__ if part is not object and part.__module__ != "typing"
                 for name in (*vars(part).get("__annotations__", {}), *vars(part))]  # fmt: skip
     return sorted({name for name in declared if not name.startswith("_")})
@@ -84,19 +84,19 @@ def missing(candidate: object, contract: type) -> list[str]:
 
 
 def require(candidate: object, contract: type[Contract]) -> Contract:
-    """Return an object that keeps a contract.
+    """Return an object that fulfils a contract.
 
     Args:
-        candidate: object to look at.
-        contract: Protocol that it has to keep.
+        candidate: object to check.
+        contract: Protocol that it must fulfil.
 
     Raises:
-        ValueError: it lacks members; the message names all of them, and where they are described.
+        ValueError: it lacks members; the message names all of them and says where they are described.
     """
     lacks = missing(candidate, contract)
     if lacks:
         raise ValueError(
-            f"{type(candidate).__name__} has no {', '.join(lacks)}, which a {contract.__name__} needs; "
+            f"{type(candidate).__name__} has no {', '.join(lacks)}, which the contract {contract.__name__} requires; "
             f"{contract.__module__} says what each means"
         )
     return cast(Contract, candidate)

@@ -1,7 +1,7 @@
 """Condition encoders: each turns one condition into features, and the shape of the features is their scope.
 
-(batch, features) is global, (batch, features, frames) is local, (batch, features, height, width) is spatial. An encoder
-answers for itself, by the contract `Encoder`; an encoder of one's own needs no change anywhere else.
+(batch, features) is global, (batch, features, frames) is local, (batch, features, height, width) is spatial. The rest
+of condgen knows an encoder only by the contract `Encoder`, so adding your own needs no change anywhere else.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ClassEmbedding(nn.Module):
     Args:
         features: length of the vector.
         names: names of the classes, in the order of their ids. Left out on the command line, they are the data's.
-        num_classes: number of classes, where they have no names.
+        num_classes: number of classes, if they have no names.
     """
 
     scope: Scope = "global"
@@ -60,7 +60,7 @@ class ClassEmbedding(nn.Module):
 
     @classmethod
     def completed(cls, arguments: Mapping[str, object], data: DataCondition) -> dict[str, object]:
-        """Take the names of the classes from the data, where neither they nor their number are given."""
+        """Take the names of the classes from the data if neither the names nor their number are given."""
         if arguments.get("names") is not None or arguments.get("num_classes") is not None:
             return dict(arguments)
         return {**arguments, "names": data.names}
@@ -119,7 +119,7 @@ class FeatureVector(nn.Module):
         return dict(arguments)
 
     def check(self, data: DataCondition, hop: int) -> None:
-        """Accept any data: what is wrong with a vector shows in its length."""
+        """Accept any data: `forward` checks the length of a vector."""
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
         """Read tags, joined with `+`, or a list `a+b,c` of these."""
@@ -144,12 +144,12 @@ class FrameSequence(nn.Module):
     Args:
         size: numbers per frame.
         features: channels of the result.
-        upsampling: way from frames to positions: `repeat` each frame, interpolate them (`linear`), or a learned
-            `transposed` convolution. With the last two, the end of a clip that is padded in a batch of longer ones
+        upsampling: method of upsampling: `repeat` (each frame is repeated), `linear` (interpolation), or `transposed`
+            (a learned convolution). With the last two, the end of a clip that is padded in a batch of longer ones
             sees one frame of padding.
-        factor: number of frames that come out for one that goes in.
-        context: frames to either side that a frame's features depend on, through one hidden layer; 0 for a linear
-            map of each frame alone. Causality concerns the audio, not its condition.
+        factor: output frames per input frame.
+        context: frames to either side that a frame's features depend on, through one hidden layer; 0 for a separate
+            linear map of each frame. Causality concerns the audio, not its condition.
     """
 
     scope: Scope = "local"
@@ -195,11 +195,11 @@ class FrameSequence(nn.Module):
         return dict(arguments)
 
     def check(self, data: DataCondition, hop: int) -> None:
-        """Compare size and time of the frames with the data's."""
+        """Compare the size and duration of the frames with the data's."""
         check_frames(self.size, self.factor, data, hop)
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
-        """Read nothing: frames are measured, or come from a file."""
+        """Refuse any word: frames are measured, or come from a file."""
         raise ValueError("takes an .npy file with an array")
 
 
@@ -215,8 +215,8 @@ class LinguisticSequence(nn.Module):
         features: channels of the result.
         names: phonemes, in the order of their ids. Left out on the command line, they are the data's.
         embedding: length of a phoneme's vector.
-        upsampling: way from frames to positions; see `FrameSequence`.
-        factor: number of frames that come out for one that goes in.
+        upsampling: method of upsampling; see `FrameSequence`.
+        factor: output frames per input frame.
         context: frames to either side that a frame's features depend on; see `FrameSequence`.
     """
 
@@ -249,16 +249,16 @@ class LinguisticSequence(nn.Module):
             raise ValueError(f"phoneme ids from {ids.min()} to {ids.max()}, but there are {len(self.names)} phonemes")
         phonemes = self.embedding(ids).permute(0, 1, 3, 2).flatten(1, 2)
         numbers = frames[:, 3:].to(phonemes.dtype)
-        # Seconds, log Hz and voicing, brought to about the size of the embeddings: phonemes last about 0.1 s, and
-        # voices lie about 150 Hz, whose logarithm is 5.
+        # Seconds, log Hz and voicing, scaled to roughly the size of the embeddings: phonemes last about 0.1 s, and
+        # voices lie around 150 Hz, whose logarithm is 5.
         seconds, pitch, voiced = numbers[:, :2] * 10, (numbers[:, 2:3] - 5) * 3, numbers[:, 3:]
         features = torch.cat([phonemes, seconds, pitch, voiced], dim=1)
-        # A frame of zeros, which would be a voice of 1 Hz, is padding: it must be to its neighbours what nothing is.
+        # A frame of zeros, which would be a voice of 1 Hz, is padding: its neighbours must see zeros, as at an edge.
         return self.sequence(features * (frames != 0).any(1, keepdim=True))
 
     @classmethod
     def completed(cls, arguments: Mapping[str, object], data: DataCondition) -> dict[str, object]:
-        """Take the phonemes from the data, where they are not given."""
+        """Take the phonemes from the data if they are not given."""
         if arguments.get("names") is not None:
             return dict(arguments)
         if not data.names:
@@ -266,12 +266,12 @@ class LinguisticSequence(nn.Module):
         return {**arguments, "names": data.names}
 
     def check(self, data: DataCondition, hop: int) -> None:
-        """Compare size and time of the frames, and the phonemes, with the data's."""
+        """Compare the size and duration of the frames, and the phonemes, with the data's."""
         check_frames(self.size, self.factor, data, hop)
         agree("the model's phonemes are", self.names, "the data's are", data.names)
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
-        """Read nothing: phonemes are measured of speech, or come from a file."""
+        """Refuse any word: phonemes are measured from speech, or come from a file."""
         raise ValueError("takes an .npy file with an array")
 
 
@@ -316,28 +316,28 @@ class FeatureMap(nn.Module):
         return dict(arguments)
 
     def check(self, data: DataCondition, hop: int) -> None:
-        """Accept any data: what is wrong with a map shows in its channels."""
+        """Accept any data: `forward` checks the channels of a map."""
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
-        """Read nothing: maps come from a file."""
+        """Refuse any word: maps come from a file."""
         raise ValueError("takes an .npy file with an array")
 
 
 def agree(our_words: str, ours: object, their_words: str, theirs: object) -> None:
-    """Refuse two values that differ with a ValueError that holds both."""
+    """Raise a ValueError that holds both values if they differ."""
     if ours != theirs:
         raise ValueError(f"{our_words} {ours}, {their_words} {theirs}")
 
 
 def check_frames(size: int, factor: int, data: DataCondition, hop: int) -> None:
-    """Compare size and time of the frames that an encoder takes with the data's."""
+    """Compare the size and duration of the frames that an encoder takes with the data's."""
     agree("the model takes frames of size", size, "the data's have", data.size)
     agree(f"the model's frames, network.hop {hop} × the encoder's factor {factor}, have", f"{hop * factor} samples",
           "the data's have", f"{data.hop} samples")  # fmt: skip
 
 
 def _require(tensor: Tensor, shape: tuple[int | str, ...]) -> None:
-    """Compare a shape with one in which words stand for any length."""
+    """Compare a shape with one in which words stand for any length; raise a ValueError if it does not fit."""
     fits = tensor.ndim == len(shape) and all(
         isinstance(w, str) or w == t for w, t in zip(shape, tensor.shape, strict=True)
     )

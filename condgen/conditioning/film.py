@@ -19,8 +19,8 @@ Norm = Literal["none", "batch", "instance", "channel"]
 class GammaBeta(NamedTuple):
     """What one FiLM layer receives. `None` means fixed: γ at 1, β at 0, and neither costs an operation.
 
-    `inner` is added before the layer's normalisation. It exists for concatenation alone: conv([x; z]) is normalised
-    with what z added to it. Where there is no normalisation, that is β.
+    `inner` is added before the layer's normalisation. It exists only for concatenation: conv([x; z]) is normalised
+    together with what z adds to it. Without a normalisation, that is simply β.
     """
 
     gamma: Tensor | None = None
@@ -32,23 +32,23 @@ class GammaBeta(NamedTuple):
         return GammaBeta(*(None if part is None else function(part) for part in self))
 
     def rows(self, rows: Tensor | slice | list[int]) -> GammaBeta:
-        """Take some rows of the batch; a batch of 1 stays as it is, since it serves any row."""
+        """Select some rows of the batch; a batch of 1 is returned as it is, since it applies to every row."""
         return self.map(lambda part: part if len(part) == 1 else part[rows])
 
     def frames(self, frames: slice) -> GammaBeta:
-        """Take some frames of local parts, (batch, channels, frames); global ones serve every frame."""
+        """Select some frames of local parts, (batch, channels, frames); global ones apply to every frame."""
         return self.map(lambda part: part if part.ndim < 3 else part[..., frames])
 
     def row(self, row: int) -> GammaBeta:
-        """Take one row of a map, (batch, channels, 1, width), out of spatial parts; others serve every row."""
+        """Select one row of a map, (batch, channels, 1, width), from spatial parts; others apply to every row."""
         return self.map(lambda part: part if part.ndim < 4 or part.shape[2] == 1 else part[:, :, row : row + 1])
 
     def at(self, *place: int) -> GammaBeta:
-        """Take one position, (batch, channels), out of parts of any scope.
+        """Select one position, (batch, channels), from parts of any scope.
 
         Args:
-            place: frame, or row and column. The axes of a part line up with the last of these; one of length 1 serves
-                every position.
+            place: frame, or row and column. The axes of a part line up with the last of these; an axis of length 1
+                applies to every position.
         """
         if all(part is None or part.ndim == 2 for part in self):
             return self
@@ -72,12 +72,13 @@ def film(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, hop
     Args:
         x: features, (batch, channels, *size).
         gamma: scale, or `None` for 1. Global (batch, channels), local (batch, channels, frames), or spatial
-            (batch, channels, height, width); its size lines up with the last axes of `x`. A batch of 1 serves all rows.
+            (batch, channels, height, width); its size lines up with the last axes of `x`. A batch of 1 applies to all
+            rows.
         beta: offset, or `None` for 0; same shapes as `gamma`.
         hop: positions of the last axis of `x` that one frame covers.
 
     Returns:
-        A tensor shaped like `x`; `x` itself where both parts are fixed.
+        A tensor shaped like `x`; `x` itself if both parts are fixed.
 
     Raises:
         ValueError: the shapes do not fit; the message holds both.
@@ -90,7 +91,7 @@ def film(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, hop
 
 
 def align(parameter: Tensor, rank: int) -> Tensor:
-    """Give a (batch, channels, *size) tensor `rank` axes by inserting axes of length 1 behind the channels."""
+    """Give a (batch, channels, *size) tensor `rank` axes by inserting axes of length 1 after the channels."""
     return parameter[(slice(None), slice(None)) + (None,) * (rank - parameter.ndim)]
 
 
@@ -120,10 +121,11 @@ def _has_frames(name: str, parameter: Tensor, x: Tensor, hop: int) -> bool:
 
 
 class ChannelNorm(nn.Module):
-    """Normalise the channels at each position on its own (layer norm over channels): the norm that keeps causality.
+    """Normalise the channels of each position separately (layer norm over channels): the norm that preserves causality.
 
     Args:
-        groups: runs of channels, each normalised alone. Colours that come in order must not share statistics.
+        groups: number of groups of channels, each normalised separately. Colours that are drawn in order must not
+            share statistics.
     """
 
     def __init__(self, groups: int = 1) -> None:
@@ -160,11 +162,11 @@ class FiLM(nn.Module):
         channels: channels of the features.
         norm: normalisation without affine that comes first.
         dims: axes of size in the features: 1 for audio, 2 for images.
-        like: makes the linear map before this layer, without a bias, for another number of input channels. Only
+        like: factory for the linear map before this layer, without a bias, for another number of input channels. Only
             `conditioning: concat` needs it, because its β is that map applied to the condition.
-        size: size of that map's input, for conditions that have none of their own.
+        size: size of that map's input, for conditions that have no size of their own.
         hop: positions per frame of a local condition.
-        groups: runs of channels that `norm="channel"` keeps apart.
+        groups: number of groups of channels that `norm="channel"` normalises separately.
     """
 
     def __init__(
@@ -198,12 +200,12 @@ def film_layers(network: nn.Module) -> dict[str, FiLM]:
 
 
 def check_parameters(layers: Mapping[str, FiLM], parameters: Mapping[str, GammaBeta], axes: int) -> None:
-    """Refuse FiLM parameters that are for another network.
+    """Refuse FiLM parameters that belong to another network.
 
     Args:
         layers: the network's FiLM layers.
-        parameters: (γ, β) per FiLM layer; none at all is right for every network.
-        axes: of its features, batch and channels included.
+        parameters: (γ, β) per FiLM layer; an empty mapping fits every network.
+        axes: number of axes of the network's features, batch and channels included.
 
     Raises:
         ValueError: the layers, the channels, or the number of axes differ; the message names the layer.

@@ -45,7 +45,7 @@ class ConcatHead(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map (batch, features, *size) to the (batch, channels, *size) that it adds behind the convolution."""
+        """Map (batch, features, *size) to the (batch, channels, *size) that it adds after the convolution."""
         size = self.size or tuple(z.shape[2:])
         aligned = align(z, 2 + len(size))
         if any(own not in (1, wanted) for own, wanted in zip(aligned.shape[2:], size, strict=True)):
@@ -60,13 +60,13 @@ class FiLMGenerator(nn.Module):
     conditions and V ∗ s of equation 5, an unmasked 1 × 1 convolution, for spatial ones.
 
     γ = 1 + δ (`scale`, `film`) or 2σ(δ) (`gate`), and δ and β start at 0: a new model is exactly the unconditional
-    one. Where a layer normalises without affine, the generator also learns what the normalisation lacks: a part of δ
-    and β that is the same for every condition. Keep the heads out of weight decay: it would pull them back to
+    one. For a layer that normalises without affine, the generator also learns what the normalisation lacks: a part of
+    δ and β that is the same for every condition. Exclude the heads from weight decay: it would pull them back towards
     "unconditional".
 
     Args:
         encoders: encoder per named condition; see `Encoder`.
-        layers: FiLM layers of the network by name, from `film_layers(network)`. They stay as they are.
+        layers: FiLM layers of the network by name, from `film_layers(network)`. They are not changed.
         conditioning: mechanism: `none`; `bias` (γ fixed at 1); `scale` (β fixed at 0); `gate` (γ in (0, 2), β fixed at
             0); `film`; `concat` (the condition concatenated to the input of the layer's convolution).
     """
@@ -116,7 +116,7 @@ class FiLMGenerator(nn.Module):
                 through, so that whatever takes the one takes the other.
 
         Raises:
-            ValueError: a name is unknown or missing, or a shape does not fit; the message holds names and shapes.
+            ValueError: a name is unknown or missing, or a shape does not fit; the message gives names and shapes.
         """
         if isinstance(conditions, FiLMParameters):
             return conditions
@@ -151,7 +151,7 @@ class FiLMGenerator(nn.Module):
         return features
 
     def _split(self, parts: list[Tensor], own: Tensor | None) -> list[Tensor | None]:
-        """Sum the heads' answers over conditions and cut them layer by layer."""
+        """Sum the heads' outputs over conditions and split the sum by layer."""
         total: Tensor | None = None
         for part in parts:
             total = _add(total, part)
@@ -168,7 +168,7 @@ def _add(a: Tensor | None, b: Tensor) -> Tensor:
         return b
     rank = max(a.ndim, b.ndim)
     try:
-        if a.ndim == b.ndim and a.shape[2:] != b.shape[2:]:  # a single frame would be spread over all
+        if a.ndim == b.ndim and a.shape[2:] != b.shape[2:]:  # a single frame would be broadcast over all
             raise RuntimeError
         return align(a, rank) + align(b, rank)
     except RuntimeError:

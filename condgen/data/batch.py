@@ -1,4 +1,4 @@
-"""Batches, as every data module gives and every task takes them."""
+"""Batches, as every data module yields them and every task takes them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Batch(NamedTuple):
 
     Attributes:
         x: levels, (batch, channels, *size).
-        conditions: one tensor per named condition, (batch, …).
-        scored: which positions count, (batch, *size) of booleans; `None` for all. The others are padding, or context
-            that another example scores.
+        conditions: tensor per named condition, (batch, …).
+        scored: mask of the positions that count, (batch, *size) of booleans; `None` for all. The others are padding,
+            or context that another example scores.
     """
 
     x: Tensor
@@ -36,15 +36,15 @@ class BatchSet(Protocol):
 
 
 class ConditionedData(Protocol):
-    """What tasks and evaluation ask of a data module: images or speech of whole levels, with named conditions.
+    """What tasks and evaluation require of a data module: images or speech of whole levels, with named conditions.
 
     Attributes:
-        shape: channels and size of an example; `None` where they differ in length.
+        shape: channels and size of an example; `None` if examples differ in length.
         levels: whole levels of the data.
         sample_rate: samples of audio per second; `None` for images.
         names: names of the classes per class condition, in the order of their ids.
-        conditions: what is known of each condition that a batch has.
-        crop: samples of a clip that a training example scores; `None` where examples are whole.
+        conditions: description of each condition that a batch has, by name.
+        crop: samples of a clip that a training example scores; `None` if examples are whole.
     """
 
     @property
@@ -60,7 +60,7 @@ class ConditionedData(Protocol):
     @property
     def crop(self) -> int | None: ...
     def dataset(self, split: Split) -> BatchSet:
-        """Return a split, after `setup`."""
+        """Return a split, after `setup`; it has `len(…)`, and `__getitems__(rows)`, which returns a `Batch`."""
         ...
 
     def class_ids(self, split: Split) -> dict[str, Tensor]:
@@ -74,11 +74,11 @@ def count_dims(batch: Batch) -> int:
 
 
 def splits_of(stage: str | None) -> tuple[Split, ...]:
-    """Return the splits that a stage of the trainer needs; all for none."""
+    """Return the splits that a stage of the trainer needs; all of them for no stage."""
     wanted: dict[str | None, tuple[Split, ...]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
     return wanted.get(stage, ("train", "val", "test"))
 
 
 def as_is(batch: T) -> T:
-    """Collate nothing: data sets give whole batches."""
+    """Return a batch unchanged: data sets return whole batches, so there is nothing to collate."""
     return batch

@@ -1,4 +1,4 @@
-"""Clips of speech: where they lie and what is known about each. Sources list them; `Speech` reads them."""
+"""Clips of speech: where they are stored and what is known about each. Sources list them; `Speech` reads them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Clip(NamedTuple):
     """One recording.
 
     Attributes:
-        path: the audio file.
+        path: audio file.
         labels: class name per condition, such as `{"speaker": "jackson", "digit": "7"}`.
-        text: what is said, where that is known.
-        phonemes: in order and without overlap, where an alignment is known.
-        origin: where the clip was listed, for messages: `manifest.csv, row 7`, or the file itself.
+        text: words that are spoken; `None` if unknown.
+        phonemes: phonemes in order and without overlap; `None` if no alignment is known.
+        origin: place where the clip was listed, for messages: `manifest.csv, row 7`, or the file itself.
     """
 
     path: Path
@@ -35,11 +35,11 @@ class Clip(NamedTuple):
 
 
 class SpeechSource(Protocol):
-    """Where clips come from. Making one lists files and reads no audio.
+    """A source of clips. Its constructor lists files and reads no audio.
 
     Attributes:
         names: class names per condition, in the order of their ids.
-        phonemes: the phonemes that occur, sorted; empty where there is no alignment.
+        phonemes: phonemes that occur, sorted; empty if there is no alignment.
     """
 
     names: dict[str, list[str]]

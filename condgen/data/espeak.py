@@ -1,7 +1,7 @@
-"""Speech made with eSpeak NG, every phoneme of it aligned: a data set from a list of texts, and a front end.
+"""Speech made with eSpeak NG, with every phoneme aligned: a data set from a list of texts, and a front end.
 
-ESpeak NG is GPL-3.0-or-later. It is no part of condgen: the wheel `espeakng-loader` brings it, and `synthesis.py` alone
-loads it, in a process of its own.
+eSpeak NG is GPL-3.0-or-later. It is not part of condgen: the wheel `espeakng-loader` provides it, and only
+`synthesis.py` loads it, in a process of its own.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Job(TypedDict):
 
 VOICES = ["en-us+m3", "en-us+f2", "en-gb-x-rp+m7", "en-gb-scotland+f4"]
 PITCHES = [40, 50, 60]
-# Short, common and of varied sounds. "seven" is not among them: the demo speaks it as a word that it never heard.
+# Short, common and varied in sound. "seven" is not among them: the demo speaks it as a word that it has never heard.
 TEXTS = [
     "one", "two", "three", "four", "five", "six", "eight", "nine", "ten", "zero", "eleven", "hundred",
     "Monday", "Friday", "summer", "winter", "morning", "evening", "yesterday", "water", "fire", "river", "mountain",
@@ -52,26 +52,27 @@ TEXTS = [
     "the boys are loud", "half past nine", "jump", "magic", "village",
 ]  # fmt: skip
 PUNCTUATION = set(".,;:!?'\"()-–—…‘’“”/&%$£€+=*#@")
-LAST_LETTER = "\u017f"  # of Latin Extended-A; of the Latin letters after it, eSpeak spells many by their number
+LAST_LETTER = "\u017f"  # of Latin Extended-A; eSpeak reads out many of the Latin letters after it by their number
 
 
 class Espeak:
     """Short texts spoken by voices of eSpeak NG, with an aligned transcription in phonemes.
 
-    The first use writes `{root}/{hash of the settings}/`: a WAV file of 16 bits at eSpeak's own rate (22,050 Hz) per
-    text, voice and pitch, and `manifest.jsonl`. Later uses read it, and need no eSpeak. The same settings give the
-    same files. Phonemes are IPA without stress marks; `_` is a pause; together they cover a clip from 0 to its end.
-    ESpeak gives at most 8 bytes per phoneme, so the symbol of a rare long one is cut.
+    The first use writes `{root}/{hash of the settings}/`: a 16-bit WAV file at eSpeak's own rate (22,050 Hz) per text,
+    voice and pitch, and `manifest.jsonl`. Later uses read these files and do not need eSpeak. The same settings give
+    the same files. Phonemes are IPA without stress marks; `_` is a pause; together they cover a clip from 0 to its end.
+    eSpeak gives at most 8 bytes per phoneme, so the symbol of a rare long one is cut.
 
-    Split by text, so that a held-out text is heard from no voice: ordered by a hash, the first tenth of the texts, but
-    at least one, is the test set, the next the validation set. Condition: `speaker`, the voice.
+    Split by text, so that no voice speaks a held-out text in training: ordered by a hash, the first tenth of the texts,
+    but at least one, is the test set, and the next tenth the validation set. Condition: `speaker`, the voice.
 
     Args:
-        root: where to keep the data sets.
-        voices: an accent of eSpeak, `+`, and the name of a variant: `en-us+f2`. The accent alone works too.
-        texts: the texts, or a file with one per line; left out, a built-in list. At least three.
-        pitches: 0 to 99; every text is spoken at each of them.
-        rate: words a minute, 80 to 450.
+        root: folder for the data sets.
+        voices: voices, each an accent of eSpeak, `+`, and the name of a variant: `en-us+f2`. The accent alone works
+            too.
+        texts: texts, or a file with one per line, at least three; a built-in list if left out.
+        pitches: pitches from 0 to 99; every text is spoken at each of them.
+        rate: words per minute, 80 to 450.
 
     Raises:
         ValueError: a setting is wrong, or eSpeak is missing.
@@ -106,16 +107,16 @@ def speak(text: str, voice: str, pitch: int = 50, rate: int = 175) -> tuple[np.n
     """Speak a text with eSpeak NG: the front end at generation. The same call gives the same sound.
 
     Args:
-        text: what to say, in Latin letters.
-        voice: see `Espeak`.
-        pitch: 0 to 99.
-        rate: words a minute, 80 to 450.
+        text: words to say, in Latin letters.
+        voice: voice, such as `en-us+f2`; see `Espeak`.
+        pitch: pitch from 0 to 99.
+        rate: words per minute, 80 to 450.
 
     Returns:
         The waveform, float32 in [-1, 1]; its samples per second; and the phonemes, which cover it.
 
     Raises:
-        ValueError: the text cannot be said, a setting is wrong, or eSpeak is missing.
+        ValueError: the text cannot be spoken, a setting is wrong, or eSpeak is missing.
     """
     import soundfile
 
@@ -128,38 +129,38 @@ def speak(text: str, voice: str, pitch: int = 50, rate: int = 175) -> tuple[np.n
 
 
 def check_voice(voice: str) -> None:
-    """Make sure that eSpeak has a voice. A misspelt variant it would take silently, and speak without it.
+    """Make sure that eSpeak has a voice. eSpeak itself would silently ignore a misspelt variant.
 
     Raises:
-        ValueError: it has not; the message suggests others.
+        ValueError: eSpeak does not have it; the message suggests others.
     """
     data = _data_folder()
-    # The library goes by file names; what it lists has other names too, which it then refuses, such as en-gb.
+    # The library goes by file names; it also lists other names, such as en-gb, which it then refuses.
     accents = {file.name.lower() for file in (data / "lang").rglob("*") if file.is_file()}
     accent, plus, variant = voice.partition("+")
     if accent not in accents:
         near = {"en-gb": ["en", "en-gb-x-rp", "en-gb-scotland"]}.get(accent.lower())
         near = near or difflib.get_close_matches(accent.lower(), sorted(accents)) or ["en-us", "en", "en-gb-x-rp"]
-        raise ValueError(f"voice '{voice}': eSpeak NG has no accent '{accent}'; near it: {', '.join(near)}")
+        raise ValueError(f"voice '{voice}': eSpeak NG has no accent '{accent}'; similar ones: {', '.join(near)}")
     variants = sorted(file.name for file in (data / "voices" / "!v").iterdir())
     if plus and variant not in variants:
         near = difflib.get_close_matches(variant, variants, cutoff=0.4) or ["m3", "f2", "m7"]
-        raise ValueError(f"voice '{voice}': eSpeak NG has no variant '{variant}'; near it: {', '.join(near)}")
+        raise ValueError(f"voice '{voice}': eSpeak NG has no variant '{variant}'; similar ones: {', '.join(near)}")
 
 
 def check_text(text: str) -> None:
-    """Make sure that a text can be said: Latin letters up to U+017F, digits, spaces and usual punctuation.
+    """Make sure that a text can be spoken: Latin letters up to U+017F, digits, spaces and usual punctuation.
 
-    Of other characters eSpeak says nothing, or their name or number, which no one meant.
+    eSpeak skips other characters, or reads out their name or number, which nobody intended.
 
     Raises:
-        ValueError: it cannot; the message names the characters.
+        ValueError: it cannot be spoken; the message names the characters.
     """
     composed = unicodedata.normalize("NFC", text)
     unsayable = [character for character in dict.fromkeys(composed) if not _is_sayable(character)]
     if unsayable:
         named = ", ".join(f"{character!r} (U+{ord(character):04X})" for character in unsayable)
-        raise ValueError(f"the text {text!r} has characters that cannot be said: {named}; write them in Latin letters")
+        raise ValueError(f"the text {text!r} has characters that cannot be spoken: {named}; write it in Latin letters")
     if not any(character.isalnum() for character in text):
         raise ValueError(f"the text {text!r} has no letter or digit to say")
 
@@ -208,7 +209,7 @@ def _data_folder() -> Path:
 
 
 def _prepare(folder: Path, jobs: list[Job]) -> None:
-    """Write a data set beside its place, and move it there when it is whole."""
+    """Write a data set to a folder beside its place, and move it there when it is complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
     try:
@@ -216,7 +217,7 @@ def _prepare(folder: Path, jobs: list[Job]) -> None:
         unfinished.chmod(0o755)  # mkdtemp keeps others out
         os.rename(unfinished, folder)
     except OSError:
-        if not folder.exists():  # else another process was faster, with the same files
+        if not folder.exists():  # otherwise another process has just written the same files
             raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Frame features: what is measured of a clip, frame by frame, to be a local condition."""
+"""Frame features: what is measured in a clip, frame by frame, to serve as a local condition."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from condgen.data.clips import Clip
 
 
 class FrameFeature(Protocol):
-    """Measures something of every frame of a clip. Frame i is of the samples from i · hop to (i + 1) · hop.
+    """Measures something in every frame of a clip. Frame i covers the samples from i · hop to (i + 1) · hop.
 
     Attributes:
         size: numbers per frame.
         hop: samples per frame.
-        given: material that `condgen sample` makes it from: an `audio` file, a `text`, or the `length` alone.
-        names: phonemes, in the order of the ids that frames hold; `None` where they hold none.
+        given: source that `condgen sample` makes it from: an `audio` file, a `text`, or only the `length`.
+        names: phonemes, in the order of the ids that frames hold; `None` if they hold none.
     """
 
     size: int
@@ -32,7 +32,7 @@ class FrameFeature(Protocol):
 
     @classmethod
     def completed(cls, arguments: Mapping[str, object], phonemes: list[str]) -> dict[str, object]:
-        """Return its constructor's arguments, with what they leave out and the clips' phonemes say filled in."""
+        """Return the constructor's arguments, with those that are left out filled in from the clips' phonemes."""
         ...
 
     def measure(self, waveform: Tensor, sample_rate: int, clip: Clip | None) -> Tensor:
@@ -80,15 +80,15 @@ class MelSpectrogram:
 
 
 class Position:
-    """Where in the clip a frame lies: cos(k π p) for k = 1 … waves, where p from 0 to 1 is the share of the clip that
-    has passed; then the seconds since the start and to the end.
+    """The position of a frame in the clip: cos(k π p) for k = 1 … waves, where p from 0 to 1 is the share of the clip
+    that has passed; then the seconds since the start and to the end.
 
-    Known before anything is drawn, once the length is. A network whose receptive field is shorter than a word cannot
-    tell otherwise how far it has got.
+    It is known before anything is drawn, once the length is. A network whose receptive field is shorter than a word
+    cannot otherwise tell how far it has got.
 
     Args:
         hop: samples per frame.
-        waves: how finely the share is resolved.
+        waves: number of cosines, which decides how finely the share is resolved.
     """
 
     given: Literal["audio", "text", "length"] = "length"
@@ -113,13 +113,13 @@ class Position:
 
 
 class Linguistic:
-    """Phonemes and melody: ids of the phoneme before, at and after the frame; how long the present one has lasted and
-    will last, in seconds; log F0; and whether there is a voice.
+    """Phonemes and melody: ids of the phoneme before, at and after the frame; the seconds that the present one has
+    lasted and will last; log F0; and voicing, 0 or 1.
 
     Source: van den Oord et al., "WaveNet", 2016, section 3.2 and appendix B.
 
     Args:
-        phonemes: all that occur, in the order of their ids. Left out on the command line, they are taken from the
+        phonemes: phonemes that occur, in the order of their ids. Left out on the command line, they are taken from the
             data.
         hop: samples per frame; the paper's frame is 5 ms.
         low: lowest fundamental frequency, in Hz.
@@ -141,17 +141,17 @@ class Linguistic:
 
     @classmethod
     def completed(cls, arguments: Mapping[str, object], phonemes: list[str]) -> dict[str, object]:
-        """Take the phonemes from the clips, where they are not given."""
+        """Take the phonemes from the clips if they are not given."""
         return {**arguments, "phonemes": arguments.get("phonemes") or phonemes}
 
     def measure(self, waveform: Tensor, sample_rate: int, clip: Clip | None = None) -> Tensor:
         """See `FrameFeature`.
 
         Raises:
-            ValueError: the clip has no phonemes, or one that is unknown.
+            ValueError: the clip has no phonemes, or an unknown one.
         """
         if clip is None or not clip.phonemes:
-            raise ValueError(f"{clip.origin if clip else 'the clip'}: has no phonemes, which linguistic features need")
+            raise ValueError(f"{clip.origin if clip else 'the clip'} has no phonemes, which linguistic features need")
         unknown = sorted({p.symbol for p in clip.phonemes} - set(self.phonemes))
         if unknown:
             raise ValueError(f"{clip.origin}: phonemes that the data do not have: {' '.join(unknown)}; known: "
@@ -171,12 +171,12 @@ class Linguistic:
 def fundamental(
     waveform: np.ndarray, sample_rate: int, hop: int, low: float, high: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Measure log F0, interpolated where there is no voice, and voicing (0 or 1), each (frames,), by pYIN."""
+    """Measure log F0, interpolated over unvoiced frames, and voicing (0 or 1), each (frames,), by pYIN."""
     import librosa
 
     frames, window = len(waveform) // hop, 1 << math.ceil(math.log2(3 * sample_rate / low))
     centred = np.pad(waveform.astype(np.float64), (window // 2, window // 2))[hop // 2 :]
-    # A quarter of a semitone is finer than a voice holds its pitch; the default, a tenth, takes four times as long.
+    # No voice holds its pitch to a quarter of a semitone; the default, a tenth, takes four times as long.
     f0, voiced, _ = librosa.pyin(
         centred, fmin=low, fmax=high, sr=sample_rate, frame_length=window, hop_length=hop, center=False, resolution=0.25
     )

@@ -24,7 +24,7 @@ DIGIT_NAMES = [str(digit) for digit in range(10)]
 class Digits:
     """Scikit-learn's handwritten digits: 1,797 images of 8 × 8 with 17 levels. Real handwriting, no download.
 
-    Split, fixed and even over the digits: 1,197 training, 100 validation, 500 test.
+    Split, fixed and stratified by digit: 1,197 training, 100 validation, 500 test.
     """
 
     def __init__(self) -> None:
@@ -48,10 +48,10 @@ class MNIST:
 
     Args:
         root: folder with torchvision's layout (`MNIST/raw/…`); for `fixed`, the folder of `binarized_mnist.npz`.
-        binarize: `none` for 256 levels. `dynamic` draws each pixel anew every time in training, and once and for all
-            (by a fixed seed) in validation and test. `fixed` reads a file in which all was drawn once; see
-            `read_fixed_mnist`. Likelihoods of the two binarizations do not compare.
-        download: fetch what is missing.
+        binarize: method of binarization: `none` keeps 256 levels. `dynamic` draws each pixel anew every time in
+            training, and once and for all (by a fixed seed) in validation and test. `fixed` reads a file in which all
+            pixels were drawn once; see `read_fixed_mnist`. Likelihoods of the two binarizations are not comparable.
+        download: download of missing files with torchvision, allowed if true.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class FashionMNIST:
 
     Args:
         root: folder with torchvision's layout.
-        download: fetch what is missing.
+        download: download of missing files with torchvision, allowed if true.
     """
 
     def __init__(self, root: str = "data/fashion_mnist", download: bool = True) -> None:
@@ -101,8 +101,8 @@ class CIFAR10:
 
     Args:
         root: folder with torchvision's layout.
-        bits: bits kept per colour; 2 to the power of this are the levels.
-        download: fetch what is missing.
+        bits: bits kept per colour; the levels are 2 to the power of this.
+        download: download of missing files with torchvision, allowed if true.
     """
 
     def __init__(self, root: str = "data/cifar10", bits: int = 8, download: bool = True) -> None:
@@ -119,13 +119,13 @@ class CIFAR10:
 class Folder:
     """A folder with one folder of images per class; the folders' names are the class names.
 
-    Split, fixed by the sorted file names: of every ten images of a class one is for validation and one for test.
+    Split, fixed by the sorted file names: of every ten images of a class, one is for validation and one for testing.
 
     Args:
-        root: the folder.
-        size: height and width. Images of another size are cropped at the centre and resized to it; left out, all
-            images must have the size of the first one.
-        channels: 3 for colour, 1 for gray.
+        root: folder of the classes' folders.
+        size: height and width. Images of another size are cropped at the centre and resized to it; if it is left out,
+            all images must have the size of the first one.
+        channels: number of channels: 3 for colour, 1 for grey.
         bits: bits kept per channel.
         condition: name of the condition.
     """
@@ -147,7 +147,7 @@ class Folder:
         """Read one split.
 
         Raises:
-            ValueError: a file is no readable 8-bit image, or has another size; the message names it.
+            ValueError: a file is not a readable 8-bit image, or has another size; the message names it.
         """
         parts = {"val": (8,), "test": (9,)}.get(split, range(8))
         chosen = [
@@ -170,14 +170,14 @@ class Folder:
             image = ImageOps.fit(image, (width, height))
         if image.size != (width, height):
             raise ValueError(f"{file} is {image.height} × {image.width}, not {height} × {width}; "
-                             "give the size to bring all images to it")  # fmt: skip
+                             "give a size, to which all images are then resized")  # fmt: skip
         return torch.from_numpy(np.array(image)).reshape(height, width, self.channels).permute(2, 0, 1)
 
 
 def read_fixed_mnist(root: Path, split: Split) -> Labelled:
-    """Read MNIST with its pixels drawn once (50,000 / 10,000 / 10,000), the set on which papers compare.
+    """Read MNIST with its pixels drawn once (50,000 / 10,000 / 10,000), the set on which papers compare models.
 
-    `binarized_mnist.npz` holds `train_packed`, `valid_packed` and `test_packed`, 8 pixels a byte. Labels, which the
+    `binarized_mnist.npz` holds `train_packed`, `valid_packed` and `test_packed`, 8 pixels per byte. Labels, which the
     original set lacks, come from `source_index_and_label.npz` (`train_label`, `valid_label`, `test_label`) beside it.
     """
     name = {"train": "train", "val": "valid", "test": "test"}[split]
@@ -210,7 +210,7 @@ def _torchvision(name: str, root: str, split: Split, held_out: int, download: bo
     try:
         data = getattr(datasets, name)(root, train=split != "test", download=download)
     except (RuntimeError, OSError, ValueError) as error:
-        raise ValueError(f"{name} is not whole in {root} and could not be fetched: {error}") from None
+        raise ValueError(f"{name} is not complete in {root} and could not be downloaded: {error}") from None
     x, labels = torch.as_tensor(data.data), torch.as_tensor(data.targets)
     x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
     rows = {"train": slice(0, len(x) - held_out), "val": slice(len(x) - held_out, None), "test": slice(None)}[split]

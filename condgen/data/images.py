@@ -24,7 +24,7 @@ class Labelled(NamedTuple):
     Attributes:
         x: levels, (images, channels, height, width), uint8.
         conditions: class ids per condition, (images,) each.
-        binarize: levels are to be drawn anew at every fetch, as 1 with probability level / 255 and else 0.
+        binarize: binarization at every fetch, done if true: each pixel is 1 with probability level / 255.
     """
 
     x: Tensor
@@ -33,10 +33,10 @@ class Labelled(NamedTuple):
 
 
 class ImageSource(Protocol):
-    """Where images come from. Making one reads no more than it needs to know their shape; `load` reads them.
+    """A source of images. Its constructor reads no more than it needs to know their shape; `load` reads them.
 
     Attributes:
-        shape: channels, height, width.
+        shape: channels, height and width.
         levels: whole levels per channel.
         names: class names per condition, in the order of their ids.
     """
@@ -55,7 +55,7 @@ class ImageSet(Dataset[Batch]):
 
     Args:
         images: levels and class ids.
-        thumbnail: see `Images`.
+        thumbnail: side of the squares averaged for the condition `thumbnail`; 0 for none. See `Images`.
     """
 
     def __init__(self, images: Labelled, thumbnail: int = 0) -> None:
@@ -79,10 +79,10 @@ class Images(pl.LightningDataModule):
     """Batches of images: (levels (batch, channels, height, width), {condition: (batch, …)}).
 
     Args:
-        source: where the images come from.
+        source: source of the images.
         batch_size: images per batch.
-        thumbnail: if not 0, add the condition `thumbnail`: the image averaged over squares of this size. A model with
-            a `FeatureMap` of that name then learns to enlarge images.
+        thumbnail: side of the squares over which the image is averaged for the condition `thumbnail`; 0 for no such
+            condition. A model with a `FeatureMap` of that name learns to enlarge images.
         num_workers: processes that load; images are in memory, so 0 is fast.
     """
 
@@ -136,7 +136,7 @@ class Images(pl.LightningDataModule):
         return ImageSet(self.splits[split], self.thumbnail)
 
     def state_dict(self) -> dict[str, int | None]:
-        """Return the seed of the training order, so that a resumed run goes on in the same one."""
+        """Return the seed of the training order, so that a resumed run continues in the same order."""
         return {"seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, int | None]) -> None:
@@ -154,7 +154,7 @@ class Images(pl.LightningDataModule):
             collate_fn=as_is,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),  # copies to the device run beside its work
+            pin_memory=torch.cuda.is_available(),  # so that copies to the device overlap with its work
         )
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -170,5 +170,5 @@ class Images(pl.LightningDataModule):
             collate_fn=as_is,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),  # copies to the device run beside its work
+            pin_memory=torch.cuda.is_available(),  # so that copies to the device overlap with its work
         )

@@ -1,4 +1,4 @@
-"""A manifest: a CSV or JSONL table that names recordings and says what is known about each."""
+"""A manifest: a CSV or JSONL table that lists recordings and says what is known about each."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Listing:
     """Clips that were listed when the source was made: what every `SpeechSource` of files holds.
 
     Args:
-        where: the source, for messages.
+        where: file or folder of the source, for messages.
         conditions: labels to keep, in order.
-        clips: every clip with its split.
+        clips: clips, each with its split.
 
     Attributes:
-        names: class names per condition: numbers by value, then words by letter.
-        phonemes: the phonemes that occur, sorted.
+        names: class names per condition: numbers by value, then words in alphabetical order.
+        phonemes: phonemes that occur, sorted.
     """
 
     def __init__(self, where: Path, conditions: Sequence[str], clips: Iterable[tuple[Split, Clip]]) -> None:
@@ -54,23 +54,23 @@ class Listing:
 
 
 class Manifest:
-    """A CSV or JSONL table with a recording per row.
+    """A CSV or JSONL table with one recording per row.
 
     Columns: `path`, or `file_name` as in Hugging Face's audiofolder, relative to the manifest; optionally `text`;
     `split` (train, val, test; valid, validation and dev mean val); labels such as `speaker`; and `phonemes`, a list
     of `[symbol, start, end]` in seconds (in a CSV file: the same list, written as JSON). Rows are counted as an
-    editor counts lines, a CSV file's header being row 1. A file may be named once.
+    editor counts lines, a CSV file's header being row 1. Each file may be listed only once.
 
-    Without a `split` column, a hash of each path as the manifest writes it decides: its first 8 hexadecimal digits
-    (of SHA-256), as a fraction, fall below `test_share`, or below `test_share + val_share`, or into training. So a
-    recording keeps its split when others are added or the rows are shuffled.
+    Without a `split` column, a hash of each path, as written in the manifest, decides: the first 8 hexadecimal digits
+    of its SHA-256, as a fraction, mean testing below `test_share`, validation below `test_share + val_share`, and
+    training otherwise. So a recording keeps its split when others are added or the rows are shuffled.
 
     Args:
-        path: the manifest; the suffix tells the format.
-        labels: columns that become class conditions, every row having a value for each. Left out: those of `speaker`,
-            `digit`, `label` and `class` that exist.
-        val_share: share of the recordings for validation, where there is no `split` column.
-        test_share: the same for testing.
+        path: manifest file; its suffix tells the format.
+        labels: columns that become class conditions; every row must have a value for each. If left out, those of
+            `speaker`, `digit`, `label` and `class` that exist.
+        val_share: share of the recordings for validation, if there is no `split` column.
+        test_share: share of the recordings for testing, if there is no `split` column.
 
     Raises:
         ValueError: the file, or a row that the message names, is not as described.
@@ -81,7 +81,7 @@ class Manifest:
     ) -> None:
         if not (val_share >= 0 and test_share >= 0 and val_share + test_share < 1):
             raise ValueError(
-                f"val_share {val_share} and test_share {test_share} must be 0 or more and below 1 together"
+                f"val_share {val_share} and test_share {test_share} must each be at least 0 and add up to less than 1"
             )
         file = Path(path)
         columns, rows = _read(file)
@@ -96,7 +96,7 @@ class Manifest:
 
 
 def split_by_tens(number: int) -> Split:
-    """Of every ten, give the 9th to validation and the 10th to testing, counting from 0."""
+    """Of every ten, give the 9th to validation and the 10th to testing; numbers count from 0."""
     parts: dict[int, Split] = {8: "val", 9: "test"}
     return parts.get(number % 10, "train")
 
@@ -112,7 +112,7 @@ def _read(file: Path) -> tuple[list[str], list[Row]]:
         raise ValueError(f"{file} does not exist; give a .csv or .jsonl manifest")
     readers = {".csv": _read_csv, ".jsonl": _read_jsonl}
     if file.suffix.lower() not in readers:
-        raise ValueError(f"{file} is no .csv or .jsonl file; its suffix must tell the format")
+        raise ValueError(f"{file} is not a .csv or .jsonl file; its suffix must tell the format")
     try:
         columns, rows = readers[file.suffix.lower()](file)
     except UnicodeDecodeError as error:
@@ -125,7 +125,7 @@ def _read(file: Path) -> tuple[list[str], list[Row]]:
 
 
 def _read_csv(file: Path) -> tuple[list[str], list[Row]]:
-    # utf-8-sig: spreadsheets begin a file with a mark that would become part of the first column's name.
+    # utf-8-sig: spreadsheets begin a file with a byte order mark, which would become part of the first column's name.
     with open(file, encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines, strict=True)
         rows: list[Row] = []
@@ -133,7 +133,7 @@ def _read_csv(file: Path) -> tuple[list[str], list[Row]]:
             for cells in reader:
                 origin = f"{file}, row {reader.line_num}"
                 if None in cells:
-                    raise ValueError(f"{origin} has more cells than the header; quote a text that holds commas")
+                    raise ValueError(f"{origin} has more cells than the header; quote texts that contain commas")
                 rows.append((origin, cells))
             return list(reader.fieldnames or ()), rows
         except csv.Error as error:
@@ -152,7 +152,7 @@ def _read_jsonl(file: Path) -> tuple[list[str], list[Row]]:
             except json.JSONDecodeError as error:
                 raise ValueError(f"{origin} is malformed JSON: {error.msg} at character {error.pos + 1}") from None
             if not isinstance(cells, dict):
-                raise ValueError(f'{origin} is no JSON object such as {{"path": "a.wav", "speaker": "ann"}}')
+                raise ValueError(f'{origin} is not a JSON object such as {{"path": "a.wav", "speaker": "ann"}}')
             rows.append((origin, cells))
     return sorted({column for _, cells in rows for column in cells}), rows
 
@@ -177,10 +177,10 @@ def _clips_of(
         path = file.parent / name
         if not path.is_file():
             raise ValueError(f"{origin}: {path} does not exist; paths are relative to the manifest")
-        # Twice in one split counts a clip double, and in two splits it lets the test leak into training.
+        # A clip listed twice in one split counts double, and in two splits it leaks the test set into training.
         first = seen.setdefault(os.path.normpath(path), origin)
         if first is not origin:
-            raise ValueError(f"{origin} names {name} again, as {first} does; keep one of the rows")
+            raise ValueError(f"{origin} lists {name} again, as {first} does; keep one of the rows")
         labels = {condition: _label(origin, cells, condition) for condition in conditions}
         split = _named_split(origin, cells.get("split")) if shares is None else _hashed_split(name, *shares)
         phonemes = None if "phonemes" not in cells else _parse_phonemes(origin, cells["phonemes"])
@@ -192,7 +192,7 @@ def _label(origin: str, cells: dict[str, object], condition: str) -> str:
     if value is None or (isinstance(value, str) and not value.strip()):
         raise ValueError(f"{origin} has no {condition}; fill it in, or leave {condition} out of the labels")
     if isinstance(value, (dict, list)):
-        raise ValueError(f"{origin}: {condition} {json.dumps(value)} is no label; give a word or a number")
+        raise ValueError(f"{origin}: {condition} {json.dumps(value)} is not a label; give a word or a number")
     return str(value).strip()
 
 
@@ -220,15 +220,15 @@ def _parse_phonemes(origin: str, found: object) -> tuple[Phoneme, ...]:
         try:
             found = json.loads(found)
         except json.JSONDecodeError:
-            raise ValueError(f"{origin}: phonemes '{found}' are no JSON list of [symbol, start, end]") from None
+            raise ValueError(f"{origin}: phonemes '{found}' are not a JSON list of [symbol, start, end]") from None
     if not isinstance(found, list):
-        raise ValueError(f"{origin}: phonemes {json.dumps(found)} are no list of [symbol, start, end]")
+        raise ValueError(f"{origin}: phonemes {json.dumps(found)} are not a list of [symbol, start, end]")
     phonemes: list[Phoneme] = []
     for entry in found:
         phoneme = _parse_phoneme(origin, entry)
         if phonemes and phoneme.start < phonemes[-1].end:
-            raise ValueError(f"{origin}: phoneme {json.dumps(entry, ensure_ascii=False)} begins before the one before "
-                             f"it ends, at {phonemes[-1].end} s; give them in order, without overlap")  # fmt: skip
+            raise ValueError(f"{origin}: phoneme {json.dumps(entry, ensure_ascii=False)} begins before the previous "
+                             f"one ends, at {phonemes[-1].end} s; give them in order, without overlap")  # fmt: skip
         phonemes.append(phoneme)
     return tuple(phonemes)
 
@@ -239,7 +239,7 @@ def _parse_phoneme(origin: str, entry: object) -> Phoneme:
         raise ValueError(f"{origin}: phoneme {shown} is not [symbol, start, end]")
     symbol, *times = entry
     if not all(type(time) in (int, float) and math.isfinite(time) for time in times):
-        raise ValueError(f"{origin}: phoneme {shown} does not start and end at numbers of seconds")
+        raise ValueError(f"{origin}: phoneme {shown} has a start or an end that is not a number of seconds")
     start, end = times
     if not 0 <= start < end:
         raise ValueError(f"{origin}: phoneme {shown} must start at 0 s or later and end after it starts")

@@ -1,4 +1,4 @@
-"""Recordings: audio files to waveforms of one rate and level; what is wrong about a file is said in one line."""
+"""Recordings: audio files to waveforms of one rate and level; a problem with a file is reported in one line."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class RecordingReader:
     """Reads audio files.
 
     Attributes:
-        sample_rate: samples per second wanted.
-        resample: bring files of another rate to it; otherwise they are refused.
-        normalise: each clip's `peak` to 0.95, its `loudness` to −23 LUFS (ITU-R BS.1770; peaks beyond 1 then lower
-            it), or `none`. Without it a model of several speakers can tell them by level alone.
-        trim: drop what is this many dB below the peak at either end; `None` to drop nothing.
+        sample_rate: samples per second after reading.
+        resample: conversion of files with another rate, done if true; otherwise such files are refused.
+        normalise: kind of normalisation: each clip's `peak` to 0.95, its `loudness` to −23 LUFS (ITU-R BS.1770; less
+            if peaks would exceed 1), or `none`. Without it a model of several speakers can tell them apart by level.
+        trim: threshold in dB below the peak; quieter parts at either end are dropped. `None` to drop nothing.
     """
 
     sample_rate: int
@@ -53,11 +53,11 @@ class RecordingReader:
         return self.prepare(*read_audio(clip.path, clip.origin), clip)
 
     def prepare(self, waveform: Tensor, rate: int, clip: Clip) -> Recording:
-        """Bring a waveform, (samples,), of a clip to the rate and level wanted; see `read`."""
+        """Convert a clip's waveform, (samples,), to the desired rate and level; see `read`."""
         spoken = max((p.end for p in clip.phonemes or ()), default=0.0)
         if spoken > len(waveform) / rate + 0.05:
-            raise ValueError(f"{_name(clip)} lasts {len(waveform) / rate:.2f} s and its phonemes until {spoken:.2f} s; "
-                             "their times are in seconds from its start")  # fmt: skip
+            raise ValueError(f"{_name(clip)} lasts {len(waveform) / rate:.2f} s, but its phonemes last until "
+                             f"{spoken:.2f} s; their times are in seconds from its start")  # fmt: skip
         if rate != self.sample_rate and not self.resample:
             raise ValueError(f"{_name(clip)} has {rate} samples per second, not {self.sample_rate}: set data.resample "
                              "to true to convert it")  # fmt: skip
@@ -89,7 +89,7 @@ class RecordingReader:
             return waveform * (0.95 / peak)
         from torchaudio.functional import loudness
 
-        # Loudness is defined over blocks of 0.4 s: a shorter clip is repeated until it has one.
+        # Loudness is defined over blocks of 0.4 s: a shorter clip is repeated until it fills one.
         repeated = waveform.repeat(1 + int(0.4 * self.sample_rate) // len(waveform))
         gain = 10 ** ((-23.0 - float(loudness(repeated[None], self.sample_rate))) / 20)
         return waveform * (gain if np.isfinite(gain) and gain * peak < 1 else 0.999 / peak)
@@ -123,11 +123,11 @@ def read_audio(path: Path, origin: str = "") -> tuple[Tensor, int]:
 
 
 def _is_cut_off(path: Path) -> bool:
-    """Compare the length in a RIFF header with the file's, which libsndfile quietly puts right."""
+    """Compare the length in a RIFF header with the file's; libsndfile silently corrects a difference."""
     with open(path, "rb") as file:
         head = file.read(8)
     promised = int.from_bytes(head[4:8], "little")
-    # Programs that write to a pipe cannot know the length and leave 0 or the largest number.
+    # Programs that write to a pipe cannot know the length and write 0 or the largest number.
     return head[:4] == b"RIFF" and 0 < promised < 0xFFFFFF00 and promised + 8 > path.stat().st_size
 
 
@@ -136,7 +136,7 @@ def _name(clip: Clip) -> str:
 
 
 def _shifted(clip: Clip, start: float, duration: float) -> Clip:
-    """Move a clip's phonemes to a beginning at `start`, and cut off those that are gone."""
+    """Shift a clip's phonemes so that it begins at `start`, and drop those outside it."""
     if clip.phonemes is None or (not start and all(p.end <= duration for p in clip.phonemes)):
         return clip
     moved = (Phoneme(p.symbol, max(0.0, p.start - start), min(p.end - start, duration)) for p in clip.phonemes)

@@ -1,4 +1,4 @@
-"""The order of training: decided by a seed and the epoch, so that a resumed run goes on where it stopped."""
+"""The order of training, decided by a seed and the epoch, so that a resumed run continues where it stopped."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from condgen.data.batch import Batch
 
 
 class Shuffled(Sampler[int]):
-    """Rows in an order that (seed, epoch) decides. The trainer tells the epoch.
+    """Rows in an order that (seed, epoch) decides. The trainer sets the epoch.
 
     Args:
-        rows: how many.
-        seed: of all epochs.
+        rows: number of rows.
+        seed: seed of the orders of all epochs.
     """
 
     def __init__(self, rows: int, seed: int) -> None:
@@ -37,11 +37,11 @@ class Shuffled(Sampler[int]):
 
 
 class ResumableLoader(DataLoader[Batch]):
-    """A loader that leaves out what an interrupted epoch has already given.
+    """A loader that skips the batches that an interrupted epoch has already yielded.
 
     Args:
-        dataset: see `DataLoader`.
-        given: says how many batches the epoch has given, when its first one is asked for.
+        dataset: dataset to load from; see `DataLoader`.
+        given: function that returns the number of batches that the epoch has already yielded, called at its start.
         options: further arguments of `DataLoader`.
     """
 
@@ -53,19 +53,19 @@ class ResumableLoader(DataLoader[Batch]):
         return self._rest()
 
     def _rest(self) -> Iterator[Batch]:
-        # A generator starts at its first `next`: only then has the trainer restored its counters and told the epoch.
+        # A generator starts at its first `next`: only then has the trainer restored its counters and set the epoch.
         yield from islice(super().__iter__(), self.given(), None)
 
     def state_dict(self) -> dict[str, object]:
-        """Return nothing: the trainer's counters decide. By this method Lightning takes a loader for resumable."""
+        """Return nothing: the trainer's counters decide. This method tells Lightning that the loader is resumable."""
         return {}
 
     def load_state_dict(self, state: dict[str, object]) -> None:
-        """Take nothing; see `state_dict`."""
+        """Ignore the state; see `state_dict`."""
 
 
 def batches_given(trainer: pl.Trainer | None) -> int:
-    """Count the training batches that the current epoch of a trainer has given; 0 for whoever reads by hand."""
+    """Count the training batches that a trainer's current epoch has received; 0 if there is no training under way."""
     if trainer is None or not trainer.training:
         return 0
     return trainer.fit_loop.epoch_loop.batch_progress.current.ready

@@ -24,21 +24,21 @@ from condgen.data.resumable import ResumableLoader, Shuffled, batches_given
 from condgen.data.store import ClipStore, store_name, write_store
 from condgen.quantization import Companding, Quantization
 
-FORMAT = 1  # to be raised when what is stored for the same settings changes
+FORMAT = 1  # raise it when the stored content changes for the same settings
 
 
 class SpeechSet(Dataset[Batch]):
     """Prepared clips, fetched a batch at a time: whole, or a random crop of each.
 
     Args:
-        store: the clips.
-        features: of the store.
-        crop: samples to score of each clip; `None` for all.
-        context: samples before these that are given but not scored.
-        lookahead: samples behind them, likewise.
-        unit: crops begin at a multiple of it, so that frames and samples stay aligned.
+        store: store of the clips.
+        features: frame features of the store by the name of their condition.
+        crop: samples of each clip to score; `None` for all.
+        context: samples before a crop that are given but not scored.
+        lookahead: samples after a crop that are given but not scored.
+        unit: samples of which the beginning of a crop is a multiple, so that frames and samples stay aligned.
         silence: level that pads shorter clips; padding is not scored.
-        length: if given, every example has so many samples: the beginning of a longer clip, or a clip and silence.
+        length: samples of every example: the beginning of a longer clip, or a clip and silence; `None` for whole clips.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class SpeechSet(Dataset[Batch]):
         length = min(length, self.length or length)
         if self.crop is None or length <= self.crop:
             return 0, 0, length, length
-        # Drawn also from beyond both ends and moved inside, or the ends of clips would all but never be scored.
+        # Drawn also from beyond both ends and moved inside; otherwise the ends of clips would hardly ever be scored.
         drawn = int(torch.randint(-self.crop // self.unit, length // self.unit + 1, ()))
         first = min(max(0, self.unit * drawn), length - self.crop)
         last = first + self.crop
@@ -93,10 +93,10 @@ class SpeechSet(Dataset[Batch]):
 
 
 class ByLength(Sampler[int]):
-    """Orders clips so that those of a batch are alike in length, and shuffles the batches.
+    """Orders clips so that those of a batch are of similar length, and shuffles the batches.
 
     Args:
-        lengths: of the clips.
+        lengths: samples of each clip, (clips,).
         batch_size: clips per batch.
     """
 
@@ -112,31 +112,31 @@ class ByLength(Sampler[int]):
         runs = [order[i : i + pool] for i in range(0, len(order), pool)]
         ordered = np.concatenate([run[np.argsort(self.lengths[run], kind="stable")] for run in runs])
         batches = [ordered[i : i + self.batch_size] for i in range(0, len(ordered), self.batch_size)]
-        # The last batch may be short; it stays last, or all behind it would be cut differently.
+        # The last batch may be short; it stays last, otherwise all batches after it would be cut differently.
         for i in [*torch.randperm(len(batches) - 1).tolist(), len(batches) - 1]:
             yield from batches[i].tolist()
 
 
 class Speech(pl.LightningDataModule):
-    """Batches of speech: levels (batch, 1, time), conditions, and which samples are scored.
+    """Batches of speech: levels (batch, 1, time), conditions, and a mask of the samples that are scored.
 
-    The first use of a source prepares its clips (reads, trims, levels, measures and quantizes them) and stores the
+    The first use of a source prepares its clips (reads, trims, normalises, measures and quantizes them) and stores the
     result; later uses with the same settings and files map it into memory.
 
     Args:
-        source: where the clips come from.
+        source: source of the clips.
         sample_rate: samples per second.
         levels: whole levels per sample.
-        companding: how levels stand for amplitudes: `mu_law` or `linear`.
+        companding: spacing of the levels of amplitude: `mu_law` or `linear`.
         features: frame features by the name of their condition.
-        resample: convert clips of another rate; otherwise they are refused.
-        normalise: `peak`, `loudness` or `none`; see `RecordingReader`.
-        trim: drop what is this many dB below the peak at either end of a clip; `None` to drop nothing.
+        resample: conversion of clips with another rate, done if true; otherwise such clips are refused.
+        normalise: kind of normalisation: `peak`, `loudness` or `none`; see `RecordingReader`.
+        trim: threshold in dB below the peak; quieter parts at either end of a clip are dropped. `None` to drop nothing.
         crop: samples of each clip to score in training, a random run; `None` for whole clips.
         context: samples before a crop that are given but not scored; at least the model's receptive field.
-        lookahead: samples behind a crop, likewise, for encoders that look at the frames around each.
-        length: give every example so many samples, for adversarial generators: the beginning of a longer clip, or a
-            clip and silence behind it, which is not scored.
+        lookahead: samples after a crop that are given but not scored, for encoders that look at neighbouring frames.
+        length: samples of every example, for adversarial generators: the beginning of a longer clip, or a clip
+            followed by silence, which is not scored. `None` for whole clips or crops.
         batch_size: clips per batch.
         num_workers: processes that load; clips are mapped into memory, so 0 is fast.
         cache: folder for prepared clips.
@@ -168,7 +168,7 @@ class Speech(pl.LightningDataModule):
         self.reader = RecordingReader(sample_rate, resample, normalise, trim)
         twice = sorted(set(self.features) & set(source.names))
         if twice:
-            raise ValueError(f"{', '.join(twice)} is the name of a feature and of a class; name the feature otherwise")
+            raise ValueError(f"{', '.join(twice)} is the name of a feature and of a class; rename the feature")
         self.unit = math.lcm(*(feature.hop for feature in self.features.values()))
         for name, samples, least in (("crop", crop, 1), ("context", context, 0), ("lookahead", lookahead, 0),
                                      ("length", length, 1)):  # fmt: skip
@@ -178,7 +178,7 @@ class Speech(pl.LightningDataModule):
                 raise ValueError(f"{name} {samples} is not a multiple of {self.unit}, the samples of a whole frame")
         if length is not None and crop is not None:
             raise ValueError(
-                f"length {length} and crop {crop} cannot both be given: examples have a length, or are crops"
+                f"length {length} and crop {crop} cannot both be given: examples have a fixed length or are crops"
             )
         self.crop, self.context, self.lookahead, self.length = crop, context, lookahead, length
         self.seed: int | None = None
@@ -199,7 +199,7 @@ class Speech(pl.LightningDataModule):
 
     @property
     def shape(self) -> tuple[int, ...] | None:
-        """Channels and samples of an example; `None` where they differ in length."""
+        """Channels and samples of an example; `None` if examples differ in length."""
         return None if self.length is None else (1, self.length)
 
     def prepare_data(self) -> None:
@@ -248,7 +248,7 @@ class Speech(pl.LightningDataModule):
         )  # fmt: skip
 
     def state_dict(self) -> dict[str, int | None]:
-        """Return the seed of the training order, so that a resumed run goes on in the same one."""
+        """Return the seed of the training order, so that a resumed run continues in the same order."""
         return {"seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, int | None]) -> None:
@@ -269,7 +269,7 @@ class Speech(pl.LightningDataModule):
         lengths = data.lengths if data.crop is None else np.minimum(data.lengths, data.crop)
         options: dict[str, Any] = {"batch_size": self.batch_size, "collate_fn": as_is, "num_workers": self.num_workers,
                                    "persistent_workers": self.num_workers > 0,
-                                   # Copies to the device run beside its work.
+                                   # So that copies to the device overlap with its work.
                                    "pin_memory": torch.cuda.is_available()}  # fmt: skip
         if split != "train":
             return DataLoader(data, sampler=np.argsort(lengths, kind="stable").tolist(), **options)

@@ -1,4 +1,4 @@
-"""Sources of speech on disk: folders per class, and the layouts in which the usual corpora are given out."""
+"""Sources of speech on disk: one folder per class, and the layouts in which the usual corpora are distributed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from condgen.data.batch import Split
 from condgen.data.clips import Clip
 from condgen.data.manifest import Listing, split_by_tens
 
-# What soundfile reads and people keep speech in; other files, such as transcripts, may lie beside them.
+# Formats that soundfile reads and that are usual for speech; other files, such as transcripts, may lie beside them.
 SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".rf64", ".w64"}
 DIGIT_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
@@ -21,10 +21,10 @@ class AudioFolder:
     """A folder with one folder of recordings per class; the folders' names are the class names.
 
     Split as in `Folder`: of every ten recordings of a class, by sorted file name, the 9th is for validation and the
-    10th for testing. Files that are no audio, by their suffix, are passed over.
+    10th for testing. Files that are not audio, by their suffix, are skipped.
 
     Args:
-        root: the folder.
+        root: folder of the classes' folders.
         condition: name of the condition.
     """
 
@@ -58,7 +58,7 @@ class FreeSpokenDigits:
     and `digit`.
 
     Args:
-        root: the folder of the data set, or the one of its recordings.
+        root: folder of the data set, or of its recordings.
     """
 
     def __init__(self, root: str) -> None:
@@ -78,7 +78,7 @@ class FreeSpokenDigits:
     def _clip(file: Path) -> tuple[Split, Clip]:
         found = re.fullmatch(r"([0-9])_([^_]+)_([0-9]+)", file.stem)
         if not found:
-            raise ValueError(f"{file} is not named digit_speaker_take.wav, as 7_jackson_3.wav is; rename or remove it")
+            raise ValueError(f"{file} is not named digit_speaker_take.wav, like 7_jackson_3.wav; rename or remove it")
         digit, speaker, take = found.groups()
         split: Split = "test" if int(take) < 5 else "val" if int(take) == 5 else "train"
         return split, Clip(file, {"speaker": speaker, "digit": digit}, text=DIGIT_WORDS[int(digit)], origin=str(file))
@@ -91,11 +91,12 @@ class SpeechCommands:
     `speaker` if wanted.
 
     Args:
-        root: the folder of the words, or one with torchaudio's `SpeechCommands/speech_commands_v0.02` in it.
-        words: the words to take; left out, the ten digits (SC09).
-        speakers: make the speaker a condition too. Off by default: there are thousands, each with few recordings, and
-            the official split shares none between training and testing, so those of the test set stay untrained.
-        download: fetch the set (2.3 GB) with torchaudio where it is missing.
+        root: folder of the words, or one that contains torchaudio's `SpeechCommands/speech_commands_v0.02`.
+        words: words to use; the ten digits (SC09) if left out.
+        speakers: condition `speaker`, added if true. Off by default: there are thousands of speakers, each with few
+            recordings, and the official split shares none between training and testing, so those of the test set
+            stay untrained.
+        download: download of the set (2.3 GB) with torchaudio if it is missing, allowed if true.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class SpeechCommands:
         known = [found.name for found in _folders(folder) if found.name != "_background_noise_"]
         unknown = [word for word in words if word not in known]
         if unknown or not words:
-            raise ValueError(f"{folder} has no words {', '.join(unknown) or 'to take'}; it has {', '.join(known)}")
+            raise ValueError(f"{folder} has no words {', '.join(unknown) or 'to use'}; it has {', '.join(known)}")
         conditions = ["word", "speaker"] if speakers else ["word"]
         self.listing = Listing(folder, conditions, self._list(folder, words, conditions))
         self.names, self.phonemes = self.listing.names, self.listing.phonemes
@@ -137,14 +138,14 @@ class VCTK:
     """VCTK 0.92 (CC BY 4.0): `wav48_silence_trimmed/p225/p225_001_mic2.flac`, `txt/p225/p225_001.txt`, 48 kHz.
 
     The older layout, `wav48/p225/p225_001.wav`, is read too. Speaker p280 has no recordings by the second microphone:
-    a speaker who lacks the chosen one is taken with the other. p315 has no texts: `text` is None.
+    for a speaker who lacks the chosen microphone, the other one is used. p315 has no texts: `text` is None.
 
-    Split, of each speaker: utterance numbers that end in 8 are for validation, in 9 for testing. The sentences that
+    Split, within each speaker: utterance numbers that end in 8 are for validation, in 9 for testing. The sentences that
     all speakers read have the same number for all, so most held-out sentences are held out from every speaker.
 
     Args:
-        root: the folder that holds these folders, or the one in which `VCTK-Corpus-0.92` or `VCTK-Corpus` lies.
-        microphone: the recordings to take, where there are two of each utterance.
+        root: folder that contains these folders, or one that contains `VCTK-Corpus-0.92` or `VCTK-Corpus`.
+        microphone: microphone whose recordings are used, if there are two of each utterance: `mic1` or `mic2`.
     """
 
     def __init__(self, root: str, microphone: Literal["mic1", "mic2"] = "mic2") -> None:
@@ -179,11 +180,11 @@ class VCTK:
 class LJSpeech:
     """LJ Speech (public domain): `metadata.csv` with `id|text|normalised text`, `wavs/{id}.wav`, 22,050 Hz.
 
-    One speaker, so no condition. The text is the normalised one, with numbers written out. Split: of every ten rows the
-    9th is for validation and the 10th for testing.
+    One speaker, so no condition. The text is the normalised one, with numbers written out. Split: of every ten rows,
+    the 9th is for validation and the 10th for testing.
 
     Args:
-        root: the folder of `metadata.csv`, or the one in which `LJSpeech-1.1` lies.
+        root: folder of `metadata.csv`, or one that contains `LJSpeech-1.1`.
     """
 
     def __init__(self, root: str) -> None:
@@ -208,7 +209,7 @@ class LJSpeech:
                     raise ValueError(f"{origin} has {len(cells)} cells, not id|text|normalised text")
                 file = folder / "wavs" / f"{cells[0]}.wav"
                 if not file.is_file():
-                    raise ValueError(f"{origin}: {file} does not exist; fetch the data set again")
+                    raise ValueError(f"{origin}: {file} does not exist; download the data set again")
                 yield split_by_tens(i), Clip(file, {}, text=cells[-1] or cells[1], origin=origin)
 
 
@@ -242,19 +243,19 @@ def _download_speech_commands(root: Path) -> None:
 
         SPEECHCOMMANDS(root, download=True)
     except ImportError:
-        raise ValueError("Speech Commands is fetched with torchaudio: pip install torchaudio") from None
+        raise ValueError("Speech Commands is downloaded with torchaudio: pip install torchaudio") from None
     except (RuntimeError, OSError, EOFError) as error:
-        raise ValueError(f"Speech Commands could not be fetched into {root}: {error}; try again") from None
+        raise ValueError(f"Speech Commands could not be downloaded into {root}: {error}; try again") from None
 
 
 def _held_out(file: Path, split: Split) -> dict[str, Split]:
     if not file.is_file():
-        raise ValueError(f"{file} does not exist; fetch the data set again, its split is in there")
+        raise ValueError(f"{file} does not exist; download the data set again, since this file holds its split")
     return dict.fromkeys(file.read_text(encoding="utf-8").split(), split)
 
 
 def _one_microphone(folder: Path, microphone: str) -> list[tuple[str, Path]]:
-    """List a speaker's utterances with their recordings: by one microphone, or by the other if that has none."""
+    """List a speaker's utterances with their recordings by one microphone, or by the other if the first has none."""
     takes: dict[str, list[tuple[str, Path]]] = {"mic1": [], "mic2": [], "": []}
     for file in _files(folder):
         named = re.fullmatch(r"(.+_[0-9]+)(?:_(mic[12]))?\.(?:flac|wav)", file.name)

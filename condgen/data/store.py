@@ -28,11 +28,11 @@ class ClipStore:
     """Clips one after the other in flat arrays.
 
     Attributes:
-        levels: of all clips, (samples,).
-        ends: where each clip ends in `levels`, (clips + 1,), beginning with 0.
-        frames: per feature, of all clips, (frames, size).
+        levels: levels of all clips, (samples,).
+        ends: end of each clip in `levels`, (clips + 1,), beginning with 0.
+        frames: frames of all clips, per feature, (frames, size).
         ids: class ids per condition, (clips,).
-        files: the clips' files.
+        files: files of the clips.
         dropped: seconds that trimming, and cutting to whole frames, dropped.
     """
 
@@ -60,7 +60,7 @@ class ClipStore:
 
 
 def store_name(clips: Sequence[Clip], settings: Mapping[str, object]) -> str:
-    """Name a store after all that decides what is in it: settings and files with their sizes and times."""
+    """Name a store after everything that decides its content: settings, and files with their sizes and times."""
     files = []
     for clip in clips:
         if not Path(clip.path).is_file():
@@ -80,17 +80,17 @@ def write_store(
     unit: int,
     description: str,
 ) -> None:
-    """Prepare clips and write them to a folder, which appears when all is done.
+    """Prepare clips and write them to a folder, which appears only when everything is done.
 
     Args:
-        folder: of the store.
-        clips: to prepare.
-        reader: reads and levels them.
-        quantization: of their samples.
-        features: to measure.
+        folder: folder for the store.
+        clips: clips to prepare.
+        reader: reader that reads and normalises them.
+        quantization: quantization of their samples.
+        features: frame features to measure, by the name of their condition.
         names: class names per condition.
-        unit: samples that a clip's length must be a multiple of; what is over is cut off its end.
-        description: for the progress bar.
+        unit: samples of which a clip's length must be a multiple; the rest is cut off its end.
+        description: text of the progress bar.
     """
     dtype = np.dtype(np.uint8 if quantization.levels <= 256 else np.int32)
     index: dict[str, Any] = {
@@ -120,7 +120,7 @@ def write_store(
         temporary.chmod(0o755)
         try:
             os.replace(temporary, folder)
-        except OSError:  # another process has prepared the same clips meanwhile
+        except OSError:  # another process has prepared the same clips in the meantime
             if not (folder / INDEX).is_file():
                 raise
     finally:

@@ -1,8 +1,9 @@
 """The program that speaks with eSpeak NG: `python synthesis.py` reads its work as JSON from standard input.
 
-It runs as a process of its own, for two reasons. eSpeak is global C state and what it says depends on all that it said
-before, so only a fresh process gives the same sound twice. And eSpeak NG is GPL-3.0-or-later: no other part of condgen
-loads it. The file is run by its path and imports nothing from condgen, which would cost seconds for every word spoken.
+It runs as a process of its own, for two reasons. eSpeak has global C state, and what it says depends on everything that
+it said before, so only a fresh process gives the same sound twice. And eSpeak NG is GPL-3.0-or-later: no other part of
+condgen loads it. The file is run by its path and imports nothing from condgen, which would cost seconds for every word
+spoken.
 
 Input: `{"folder": …, "jobs": [{"text", "voice", "pitch", "rate", "split"}, …]}`. Output in the folder: `0000.wav`, …
 and `manifest.jsonl`. A failure is one line on standard output, and exit status 1.
@@ -26,7 +27,7 @@ END_OF_LIST, PHONEME = 0, 7  # of espeak_EVENT
 
 
 class _Id(ctypes.Union):
-    # A phoneme's IPA fills these 8 bytes, without a closing zero if it needs all; what is longer, eSpeak cuts.
+    # A phoneme's IPA fills these 8 bytes, without a closing zero if it needs all; eSpeak cuts longer symbols.
     _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8)]
 
 
@@ -47,7 +48,7 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 class Speaker:
-    """ESpeak NG, loaded and started."""
+    """eSpeak NG, loaded and started."""
 
     def __init__(self) -> None:
         import espeakng_loader
@@ -57,10 +58,10 @@ class Speaker:
         self.sample_rate = self.library.espeak_Initialize(SYNCHRONOUS, 0, data, PHONEMES_AS_IPA | DO_NOT_EXIT)
         if self.sample_rate <= 0:
             raise ValueError("eSpeak NG does not start; install espeakng-loader again")
-        # ESpeak seeds the noise of breathy voices, such as f2, from the clock.
+        # By default, eSpeak seeds the noise of breathy voices, such as f2, from the clock.
         self.library.espeak_ng_SetRandSeed(ctypes.c_long(1))
         self.sound, self.marks = bytearray(), list[tuple[int, str]]()
-        self.callback = _Callback(self._receive)  # kept: the library goes on calling it
+        self.callback = _Callback(self._receive)  # a reference is kept, since the library keeps calling it
         self.library.espeak_SetSynthCallback(self.callback)
 
     def say(self, text: str, voice: str, pitch: int, rate: int) -> tuple[bytes, list[tuple[str, float, float]]]:
@@ -99,9 +100,9 @@ class Speaker:
 def tile(marks: Sequence[tuple[int, str]], samples: int) -> list[tuple[str, int, int]]:
     """Turn marks of where phonemes begin into intervals that cover a clip from 0 to its end without a gap.
 
-    Stress marks are dropped from the symbols, since fewer symbols are each heard more often. What has no symbol, and
-    what comes before the first mark, is a pause. ESpeak speaks some vowels together with the l or r after them ("hill")
-    and marks the latter without duration: it is given the second half of the vowel.
+    Stress marks are dropped from the symbols, so that there are fewer symbols and each is heard more often. A mark
+    without a symbol, and anything before the first mark, is a pause. eSpeak speaks some vowels together with the l or r
+    after them ("hill") and marks the latter without duration: it is given the second half of the vowel.
     """
     intervals: list[tuple[str, int, int]] = []
     starts = [0, *(start for start, _ in marks), samples]

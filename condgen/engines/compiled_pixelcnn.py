@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from condgen.conditioning import Film as FilmLayers
+from condgen.conditioning.film import ChannelNorm
 from condgen.engines import compiled, raster
 from condgen.engines.draw import Draw, Temper
 from condgen.engines.kernels import Array, Film, PixelCNNWeights, pixels
 from condgen.engines.unaltered import altered
 from condgen.models import PixelCNN
+from condgen.models.convolutions import bias_of
 from condgen.models.pixelcnn import PixelCNNState
 
 
@@ -47,7 +49,7 @@ class CompiledPixelCNN:
     @classmethod
     def prepare(cls, network: PixelCNN) -> CompiledPixelCNN:
         """Pack a network's weights."""
-        bias = compiled.pad(torch.stack([block.vertical.bias for block in network.blocks])).flatten().numpy()
+        bias = compiled.pad(torch.stack([bias_of(block.vertical) for block in network.blocks])).flatten().numpy()
         return cls(network, compiled.pack(matrices(network), cls.precision), bias)
 
     def fill(self, film: FilmLayers, canvas: Tensor, steps: range, draw: Draw) -> Tensor:
@@ -138,7 +140,7 @@ class Block:
         """Fold the FiLM parameters of a row of the image, of both stacks, once if every row has the same."""
         if self.films is None or any(len(p) > 3 and p[2] > 1 for p in shapes(film)):
             blocks = self.network.blocks
-            links = [block.link.bias for block in blocks]
+            links = [bias_of(block.link) for block in blocks]
             norm = blocks[0].horizontal_film.norm != "none"
             down, across = ([self.network.film_of(film, 2 * i + stack).row(row).rows(self.part)
                              for i in range(len(blocks))] for stack in (0, 1))  # fmt: skip
@@ -175,7 +177,7 @@ class Block:
             rows = flat.view(self.rows, radius + 1, self.width + 2 * radius, -1).permute(0, 3, 1, 2)
             kept.append(rows[:, :, 1:, radius : radius + self.width])
         linked = torch.from_numpy(self.linked).view(len(blocks), self.width, self.rows, -1)
-        return kept, [x[..., : len(b.link.bias)] + b.link.bias for x, b in zip(linked, blocks, strict=True)]
+        return kept, [x[..., : len(bias_of(b.link))] + bias_of(b.link) for x, b in zip(linked, blocks, strict=True)]
 
 
 def shapes(film: FilmLayers) -> list[torch.Size]:
@@ -207,6 +209,6 @@ def packed(engine: CompiledPixelCNN, rows: int) -> PixelCNNWeights:
     table = [[b.horizontal.in_channels, b.radius, at[i], across[i], int(b.residual), at_below[i], down[i]]
              for i, b in enumerate(network.blocks)]  # fmt: skip
     film = network.blocks[0].horizontal_film
-    normalised = film.normalise.groups if film.norm == "channel" else 0
+    normalised = cast(ChannelNorm, film.normalise).groups if film.norm == "channel" else 0
     sizes = (features, head, network.output.parameters // groups, groups, normalised)
     return PixelCNNWeights(engine.weights, engine.bias, np.array(table), sizes)

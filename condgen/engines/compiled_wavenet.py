@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from condgen.engines.rings import Rings
 from condgen.engines.tape import Turns, turn_size
 from condgen.engines.unaltered import altered_wavenet, head_of
 from condgen.models import WaveNet
+from condgen.models.convolutions import bias_of
 from condgen.models.wavenet import WaveNetState
 
 AT_ONCE = 64  # rows times steps computed ahead, at most: what they give has to stay in the cache
@@ -105,7 +106,7 @@ def packed(network: WaveNet, weights: Array) -> WaveNetWeights:
     embedded = isinstance(network.input, nn.Embedding)
     entry = [network.input.weight.flatten()]
     if not embedded:
-        entry += [network.input.bias, torch.tensor([2 / (network.levels - 1)], dtype=torch.float32)]
+        entry += [cast(nn.Linear, network.input).bias, torch.tensor([2 / (network.levels - 1)], dtype=torch.float32)]
     normalised = network.layers[0].film.norm == "channel"
     shape = (channels, outs[0].shape[1], len(outs[-1]), head_of(network)[0].out_features, network.output.parameters,
              network.levels if embedded else 0, network.hop, int(normalised))  # fmt: skip
@@ -143,7 +144,7 @@ class Frames:
         frames = range(wanted.start, min(network.frames(film), max(wanted.stop, wanted.start + kept)))
         layers, cut = network.layers, slice(frames.start, frames.stop)
         pairs = [network.film_of(film, i).frames(cut) for i in range(len(layers))]
-        biases, normalised = [layer.conv.bias for layer in layers], layers[0].film.norm != "none"
+        biases, normalised = [bias_of(layer.conv) for layer in layers], layers[0].film.norm != "none"
         return cls(network, film, frames, compiled.pack_film(pairs, biases, rows, normalised))
 
     def over(self, steps: range) -> Frames:

@@ -20,7 +20,7 @@ from condgen.engines.graph import Replayed, how
 from condgen.engines.tape import Tape, chooser, wait
 from condgen.engines.unaltered import altered
 from condgen.models import PixelCNN
-from condgen.models.convolutions import CausalConv2d, gate
+from condgen.models.convolutions import CausalConv2d, bias_of, gate
 from condgen.models.pixelcnn import GatedBlock, PixelCNNState
 
 
@@ -109,7 +109,7 @@ class RowFilm:
 
     def folded(self, row: int) -> Folded:
         """Fold what the horizontal stack hears in a row; its convolutions have no bias."""
-        none = self.block.link.bias.new_zeros(self.block.link.out_channels)
+        none = bias_of(self.block.link).new_zeros(self.block.link.out_channels)
         pairs = [pair.row(row) for pair in self.across]
         return fold(pairs, [none] * len(pairs), self.block.horizontal_film.norm != "none")
 

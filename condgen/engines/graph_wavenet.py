@@ -21,7 +21,7 @@ from condgen.engines.rings import Rings
 from condgen.engines.tape import Tape, Turns, chooser, turn_size
 from condgen.engines.unaltered import altered_wavenet, head_of
 from condgen.models import WaveNet
-from condgen.models.convolutions import gate
+from condgen.models.convolutions import bias_of, gate
 from condgen.models.wavenet import WaveNetState
 
 
@@ -144,7 +144,7 @@ def fold_frames(network: WaveNet, film: Film, turn: range) -> Folded:
     """Fold the frames of FiLM parameters that a turn lies in; one that is global serves all."""
     frames, layers = slice(turn.start // network.hop, (turn.stop - 1) // network.hop + 1), network.layers
     framed = [network.film_of(film, i).frames(frames) for i in range(len(layers))]
-    return fold(framed, [layer.conv.bias for layer in layers], layers[0].film.norm != "none")
+    return fold(framed, [bias_of(layer.conv) for layer in layers], layers[0].film.norm != "none")
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Evaluation: what a model is worth on held-out data, what its samples are worth, and the pictures that show both."""
+"""Evaluation: the likelihood of held-out data, the quality of samples, and the pictures that show them."""

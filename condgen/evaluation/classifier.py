@@ -1,4 +1,4 @@
-"""An independent classifier: trained on real training data only, it reads what a model generates."""
+"""An independent classifier: trained only on real training data, it reads what a model generates."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class ImageClassifier(pl.LightningModule):
     """A small convolutional network. Its last hidden layer gives the features for distances.
 
     Args:
-        shape: channels, height, width.
+        shape: channels, height and width of the images.
         levels: whole levels per channel.
-        condition: the condition whose classes it reads.
-        classes: how many there are.
+        condition: condition whose classes it reads.
+        classes: number of classes.
         steps: training steps, over which the learning rate falls to 0.
     """
 
@@ -71,7 +71,7 @@ def _block(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 def shift(x: Tensor) -> Tensor:
-    """Move each batch by at most a pixel, so that the classifier does not hang on exact places."""
+    """Shift each batch by at most a pixel, so that the classifier does not depend on exact positions."""
     down, right = torch.randint(-1, 2, (2,)).tolist()
     return torch.roll(x, (down, right), dims=(2, 3))
 
@@ -84,11 +84,11 @@ def train_classifier(
     Args:
         data: real training images with class ids.
         levels: whole levels per channel.
-        condition: the condition to read.
-        classes: how many classes it has.
-        steps: training steps of 128 images.
-        seed: of the weights and the order.
-        progress: show a progress bar.
+        condition: condition to read.
+        classes: number of its classes.
+        steps: training steps, of 128 images each.
+        seed: seed of the weights and the order.
+        progress: switch for the progress bar.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Copy-synthesis: held-out clips spoken again from their mel spectrograms, beside Griffin and Lim's algorithm."""
+"""Copy-synthesis: held-out clips generated again from their mel spectrograms, compared with Griffin-Lim's copies."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from condgen.models import ConditionalModel
 
 @dataclass(frozen=True)
 class Copies:
-    """How near copies come to the originals.
+    """How close copies come to the originals.
 
     Attributes:
-        distance: mean absolute difference of log-mel bands, in dB, of the model's copies to the originals, over frames
-            within 50 dB of the loudest.
-        griffin_lim: the same for Griffin-Lim's copies of the same spectrograms.
-        quantized: the same for the originals quantized, the best that a model of these levels can do.
-        accuracy: per kind of class, what the classifiers read in the model's copies.
-        griffin_lim_accuracy: the same for Griffin-Lim's.
-        original_accuracy: the same for the originals.
+        distance: mean absolute difference of log-mel bands, in dB, between the model's copies and the originals, over
+            frames within 50 dB of the loudest.
+        griffin_lim: same distance for Griffin-Lim's copies of the same spectrograms.
+        quantized: same distance for the quantized originals, the best that a model with these levels can do.
+        accuracy: share of the model's copies that the classifiers read correctly, per kind of class.
+        griffin_lim_accuracy: same share for Griffin-Lim's copies.
+        original_accuracy: same share for the originals.
     """
 
     distance: float
@@ -38,7 +38,7 @@ class Copies:
 
 
 def mel_condition(model: ConditionalModel, data: Images | Speech) -> str | None:
-    """Name the condition that is a mel spectrogram, if the model has one."""
+    """Return the name of the condition that is a mel spectrogram, if the model has one."""
     return next((name for name in model.encoders if isinstance(data.features.get(name), MelSpectrogram)), None)
 
 
@@ -52,15 +52,15 @@ def copy_synthesis(
     """Compare copies of held-out clips with the originals.
 
     Args:
-        model: conditioned on a mel spectrogram.
-        data: after `setup()`.
-        generated: samples drawn with the conditions of held-out clips; their spectrograms are the originals'.
-        classifiers: that read them.
-        seed: of Griffin-Lim's phases.
+        model: model conditioned on a mel spectrogram.
+        data: data module after `setup()`.
+        generated: samples drawn with the conditions of held-out clips, whose spectrograms are among them.
+        classifiers: classifiers that read the copies, per kind of class.
+        seed: seed of Griffin-Lim's phases.
     """
     name = mel_condition(model, data)
     if name is None or generated.lengths is None:
-        raise ValueError("copy-synthesis needs a model with a mel spectrogram as condition")
+        raise ValueError("copy-synthesis needs a model with a mel spectrogram as a condition")
     feature = cast(MelSpectrogram, data.features[name])
     targets = [mel[:, : n // feature.hop] for mel, n in zip(generated.conditions[name], generated.lengths, strict=True)]
     copies = [x[0, :n] for x, n in zip(generated.x, generated.lengths, strict=True)]
@@ -84,7 +84,8 @@ def copy_synthesis(
 
 
 def mel_distance(found: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference in dB of log10 amplitudes, (bands, frames), per frame within 50 dB of the loudest."""
+    """Return the mean absolute difference, in dB, of log10 amplitudes, (bands, frames), per frame within 50 dB of the
+    loudest."""
     loud = target.max(0).values > target.max() - 2.5
     return 20 * (found - target).abs().mean(0)[loud]
 
@@ -100,7 +101,7 @@ def griffin_lim(mels: list[Tensor], feature: MelSpectrogram, sample_rate: int, s
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for mel in mels:
-            # Its frame i is centred on sample i · hop, ours half a hop later. With a frame more at either end, its
+            # Its frame i is centred on sample i · hop, ours half a hop later. With one more frame at either end, its
             # waveform begins half a hop before ours.
             waveform = phases(inverse(10 ** torch.cat([mel[:, :1], mel, mel[:, -1:]], dim=1)))
             start = feature.hop // 2

@@ -1,4 +1,4 @@
-"""Distances between sets of feature vectors, where no library has them in the form needed."""
+"""Distances between sets of feature vectors that no library offers in the form needed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 
 def frechet_distance(real: Tensor, generated: Tensor) -> float:
-    """Fréchet distance of two Gaussians fitted to features, each (examples, features).
+    """Return the Fréchet distance of two Gaussians fitted to features, each (examples, features).
 
     Source: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", 2017. Its size depends on the features and
-    grows as examples get fewer: compare only figures from the same classifier and the same counts.
+    grows as examples get fewer: compare only values from the same classifier and the same numbers of examples.
     """
     identity = nn.Identity()
     identity.num_features = real.shape[1]  # type: ignore[assignment]
@@ -23,16 +23,16 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
 
 
 def coverage(real: Tensor, generated: Tensor, k: int = 5) -> float:
-    """Share of real examples that have a generated one no farther away than their own k-th real neighbour.
+    """Return the share of real examples with a generated one no farther away than their k-th nearest real neighbour.
 
     A generator that repeats a few prototypes covers little, however good they are.
 
     Source: Naeem et al., "Reliable Fidelity and Diversity Metrics for Generative Models", 2020, equation 10.
 
     Args:
-        real: features, (examples, features), more than k examples.
-        generated: features, (examples, features).
-        k: which neighbour.
+        real: features of real examples, (examples, features), more than k examples.
+        generated: features of generated examples, (examples, features).
+        k: rank of the neighbour.
     """
     if len(real) <= k:
         raise ValueError(f"coverage with k {k} needs more than {k} real examples; got {len(real)}")

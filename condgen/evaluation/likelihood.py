@@ -1,4 +1,4 @@
-"""What a likelihood model is worth on held-out data, and how much it uses its conditions."""
+"""The likelihood of held-out data under a model, and how much the model uses its conditions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from condgen.data.batch import count_dims
 from condgen.data.speech import SpeechSet
 from condgen.models import ConditionalModel
 
-SCORED_TOGETHER = 400_000  # samples of audio at the most: the softmax of each takes a kilobyte, several times
+SCORED_TOGETHER = 400_000  # samples of audio at most: the softmax of each takes a kilobyte, several times over
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class Likelihood:
     """Likelihood of a split under a model; averages over all its examples.
 
     Attributes:
-        examples: how many.
+        examples: number of examples.
         nats: −log p(x | conditions) per example.
-        bits_per_dim: the same per dimension (a channel of a pixel, or a sample of audio), in bits.
-        dim: what a dimension is called.
-        swapped: per class condition, bits per dimension with each label swapped for another one; and, where there are
+        bits_per_dim: −log₂ p(x | conditions) per dimension (a channel of a pixel, or a sample of audio).
+        dim: name of a dimension: `dim` or `sample`.
+        swapped: bits per dimension with each label swapped for another one, per class condition; and, if there are
             several, with all of them swapped at once (`speaker + digit`).
-        marginal_nats: −log Σ_y p(y) p(x | y) per example with all y alike probable; `None` where the model's one
-            condition is not a class. Unlike `nats` it compares with unconditional models.
+        marginal_nats: −log Σ_y p(y) p(x | y) per example with all y equally probable; `None` unless the model's only
+            condition is a class. Unlike `nats`, it is comparable with unconditional models.
         bayes_accuracy: share of examples for which the true class makes x most probable.
     """
 
@@ -50,14 +50,14 @@ def likelihood(
     """Measure likelihood and the label-swap gap on the test split.
 
     Args:
-        model: in evaluation mode.
-        data: after `setup("test")`.
-        limit: use only so many examples, chosen by a fixed seed.
+        model: model in evaluation mode.
+        data: data module after `setup("test")`.
+        limit: number of examples to use, chosen by a fixed seed; `None` for all.
         batch_size: examples scored together.
     """
     dataset = data.dataset("test")
     chosen = some_rows(len(dataset), limit)
-    if data.sample_rate is not None:  # clips of like length together, so that little is padding
+    if data.sample_rate is not None:  # clips of similar length together, so that little is padding
         lengths = cast(SpeechSet, dataset).lengths
         chosen.sort(key=lengths.tolist().__getitem__)
         batch_size = max(1, min(batch_size, SCORED_TOGETHER // int(lengths.max())))
@@ -97,13 +97,13 @@ def likelihood(
 
 
 def some_rows(available: int, count: int | None) -> list[int]:
-    """Choose rows by a fixed seed, all of them where `count` is `None`: files may come class by class.
+    """Choose rows by a fixed seed, since files may be ordered by class; all of them if `count` is `None`.
 
     Raises:
         ValueError: `count` is less than 1.
     """
     if count is not None and count < 1:
-        raise ValueError(f"{count} examples are not at least 1")
+        raise ValueError(f"{count} examples are too few: at least 1 is needed")
     return torch.randperm(available, generator=torch.Generator().manual_seed(0))[:count].tolist()
 
 
@@ -113,5 +113,5 @@ def class_conditions(model: ConditionalModel) -> dict[str, int]:
 
 
 def swap_labels(ids: Tensor, classes: int, generator: torch.Generator) -> Tensor:
-    """Give every example a class other than its own, each of the others alike probable."""
+    """Give every example a class other than its own, with all others equally probable."""
     return (ids + 1 + torch.randint(classes - 1, ids.shape, generator=generator)) % classes if classes > 1 else ids

@@ -1,4 +1,4 @@
-"""Pictures for people: grids of samples with their conditions beside them."""
+"""Pictures to look at: grids of samples with their conditions beside them, and more."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from condgen.models.conditional import Model
 
 
 def conditions_grid(model: Model, example: Mapping[str, Tensor], per_row: int) -> tuple[dict[str, Tensor], list[str]]:
-    """Make conditions for a grid: a row per class of the first class condition, or per example where there is none.
+    """Make conditions for a grid: a row per class of the first class condition, or per example if there is none.
 
     Args:
-        model: the model.
-        example: conditions of some real examples, which fill in what the classes leave open.
+        model: model to sample from.
+        example: conditions of some real examples, which supply all other conditions.
         per_row: samples per row.
 
     Returns:
@@ -55,11 +55,11 @@ def save_grid(path: str | os.PathLike[str], x: Tensor, levels: int, columns: int
     """Write a grid of images as PNG, with a label beside each row.
 
     Args:
-        path: the file; written under a temporary name first.
+        path: path of the PNG file, which is written under a temporary name first.
         x: levels, (rows × columns, channels, height, width).
         levels: whole levels per channel.
         columns: images per row.
-        labels: one per row.
+        labels: label of each row.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -85,13 +85,13 @@ def save_grid(path: str | os.PathLike[str], x: Tensor, levels: int, columns: int
 
 
 def save_counts(path: str | os.PathLike[str], counts: Tensor, names: list[str], condition: str) -> None:
-    """Draw which class was read where which was asked for.
+    """Plot the confusion matrix: which class was read when which one was asked for.
 
     Args:
-        path: the PNG file.
-        counts: (classes asked, classes read).
-        names: of the classes.
-        condition: what they are classes of.
+        path: path of the PNG file.
+        counts: counts, (classes asked, classes read).
+        names: names of the classes.
+        condition: condition that the classes belong to.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -123,10 +123,10 @@ def save_waveforms(
     """Draw waveforms with their spectrograms below, side by side.
 
     Args:
-        path: the PNG file.
-        waveforms: (samples,) each, in [−1, 1].
+        path: path of the PNG file.
+        waveforms: waveforms, (samples,) each, in [−1, 1].
         sample_rate: samples per second.
-        titles: one per waveform.
+        titles: title of each waveform.
     """
     from librosa import amplitude_to_db, stft
     from librosa.display import specshow

@@ -1,6 +1,6 @@
-"""What a conditional model's samples are worth: read by classifiers, compared with real examples, and as lessons.
+"""The quality of a conditional model's samples: read by classifiers, compared with real examples, and used to teach.
 
-Every figure stands beside the one that real data gets, since alone it says little.
+Every figure is given beside the one for real data, since on its own it says little.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from condgen.evaluation.views import view
 from condgen.models.conditional import Model, as_generator
 from condgen.sampling import sampler
 
-NEIGHBOURS = 5  # of `coverage`, and so the fewest examples less one
+NEIGHBOURS = 5  # k of `coverage`, which needs more examples than this
 
 
 def matching_rows(available: Mapping[str, Tensor], asked: Mapping[str, Tensor]) -> list[int]:
-    """Choose for each row asked for an available one with all the same classes, none twice while others are left.
+    """For each row asked for, choose an available one with all the same classes, none twice while others are left.
 
-    Sets that differ in their classes' shares differ in distribution for that alone.
+    Sets whose classes have different shares differ in distribution for that reason alone.
 
     Args:
         available: class ids per condition, (examples,).
@@ -53,10 +53,11 @@ class Fidelity:
 
     Attributes:
         accuracy: share of images read as the class asked for.
-        shuffled: share read as the class that another, random image was asked for: chance, unless images heed no class.
-        coverage: share of held-out real images near which one of the images lies.
+        shuffled: share read as the class that another, random image was asked for, which is chance level; a model that
+            ignores the class does no better.
+        coverage: share of held-out real images that have one of the images nearby.
         frechet: Fréchet distance to the held-out real images.
-        within: mean over classes of the Fréchet distance within a class, which lost conditions cannot hide from.
+        within: mean over classes of the Fréchet distance within a class, which reveals ignored conditions.
     """
 
     accuracy: float
@@ -70,11 +71,11 @@ def fidelity(classifier: ImageClassifier, x: Tensor, asked: Tensor, held_out: Te
     """Compare images with held-out real ones.
 
     Args:
-        classifier: that reads them.
-        x: (images, channels, height, width) of levels.
-        asked: their classes, (images,).
-        held_out: real images, shaped alike.
-        true: their classes, (held-out images,).
+        classifier: classifier that reads them.
+        x: levels of the images, (images, channels, height, width).
+        asked: classes asked for, (images,).
+        held_out: levels of real images, (held-out images, channels, height, width).
+        true: classes of the real images, (held-out images,).
     """
     features, read = classifier.read(x)
     real, _ = classifier.read(held_out)
@@ -95,12 +96,12 @@ class Reading:
     """What a classifier of one kind of class reads.
 
     Attributes:
-        classifier: trained on real training data.
+        classifier: classifier trained on real training data.
         asked_and_read: counts, (classes asked, classes read).
-        samples: the samples against held-out examples, in the classifier's features.
-        floor: as many real *training* examples of the same classes against the same held-out ones: the best that a
-            model of the training data can be expected to get.
-        held_out_accuracy: what it reads in real held-out examples.
+        samples: figures of the samples, compared with held-out examples.
+        floor: figures of an equal number of real *training* examples of the same classes, compared with the same
+            held-out ones: the best that a model of the training data can be expected to reach.
+        held_out_accuracy: share of real held-out examples that the classifier reads correctly.
     """
 
     classifier: ImageClassifier
@@ -115,10 +116,10 @@ class Generated:
     """Samples with the conditions of real held-out examples.
 
     Attributes:
-        x: samples, (samples, channels, *size) of levels.
-        originals: the held-out examples whose conditions they have, shaped alike.
-        conditions: theirs, also those that the model does not use.
-        lengths: of audio, in samples.
+        x: levels of the samples, (samples, channels, *size).
+        originals: levels of the held-out examples whose conditions they have, one per sample.
+        conditions: conditions of these examples, including those that the model does not use.
+        lengths: lengths of audio, in samples; `None` for images.
     """
 
     x: Tensor
@@ -131,17 +132,17 @@ def generate(model: Model, data: Images | Speech, num_samples: int, seed: int = 
     """Sample with the conditions of some held-out examples.
 
     Args:
-        model: in evaluation mode.
-        data: after `setup()`.
-        num_samples: how many; at most as many as there are held-out and training examples.
-        seed: of sampling.
+        model: model in evaluation mode.
+        data: data module after `setup()`.
+        num_samples: number of samples, limited to the number of held-out and of training examples.
+        seed: seed of sampling.
         options: further arguments of the model's sampler.
     """
     test = data.dataset("test")
     if min(num_samples, len(test)) <= NEIGHBOURS:
-        raise ValueError(f"{min(num_samples, len(test))} samples or held-out examples are too few to compare: over "
-                         f"{NEIGHBOURS} are needed")  # fmt: skip
-    view(data)  # before anything long, whether a classifier can look at the data
+        raise ValueError(f"{min(num_samples, len(test))} samples or held-out examples are too few to compare: more "
+                         f"than {NEIGHBOURS} are needed")  # fmt: skip
+    view(data)  # fails before any long work if a classifier cannot read the data
     chosen = some_rows(len(test), min(num_samples, len(test), len(data.dataset("train"))))
     held_out = Batch(*test.__getitems__(chosen))
     x, lengths = draw_like(model, held_out, seed, **options)
@@ -149,7 +150,7 @@ def generate(model: Model, data: Images | Speech, num_samples: int, seed: int = 
 
 
 def draw_like(model: Model, real: Batch, seed: int, **options: Any) -> tuple[Tensor, list[int] | None]:
-    """Draw a sample with the conditions of each real example; return levels and, of audio, lengths."""
+    """Draw a sample with the conditions of each real example; return levels and, for audio, lengths."""
     own = {name: real.conditions[name] for name in model.encoders}
     lengths = None if real.scored is None else real.scored.sum(1).tolist()
     generator = as_generator(model)
@@ -163,8 +164,9 @@ def draw_like(model: Model, real: Batch, seed: int, **options: Any) -> tuple[Ten
 def train_classifiers(data: Images | Speech, steps: int, seed: int) -> dict[str, ImageClassifier]:
     """Train a classifier for each kind of class that the training data have, on real training data.
 
-    There is one whether or not a model is conditioned on it: an unconditional model reads at chance, and its coverage
-    and distance count all the same. A kind with a single class is left out: anyone reads it right.
+    There is one whether or not a model is conditioned on it: samples of an unconditional model are read at chance
+    level, but their coverage and distance still count. A kind with a single class is left out, since reading it is
+    trivial.
     """
     seen = view(data)
     train, kinds = seen.split("train"), {n: len(names) for n, names in data.names.items() if len(names) > 1}
@@ -173,11 +175,11 @@ def train_classifiers(data: Images | Speech, steps: int, seed: int) -> dict[str,
 
 
 def read(generated: Generated, data: Images | Speech, classifiers: Mapping[str, ImageClassifier]) -> dict[str, Reading]:
-    """Let classifiers read samples, as many training examples of the same classes, and held-out examples."""
+    """Let classifiers read samples, an equal number of training examples of the same classes, and held-out examples."""
     seen, asked = view(data), generated.conditions
     train, held_out = seen.split("train"), seen.split("test").images
     drawn = seen.drawn(generated.x, generated.lengths or [])
-    # Training examples as the model saw them: binarized where that happens on the fly.
+    # Training examples as the model saw them: binarized if that happens on the fly.
     known = train.images.conditions
     real, classes, _ = train.__getitems__(matching_rows(known, {name: asked[name] for name in known}))
     readings = {}
@@ -199,17 +201,17 @@ def read(generated: Generated, data: Images | Speech, classifiers: Mapping[str, 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A classifier that has seen samples alone reads real held-out examples ("GAN-train").
+    """A classifier that has seen only samples reads real held-out examples ("GAN-train").
 
-    Samples that miss modes, or do not heed their class, teach little, however good each looks.
+    Samples that miss modes, or ignore their class, teach little, however good each one looks.
 
     Source: Shmelkov et al., "How good is my GAN?", 2018; Ravuri and Vinyals, "Classification Accuracy Score for
     Conditional Generative Models", 2019.
 
     Attributes:
-        count: samples that it was trained on.
-        accuracy: share of held-out examples that it reads right.
-        real_accuracy: the same for a classifier of the same recipe trained on as many real training examples.
+        count: number of samples that it was trained on.
+        accuracy: share of held-out examples that it reads correctly.
+        real_accuracy: same share for a classifier trained in the same way on an equal number of real training examples.
     """
 
     count: int
@@ -225,18 +227,19 @@ def teach(
     classifier_steps: int = 1000,
     **options: Any,
 ) -> dict[str, float]:
-    """Train a classifier of each kind of class on samples alone, and let it read real held-out examples.
+    """Train a classifier for each kind of class on samples only, and let it read real held-out examples.
 
     Args:
-        model: draws samples with the conditions of training examples; `None` to teach with these examples themselves.
-        data: after `setup()`.
-        count: how many; at most as many as there are training examples.
-        seed: of sampling and of the classifiers.
+        model: model that draws samples with the conditions of training examples; `None` to teach with these examples
+            themselves.
+        data: data module after `setup()`.
+        count: number of samples, limited to the number of training examples.
+        seed: seed of sampling and of the classifiers.
         classifier_steps: training steps of each classifier.
         options: further arguments of the model's sampler.
 
     Returns:
-        The share of held-out examples that is read right, by kind of class.
+        The share of held-out examples that is read correctly, by kind of class.
     """
     seen = view(data)
     train, held_out = seen.split("train"), seen.split("test").images
@@ -257,7 +260,7 @@ def teach(
 def summary(
     measured: Likelihood | None, readings: Mapping[str, Reading], lessons: Mapping[str, Lesson] | None = None
 ) -> dict[str, Any]:
-    """Put all figures into plain data for report.json."""
+    """Convert all figures to plain data for report.json."""
     report: dict[str, Any] = {}
     if measured is not None:
         gaps = {name: bits - measured.bits_per_dim for name, bits in measured.swapped.items()}

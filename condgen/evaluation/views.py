@@ -19,7 +19,7 @@ class ImageView:
     """Images as they are.
 
     Args:
-        data: after `setup()`.
+        data: data module after `setup()`.
     """
 
     def __init__(self, data: Images) -> None:
@@ -35,11 +35,11 @@ class ImageView:
 
 
 class SpeechView:
-    """Speech as pictures of its log-mel spectrograms: 32 bands, 32 ms a column, 70 dB from the loudest point in 256
-    levels. A picture is as wide as all but the longest one in a hundred training clips; what is longer is cut off.
+    """Speech as pictures of its log-mel spectrograms: 32 bands, 32 ms per column, 256 levels for the 70 dB below the
+    loudest point. A picture is wide enough for 99 % of the training clips; longer clips are cut off.
 
     Args:
-        data: after `setup()`.
+        data: data module after `setup()`.
     """
 
     levels = 256

@@ -1,4 +1,4 @@
-"""Models, free of Lightning: one paper, one file."""
+"""Models, without Lightning: one file per paper."""
 
 from condgen.models.conditional import (
     ConditionalDiscriminator,

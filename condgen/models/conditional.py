@@ -69,12 +69,12 @@ class ConditionalModel(nn.Module):
             ValueError: x holds anything but whole levels of the data grid.
         """
         levels = self.network.levels
-        # As numbers of Python: in 8 bits, 256 levels would be 0.
+        # As Python numbers: in 8 bits, 256 levels would become 0.
         low, high = (x.min().item(), x.max().item()) if x.numel() else (0, 0)
         if not 0 <= low <= high < levels or (x.is_floating_point() and (x % 1 != 0).any()):
             raise ValueError(f"the data must be whole levels from 0 to {levels - 1}; got {low} to {high}")
         log_prob = self(x, conditions).log_prob(x)
-        # Some families answer for all channels of a position at once.
+        # Some families give one log-probability for all channels of a position.
         places = log_prob if log_prob.ndim < x.ndim else log_prob.sum(1)
         return (places if scored is None else places.masked_fill(~scored, 0)).flatten(1).sum(1)
 
@@ -126,11 +126,11 @@ def as_likelihood(model: Model) -> ConditionalModel | None:
 
 
 class Judgement(NamedTuple):
-    """What a discriminator says of a batch.
+    """What a discriminator says about a batch.
 
     Attributes:
         score: realness, given the conditions, (batch,).
-        classes: logits per class condition, (batch, classes); empty but for `auxiliary`.
+        classes: logits per class condition, (batch, classes); empty unless the conditioning is `auxiliary`.
     """
 
     score: Tensor
@@ -138,7 +138,7 @@ class Judgement(NamedTuple):
 
 
 class ConditionalDiscriminator(nn.Module):
-    """How real x is, given the conditions.
+    """Judges how real x is, given the conditions.
 
     Sources: Miyato and Koyama, "cGANs with Projection Discriminator", 2018, equation 3; Odena et al., "Conditional
     Image Synthesis with Auxiliary Classifier GANs", 2017.
@@ -147,8 +147,8 @@ class ConditionalDiscriminator(nn.Module):
         network: discriminator network, such as `Discriminator`; see `condgen.models.contract`.
         conditions: encoder per named condition.
         conditioning: mechanism: `none`; `concat`, `bias` or `film` in every layer; `projection`, which adds the inner
-            product of the condition's features, through a matrix V, with those of x; or `auxiliary`, which reads
-            classes besides.
+            product of the condition's features, through a matrix V, with those of x; or `auxiliary`, which also
+            classifies x.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class ConditionalDiscriminator(nn.Module):
             raise ValueError(f"a discriminator with conditioning '{conditioning}' needs at least one condition")
         encoders = {name: require(encoder, Encoder) for name, encoder in beside.items()}
         if conditioning == "auxiliary" and any(encoder.classes is None for encoder in encoders.values()):
-            raise ValueError("an auxiliary classifier reads classes: every condition must be a ClassEmbedding")
+            raise ValueError("an auxiliary classifier predicts classes: every condition must be a ClassEmbedding")
         inside = cast(Conditioning, conditioning if conditioning in ("concat", "bias", "film") else "none")
         layers, features = self.network.film_layers, self.network.features
         self.film_generator = FiLMGenerator({} if inside == "none" else conditions, layers, inside)
@@ -179,7 +179,7 @@ class ConditionalDiscriminator(nn.Module):
 
     @property
     def conditions(self) -> list[str]:
-        """Names of the conditions that it is given."""
+        """Names of the conditions that it takes."""
         return [*self.film_generator.encoders, *self.encoders, *self.classify]
 
     def forward(self, x: Tensor, conditions: Mapping[str, Tensor]) -> Judgement:
@@ -195,23 +195,23 @@ class ConditionalDiscriminator(nn.Module):
 def concat_to_bias(discriminator: ConditionalDiscriminator) -> ConditionalDiscriminator:
     """Turn a discriminator with conditioning `concat` into one with `bias`.
 
-    Wherever all taps see the map, what concatenating it constant adds to a convolution is β = Σ_k c_k Σ_u W[o, k, u].
-    With `padding_mode` reflect, replicate or circular that is everywhere, and the two discriminators are equal. With
-    zeros they differ at the border, where taps beyond it add nothing, and in all that the border reaches.
+    Wherever all taps see the map, concatenating a constant c adds β = Σ_k c_k Σ_u W[o, k, u] to a convolution. With
+    `padding_mode` reflect, replicate or circular, that holds everywhere, and the two discriminators are equal. With
+    zeros they differ at the border, where taps outside add nothing, and wherever the border has an influence.
 
     Args:
-        discriminator: discriminator with `concat`; stays as it is.
+        discriminator: discriminator with conditioning `concat`; it is not changed.
 
     Raises:
-        ValueError: it has another conditioning; or a norm, before which concatenation acts and a bias does not.
+        ValueError: it has another conditioning; or a norm, since concatenation acts before it and a bias after it.
     """
     if discriminator.conditioning != "concat":
-        raise ValueError("only a discriminator with conditioning 'concat' turns into one with 'bias'; this one has "
+        raise ValueError("only a discriminator with conditioning 'concat' can become one with 'bias'; this one has "
                          f"'{discriminator.conditioning}'")  # fmt: skip
     source = discriminator.film_generator
     if any(source.normalised):
-        raise ValueError("concatenation acts before a norm and a bias behind it: with norm other than none, no bias is "
-                         "equal to it")  # fmt: skip
+        raise ValueError("concatenation acts before a norm and a bias after it: with a norm other than none, no bias "
+                         "is equal to concatenation")  # fmt: skip
     result = copy.deepcopy(discriminator)
     result.conditioning = "bias"
     like = next(discriminator.parameters())

@@ -1,7 +1,7 @@
-"""What the rest of condgen asks of a network. A network of one's own that has these members can be trained, evaluated
-and sampled like those of condgen; `condgen.models.ConditionalModel` checks it once, when it is built.
+"""What the rest of condgen requires of a network. Your own network that has these members can be trained, evaluated and
+sampled like those of condgen; `condgen.models.ConditionalModel` checks it once, when the model is built.
 
-Every network is an `nn.Module`. It knows no conditions: it is given FiLM parameters, and says where they act.
+Every network is an `nn.Module`. It knows no conditions: it receives FiLM parameters, and says where they act.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from condgen.conditioning.film import FiLM, Film, GammaBeta
 from condgen.distributions import OutputFamily
 from condgen.quantization import Quantization
 
-State = Any  # what a network carries from step to step is its own affair
+State = Any  # each network decides what it carries from step to step
 
 
 class FiLMedNetwork(Protocol):
@@ -37,7 +37,7 @@ class FiLMedNetwork(Protocol):
     @property
     def agrees_with_data(self) -> tuple[str, ...]: ...
     def film_of(self, film: Film | None, layer: int) -> GammaBeta:
-        """Pick (γ, β) of a FiLM layer by its place in `film_layers`; both are fixed where there are none."""
+        """Return (γ, β) of a FiLM layer by its place in `film_layers`; both are fixed if there are none."""
         ...
 
     def __call__(self, x: Tensor, film: Film | None = None) -> Tensor: ...
@@ -45,13 +45,13 @@ class FiLMedNetwork(Protocol):
 
 
 class LikelihoodNetwork(FiLMedNetwork, Protocol):
-    """A network that gives the parameters of p(x) from the values before each: `network(x, film)` maps levels,
-    (batch, channels, *size), to (batch, parameters, *size). One draws from it step by step.
+    """A network that predicts each value of x from the values before it: `network(x, film)` maps levels,
+    (batch, channels, *size), to parameters of p(x), (batch, parameters, *size). Samples are drawn step by step.
 
     Attributes:
         output: family of distributions that the parameters belong to.
-        dim: word for what bits are counted by: `dim` (a channel of a pixel) or `sample`.
-        blank: level of what is not yet, or not to be, drawn.
+        dim: name of the unit per which bits are counted: `dim` (a channel of a pixel) or `sample`.
+        blank: level of positions that are not drawn, or not yet.
     """
 
     @property
@@ -65,7 +65,7 @@ class LikelihoodNetwork(FiLMedNetwork, Protocol):
         ...
 
     def canvas(self, length: int | None = None, film: Film | None = None) -> tuple[int, ...]:
-        """Return channels and size of what is to be drawn; `length` is in samples, for audio."""
+        """Return channels and size of the sample to be drawn; `length` is in samples, for audio."""
         ...
 
     def num_steps(self, canvas: tuple[int, ...]) -> int:
@@ -73,20 +73,20 @@ class LikelihoodNetwork(FiLMedNetwork, Protocol):
         ...
 
     def locate(self, step: int) -> tuple[tuple[int, ...], slice, slice]:
-        """Return the position, the channels and the parameters that a step draws. A step depends on those before it
-        alone, and all steps together cover the canvas once."""
+        """Return the position, the channels and the parameters that a step draws. A step depends only on earlier
+        steps, and all steps together cover the canvas exactly once."""
         ...
 
 
 class SequentialNetwork(LikelihoodNetwork, Protocol):
-    """A likelihood network that can go on from where it stands, which makes drawing fast."""
+    """A likelihood network that can continue from a state, which makes sampling fast."""
 
     def start(self, batch: int) -> State:
         """Return the state before the first step."""
         ...
 
     def step(self, values: Tensor | None, film: Film | None, state: State) -> tuple[Tensor, State]:
-        """Map the values of the step before, (batch, channels per step), and a state, which stays as it is, to this
+        """Map the values of the previous step, (batch, channels per step), and a state, which is not changed, to this
         step's parameters, (batch, parameters per step), equal to those of `network(x, film)`; and to the next state."""
         ...
 
@@ -106,7 +106,7 @@ class AudioNetwork(FiLMedNetwork, Protocol):
 
 
 class StreamingNetwork(SequentialNetwork, AudioNetwork, Protocol):
-    """A sequential network of audio of any length.
+    """A sequential network for audio of any length.
 
     Attributes:
         hop: samples per frame of local conditions.
@@ -121,11 +121,11 @@ class StreamingNetwork(SequentialNetwork, AudioNetwork, Protocol):
     @property
     def receptive_field_ms(self) -> float: ...
     def frames(self, film: Film | None) -> int:
-        """Count the frames of FiLM parameters; 0 where all are global."""
+        """Count the frames of FiLM parameters; 0 if all are global."""
         ...
 
     def prime(self, x: Tensor, film: Film | None = None) -> State:
-        """Return the state after steps over given levels, (batch, 1, time)."""
+        """Return the state after stepping over given levels, (batch, 1, time)."""
         ...
 
 
@@ -165,10 +165,10 @@ class DiscriminatorNetwork(Protocol):
 
 
 def audio(network: FiLMedNetwork) -> AudioNetwork | None:
-    """Return a network as one of audio; `None` if it is one of images."""
+    """Return a network as one for audio; `None` if it is for images."""
     return None if network.sample_rate is None else cast(AudioNetwork, network)
 
 
 def streaming(network: LikelihoodNetwork) -> StreamingNetwork | None:
-    """Return a likelihood network as one of audio; `None` if it is one of images."""
+    """Return a likelihood network as one for audio; `None` if it is for images."""
     return None if network.sample_rate is None else cast(StreamingNetwork, network)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 def gate(x: Tensor, dim: int = 1) -> Tensor:
     """Gate 2p features along an axis: tanh of the first half times σ of the second (PixelCNN, equation 2)."""
     a, b = x.chunk(2, dim)
-    # Where gradients are taken on a CPU, tanh would take five times as long as σ. In 16 bits σ's error is too large.
+    # With gradients on a CPU, tanh would take five times as long as σ. In 16 bits, σ's error is too large.
     slow = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and torch.is_grad_enabled()
     if not slow or torch.jit.is_tracing():
         return torch.tanh(a) * torch.sigmoid(b)
@@ -21,7 +21,7 @@ def gate(x: Tensor, dim: int = 1) -> Tensor:
 
 
 class SigmoidTanh(torch.autograd.Function):
-    """tanh x = 2 σ(2x) − 1 in one node of the graph of derivatives; a compiler needs no help with that."""
+    """tanh x = 2 σ(2x) − 1 as one node of the autograd graph; a compiler needs no such help."""
 
     generate_vmap_rule = True
 
@@ -46,9 +46,9 @@ class SigmoidTanh(torch.autograd.Function):
 
 
 class Convolved(torch.autograd.Function):
-    """A causal convolution of (batch, time, channels), its taps added up in place.
+    """A causal convolution of (batch, time, channels) whose taps are summed in place.
 
-    PyTorch's own operations would copy the input for every tap, and fill zeros in for each again on the way back.
+    PyTorch's own operations would copy the input for every tap, and pad each gradient with zeros again on the way back.
     """
 
     generate_vmap_rule = True
@@ -89,12 +89,12 @@ class Convolved(torch.autograd.Function):
 
 
 def _taps(weight: Tensor, dilation: int) -> list[tuple[int, Tensor]]:
-    """List the taps of the past, the nearest first, and how far back each looks."""
+    """List the past taps, nearest first, and how far back each looks."""
     return [((len(weight) - 1 - i) * dilation, weight[i]) for i in range(len(weight) - 2, -1, -1)]
 
 
 def tap_by_tap(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
-    """Convolve as `Convolved` does, in operations of PyTorch that a compiler fuses."""
+    """Convolve as `Convolved` does, with PyTorch operations that a compiler fuses."""
     y = F.linear(x, weight[-1], bias)
     for back, tap in _taps(weight, dilation):
         y = y + F.linear(F.pad(x, (0, 0, back, 0))[:, : x.shape[1]], tap)
@@ -104,15 +104,15 @@ def tap_by_tap(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) ->
 class CausalConv1d(nn.Module):
     """A dilated convolution over time that sees the present and the past: y_t = Σ_j W_j x_(t − (k − 1 − j) d) + b.
 
-    It works on (batch, time, channels), a matrix product a tap: on a CPU that is faster than a dilated convolution
-    over (batch, channels, time).
+    It works on (batch, time, channels) with one matrix product per tap: on a CPU that is faster than a dilated
+    convolution over (batch, channels, time).
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
         kernel_size: taps, k.
         dilation: positions between two taps, d.
-        bias: whether to add a bias.
+        bias: bias term, added if true.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class CausalConv1d(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How many positions it sees before the present one."""
+        """The number of positions that it sees before the present one."""
         return (self.kernel_size - 1) * self.dilation
 
     def forward(self, x: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ class CausalConv1d(nn.Module):
         device = x.device.type
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return tap_by_tap(x, weight, bias, self.dilation)
-        if torch.is_autocast_enabled(device):  # what is added to in place is of one type with what is added
+        if torch.is_autocast_enabled(device):  # in-place addition needs operands of one type
             dtype = torch.get_autocast_dtype(device)
             x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
         y: Tensor = Convolved.apply(x, weight, bias, self.dilation)
@@ -159,7 +159,7 @@ class CausalConv1d(nn.Module):
 
 
 class CausalConv2d(nn.Conv2d):
-    """A convolution that keeps the size and sees nothing below or, where its kernel ends there, to the right.
+    """A convolution that keeps the size and sees nothing below or, if its kernel ends there, to the right.
 
     The kernel's last row lies on the output's row. A kernel of one row ends at the output's column.
 
@@ -168,7 +168,7 @@ class CausalConv2d(nn.Conv2d):
         out_channels: channels of the output.
         kernel_size: rows and columns of the kernel.
         padding: zeros above and on either side.
-        bias: whether to add a bias.
+        bias: bias term, added if true.
         mask: weights to keep, (out, in, rows, columns) of ones and zeros, or `None` for all.
     """
 
@@ -196,8 +196,14 @@ class CausalConv2d(nn.Conv2d):
         return y[..., : x.shape[-2], : x.shape[-1]]
 
 
+def bias_of(layer: nn.Conv2d | CausalConv1d) -> Tensor:
+    """Return the bias of a layer that has one."""
+    assert layer.bias is not None
+    return layer.bias
+
+
 def vertical_conv(in_channels: int, out_channels: int, radius: int, bias: bool = True) -> CausalConv2d:
-    """Make the convolution of the vertical stack: its own row and `radius` rows above, `radius` columns either side."""
+    """Make the convolution of the vertical stack: its own row and `radius` rows above, `radius` columns each side."""
     return CausalConv2d(in_channels, out_channels, (radius + 1, 2 * radius + 1), (radius, radius), bias)
 
 
@@ -212,9 +218,9 @@ def colour_mask(to: Tensor, source: Tensor, mask_type: Literal["A", "B"], radius
     """Mask a kernel's own pixel so that colours come in order: (out, in, 1, radius + 1), or `None` to keep all.
 
     Args:
-        to: the colour of each output channel, (out,).
-        source: the colour of each input channel, (in,).
-        mask_type: a colour sees the earlier colours (A), or also itself (B).
+        to: colour of each output channel, (out,).
+        source: colour of each input channel, (in,).
+        mask_type: type of mask: `A` lets a colour see the earlier colours, `B` also itself.
         radius: columns of the kernel to the left, which are all seen.
     """
     seen = to[:, None] > source if mask_type == "A" else to[:, None] >= source

@@ -1,4 +1,4 @@
-"""The bodies of a conditional DCGAN, for images and for audio, under every conditioning mechanism.
+"""The networks of a conditional DCGAN, for images and for audio, for every conditioning mechanism.
 
 Sources: Radford et al., "Unsupervised Representation Learning with DCGAN", 2016; Mirza and Osindero, "Conditional
 Generative Adversarial Nets", 2014 (concatenation); Donahue et al., "Adversarial Audio Synthesis" (WaveGAN), 2019, for
@@ -35,12 +35,12 @@ class Body:
 
     Attributes:
         shape: channels and size of the data.
-        channels: of the largest hidden map; each smaller one has twice as many, up to eight times.
-        kernel_size: of every strided convolution.
-        stride: of every strided convolution.
+        channels: channels of the largest hidden map; each smaller one has twice as many, up to eight times.
+        kernel_size: kernel size of every strided convolution.
+        stride: stride of every strided convolution.
         start: size of the smallest map.
-        layers: strided convolutions.
-        padding_mode: what strided convolutions see beyond the border; transposed ones always zeros.
+        layers: number of strided convolutions.
+        padding_mode: padding of strided convolutions; transposed ones always pad with zeros.
     """
 
     shape: tuple[int, ...]
@@ -57,11 +57,11 @@ class Body:
         return len(self.shape) - 1
 
     def width(self, layer: int) -> int:
-        """Channels of the hidden map after so many enlargements."""
+        """Channels of the hidden map after `layer` enlargements."""
         return self.channels * min(8, 2 ** (self.layers - 1 - layer))
 
     def size(self, layer: int) -> tuple[int, ...]:
-        """Size of the map after so many enlargements."""
+        """Size of the map after `layer` enlargements."""
         return tuple(s * self.stride**layer for s in self.start)
 
     def up(self, in_channels: int, out_channels: int, bias: bool = True) -> nn.Module:
@@ -98,7 +98,7 @@ def body(
     It begins with `start` positions or a few more: 8 × 8, 32 × 32 and 64 × 64 with 4 × 4, MNIST's 28 × 28 with 7 × 7.
 
     Raises:
-        ValueError: the size cannot be had from such a start, or the kernel is smaller than the stride.
+        ValueError: no such start leads to the size, or the kernel is smaller than the stride.
     """
     size = tuple(shape[1:])
     if len(size) not in (1, 2):
@@ -127,17 +127,17 @@ class Generator(nn.Module):
     Args:
         shape: channels and size of the data; one axis of size for audio, two for images.
         noise: length of the noise vector.
-        channels: of the largest hidden map; each smaller one has twice as many, up to eight times.
+        channels: channels of the largest hidden map; each smaller one has twice as many, up to eight times.
         norm: normalisation before FiLM. With `batch`, `conditioning: film` is conditional batch norm.
-        labels: layers on which conditions act: `every` hidden layer, or the `first` alone. With `conditioning:
-            concat`, `first` is the label concatenated to the noise, `every` the original conditional DCGAN but for
+        labels: layers on which conditions act: `every` hidden layer, or only the `first`. With `conditioning: concat`,
+            `first` is the label concatenated to the noise, and `every` is the original conditional DCGAN except for
             its last layer.
-        kernel_size: of the strided convolutions; `None` for 4 (images) or 25 (audio).
-        stride: of the strided convolutions; `None` for 2 (images) or 4 (audio).
-        start: least size of the smallest map; the layers are as many as it allows.
+        kernel_size: kernel size of the strided convolutions; `None` for 4 (images) or 25 (audio).
+        stride: stride of the strided convolutions; `None` for 2 (images) or 4 (audio).
+        start: least size of the smallest map, which decides the number of layers.
         levels: whole levels of the data, to which samples are rounded.
-        companding: how levels stand for amplitudes; see `Quantization`. Images are linear.
-        sample_rate: of audio, samples per second; `None` for images.
+        companding: spacing of the levels of audio, `mu_law` or `linear`; see `Quantization`. Images are linear.
+        sample_rate: samples of audio per second; `None` for images.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Generator(nn.Module):
         self.agrees_with_data = ("shape", "levels", *(("companding", "sample_rate") if audio else ()))
         self.body = fit = body(self.shape, channels, kernel_size, stride, start)
         widths = [fit.width(i) for i in range(fit.layers)]
-        # Normalisation has a bias of its own, or the FiLM generator learns it.
+        # A layer with a norm gets its bias from the norm or from the FiLM generator.
         plain = norm == "none"
         self.convs = nn.ModuleList([fit.unfold(noise, widths[0], plain)])
         self.convs.extend(fit.up(a, b, plain) for a, b in itertools.pairwise(widths))
@@ -174,7 +174,7 @@ class Generator(nn.Module):
         self.films = nn.ModuleList(self._film(i, widths[i], norm) for i in range(fit.layers))
 
     def _film(self, layer: int, width: int, norm: Norm) -> nn.Module:
-        """Make what stands behind a convolution: FiLM, or a norm with affine where no condition acts."""
+        """Make the layer after a convolution: FiLM, or a norm with affine where no condition acts."""
         fit = self.body
         if layer and self.labels == "first":
             return _affine(norm, width, fit.dims)
@@ -188,7 +188,7 @@ class Generator(nn.Module):
         return film_layers(self)
 
     def film_of(self, film: Film | None, layer: int) -> GammaBeta:
-        """Pick (γ, β) of a FiLM layer; see `FiLMedNetwork`."""
+        """Return (γ, β) of a FiLM layer; see `FiLMedNetwork`."""
         return (film or {}).get(f"films.{layer}", FIXED)
 
     def forward(self, z: Tensor, film: Film | None = None) -> Tensor:
@@ -210,16 +210,16 @@ class Discriminator(nn.Module):
 
     Args:
         shape: channels and size of the data.
-        channels: of the largest hidden map; each smaller one has twice as many, up to eight times.
+        channels: channels of the largest hidden map; each smaller one has twice as many, up to eight times.
         norm: normalisation before FiLM; the first layer has none. Batch norm mixes real and fake: `none` is safer.
-        spectral_norm: divide every weight by its largest singular value, so that the network is 1-Lipschitz but for
-            the conditions' part.
-        phase_shuffle: for audio: move each hidden map by up to so many positions, at random, in training (WaveGAN).
-        kernel_size: see `Generator`.
-        stride: see `Generator`.
-        start: see `Generator`.
-        padding_mode: what the convolutions see beyond the border. With anything but `zeros`, `concat` is exactly
-            `bias`.
+        spectral_norm: spectral normalisation, used if true: every weight is divided by its largest singular value, so
+            that the network, except for the conditions' part, is 1-Lipschitz.
+        phase_shuffle: largest random shift of each hidden map in training, in positions, for audio (WaveGAN); 0 for
+            none.
+        kernel_size: kernel size of the convolutions; see `Generator`.
+        stride: stride of the convolutions; see `Generator`.
+        start: least size of the smallest map; see `Generator`.
+        padding_mode: padding of the convolutions. With anything but `zeros`, `concat` is exactly `bias`.
     """
 
     def __init__(
@@ -259,11 +259,11 @@ class Discriminator(nn.Module):
         return film_layers(self)
 
     def film_of(self, film: Film | None, layer: int) -> GammaBeta:
-        """Pick (γ, β) of a FiLM layer; see `FiLMedNetwork`."""
+        """Return (γ, β) of a FiLM layer; see `FiLMedNetwork`."""
         return (film or {}).get(f"films.{layer}", FIXED)
 
     def forward(self, x: Tensor, film: Film | None = None) -> tuple[Tensor, Tensor]:
-        """Map data, (batch, *shape), to scores, (batch,), and to the smallest map in one row, (batch, features)."""
+        """Map data, (batch, *shape), to scores, (batch,), and to the flattened smallest map, (batch, features)."""
         if tuple(x.shape[1:]) != self.shape:
             raise ValueError(f"this discriminator takes data of {self.shape}, not of {tuple(x.shape[1:])}")
         for i, (conv, layer) in enumerate(zip(self.convs, self.films, strict=True)):
@@ -275,9 +275,9 @@ class Discriminator(nn.Module):
 
 
 def shuffle_phase(x: Tensor, most: int) -> Tensor:
-    """Move each row of (batch, channels, time) by −most … most positions, at random, reflecting at the ends.
+    """Shift each row of (batch, channels, time) by −most … most positions, at random, reflecting at the ends.
 
-    Source: Donahue et al., "Adversarial Audio Synthesis", 2019, section 3.3. It keeps a discriminator from telling
+    Source: Donahue et al., "Adversarial Audio Synthesis", 2019, section 3.3. It keeps a discriminator from recognising
     generated audio by the phase of the artefacts that transposed convolutions leave.
     """
     shifts = torch.randint(-most, most + 1, (len(x), 1, 1), device=x.device)

@@ -28,19 +28,28 @@ from condgen.conditioning.film import (
     require_causal,
 )
 from condgen.distributions import Output, output_family
-from condgen.models.convolutions import CausalConv2d, colour_mask, gate, horizontal_conv, pointwise, vertical_conv
+from condgen.models.convolutions import (
+    CausalConv2d,
+    bias_of,
+    colour_mask,
+    gate,
+    horizontal_conv,
+    pointwise,
+    vertical_conv,
+)
 
 
 class GatedBlock(nn.Module):
     """One layer of both stacks: convolution, FiLM on its 2p features, gate (equations 4 and 5).
 
-    The link from the vertical to the horizontal stack reads the vertical convolution before FiLM, so conditions act at
-    the two gates alone. `concat` accordingly widens the two convolutions as the gates see them.
+    The link from the vertical to the horizontal stack reads the vertical convolution before FiLM, so conditions act
+    only at the two gates. `concat` accordingly widens the two convolutions only as the gates see them.
 
     Args:
-        source: the colour of each input channel, (in,).
-        colours: the colour of each of the p output channels, (p,).
-        mask_type: mask A, which hides the pixel itself, belongs to the first block, which has no residual.
+        source: colour of each input channel, (in,).
+        colours: colour of each of the p output channels, (p,).
+        mask_type: type of mask: `A`, which hides the pixel itself, for the first block, which has no residual; `B` for
+            the others.
         radius: reach of the kernels.
         size: height and width of the images.
         norm: normalisation before FiLM.
@@ -60,7 +69,7 @@ class GatedBlock(nn.Module):
         super().__init__()
         inputs, channels = len(source), len(colours)
         mask = colour_mask(colours.repeat(2), source, mask_type, radius)
-        # Normalised together, colours would see each other; so each half of each colour is normalised alone.
+        # Normalised together, colours would see each other; so each half of each colour is normalised separately.
         groups = int(colours.max()) + 1
         film = partial(FiLM, 2 * channels, norm, size=size, groups=2 * groups if groups > 1 else 1)
         self.residual, self.radius = mask_type == "B", radius
@@ -85,8 +94,8 @@ class GatedBlock(nn.Module):
         """Run the vertical stack on one row.
 
         Args:
-            v: the row, (batch, in, 1, width).
-            above: the rows before it, (batch, in, radius, width).
+            v: row, (batch, in, 1, width).
+            above: rows before it, (batch, in, radius, width).
             film_v: (γ, β) at this row.
 
         Returns:
@@ -102,9 +111,9 @@ class GatedBlock(nn.Module):
         """Run the horizontal stack on one pixel.
 
         Args:
-            h: the pixel, (batch, in).
-            left: the pixels before it, (batch, in, radius).
-            linked: what the vertical stack adds, (batch, 2p).
+            h: pixel, (batch, in).
+            left: pixels before it, (batch, in, radius).
+            linked: features that the vertical stack adds, (batch, 2p).
             film_h: (γ, β) at this pixel.
 
         Returns:
@@ -121,11 +130,12 @@ class PixelCNNState:
     """What `PixelCNN.step` carries from one step to the next. A value: a step returns a new one.
 
     Attributes:
-        step: steps taken, counting rows, columns and colours in raster order.
-        row: the scaled pixels known of the current row, each (batch, channels); colours not yet drawn are 0.
-        above: per block, the last rows of the vertical stack's input, (batch, in, radius, width).
-        linked: per block, what the rows above add to the current row of the horizontal stack, (width, batch, 2p).
-        windows: per block, the last pixels of the horizontal stack's input, (batch, in, radius + 1).
+        step: number of steps taken, counting rows, columns and colours in raster order.
+        row: scaled pixels of the current row drawn so far, each (batch, channels); colours not yet drawn are 0.
+        above: last rows of the vertical stack's input, per block, (batch, in, radius, width).
+        linked: features that the rows above add to the current row of the horizontal stack, per block,
+            (width, batch, 2p).
+        windows: last pixels of the horizontal stack's input, per block, (batch, in, radius + 1).
     """
 
     step: int
@@ -143,10 +153,10 @@ class PixelCNN(nn.Module):
         levels: whole levels of each pixel and channel, such as 256 for 8 bits.
         output: `bernoulli`, `categorical` (both draw R, then G, then B), or `logistic_mixture` (PixelCNN++).
         mixtures: components of the logistic mixture.
-        channels: p, features of either stack; a multiple of the image's channels where colours come in order.
-        layers: gated layers, the first one included.
-        kernel_size: of all layers but the first; odd.
-        first_kernel_size: of the first layer; odd.
+        channels: features of each stack (p); a multiple of the image's channels if colours are drawn in order.
+        layers: number of gated layers, the first one included.
+        kernel_size: kernel size of all layers but the first; odd.
+        first_kernel_size: kernel size of the first layer; odd.
         head: features of the two-layer head.
         dropout: share of gated features set to zero in training.
         norm: `none` or `channel`; the norms that take statistics over positions would break causality.
@@ -202,7 +212,7 @@ class PixelCNN(nn.Module):
         return film_layers(self)
 
     def film_of(self, film: Film | None, layer: int) -> GammaBeta:
-        """Pick (γ, β) of a FiLM layer: a block has a vertical one, then a horizontal one."""
+        """Return (γ, β) of a FiLM layer: each block has a vertical layer, then a horizontal one."""
         name = f"blocks.{layer // 2}.{'horizontal' if layer % 2 else 'vertical'}_film"
         return FIXED if film is None else film.get(name, FIXED)
 
@@ -237,7 +247,7 @@ class PixelCNN(nn.Module):
         return h
 
     def checked(self, film: Film | None) -> Film:
-        """Refuse FiLM parameters that are for another network or another size."""
+        """Refuse FiLM parameters that belong to another network or another size."""
         check_parameters(self.film_layers, film or {}, axes=4)
         for name, pair in (film or {}).items():
             for part in pair:
@@ -250,11 +260,11 @@ class PixelCNN(nn.Module):
         return film or {}
 
     def num_steps(self, canvas: tuple[int, ...]) -> int:
-        """Count the steps that draw a canvas: a step per pixel, or per colour where these come in order."""
+        """Count the steps that draw a canvas: a step per pixel, or per colour if colours are drawn in order."""
         return canvas[1] * canvas[2] * self.output.groups
 
     def canvas(self, length: int | None = None, film: Film | None = None) -> tuple[int, int, int]:
-        """Return channels, height and width of what is to be drawn; an image has no other length."""
+        """Return channels, height and width of the image to be drawn; images have no length."""
         if length is not None:
             raise ValueError(f"a length is for audio; this model draws images of {self.shape}")
         return self.shape
@@ -281,7 +291,7 @@ class PixelCNN(nn.Module):
             step=0,
             row=(),
             above=tuple(zeros(batch, channels, radius, width) for channels, radius in sizes),
-            linked=tuple(cast(Tensor, block.link.bias).expand(width, batch, -1) for block in self.blocks),
+            linked=tuple(bias_of(block.link).expand(width, batch, -1) for block in self.blocks),
             windows=tuple(zeros(batch, channels, radius + 1) for channels, radius in sizes),
         )
 
@@ -293,7 +303,7 @@ class PixelCNN(nn.Module):
         Args:
             values: levels drawn at the previous step, (batch, channels per step); `None` at the first.
             film: (γ, β) per FiLM layer for the whole image, or `None`.
-            state: what the previous step returned, or `start(batch)`.
+            state: state that the previous step returned, or `start(batch)`.
 
         Returns:
             The parameters of this step, (batch, parameters per step), equal to those of `forward` at its place; and
@@ -317,7 +327,7 @@ class PixelCNN(nn.Module):
         return h[:, parameters], replace(state, step=state.step + 1, windows=tuple(windows))
 
     def _take(self, values: Tensor, film: Film, state: PixelCNNState) -> PixelCNNState:
-        """Enter the values of the last step; at the end of a row, run the vertical stack on it."""
+        """Add the values of the last step; at the end of a row, run the vertical stack on it."""
         (row, column), channels, _ = self.locate(state.step - 1)
         pixel = state.row[-1].clone()
         pixel[:, channels] = self.scale(values)
@@ -336,10 +346,10 @@ class PixelCNN(nn.Module):
 
 
 def _colours(channels: int, groups: int) -> Tensor:
-    """Deal channels out to colours in equal runs: the colour of each channel."""
+    """Divide channels among colours in equal runs; return the colour of each channel."""
     return torch.arange(channels) * groups // channels
 
 
 def _shift(window: Tensor) -> Tensor:
-    """Drop the oldest pixel of a window and leave room for a new one."""
+    """Drop the oldest pixel of a window and make room for a new one."""
     return F.pad(window[:, :, 1:], (0, 1))

@@ -31,17 +31,17 @@ from condgen.quantization import Companding, Quantization
 
 
 class ConditionConv(nn.Module):
-    """What a condition adds behind a layer's convolution when it is concatenated to the layer's input.
+    """What a condition adds after a layer's convolution when it is concatenated to the layer's input.
 
-    A condition holds before the start of a clip as it does at the start: there the audio is padded with zeros, the
-    condition with its first frame. So a global condition adds a constant, and concatenation equals a bias.
+    Before the start of a clip the audio is padded with zeros, but the condition with its first frame. So a global
+    condition adds a constant, and concatenation equals a bias.
 
     Args:
-        features: of the condition.
-        out_channels: of the layer's convolution.
-        kernel_size: of the layer's convolution.
-        dilation: of the layer's convolution.
-        hop: positions per frame; conditions with frames need 1, because the taps of one position see two frames.
+        features: channels of the condition's features.
+        out_channels: output channels of the layer's convolution.
+        kernel_size: taps of the layer's convolution.
+        dilation: dilation of the layer's convolution.
+        hop: positions per frame; conditions with frames need 1, because the taps of one position would see two frames.
     """
 
     def __init__(self, features: int, out_channels: int, kernel_size: int, dilation: int, hop: int) -> None:
@@ -65,16 +65,16 @@ class GatedLayer(nn.Module):
     With `conditioning: bias` this is z = tanh(W_f ∗ x + V_f h) ⊙ σ(W_g ∗ x + V_g h) of section 2.5.
 
     Args:
-        channels: of the residual path.
-        hidden: features behind the gate; half of those before it.
+        channels: channels of the residual path.
+        hidden: features after the gate; half of those before it.
         skip: channels of the skip path.
         kernel_size: taps of the convolution.
         dilation: positions between two taps.
-        residual: whether a layer follows; the last one feeds the skip path alone.
+        residual: residual path, present if true; the last layer feeds only the skip path.
         hop: positions per frame of local conditions.
         norm: normalisation before FiLM.
         dropout: share of gated features set to zero in training.
-        weight_norm: whether to learn length and direction of the weights apart.
+        weight_norm: weight normalisation, used if true: length and direction of the weights are learned separately.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class GatedLayer(nn.Module):
             normalise_weight(self.output)
 
     def forward(self, x: Tensor, film: GammaBeta) -> tuple[Tensor, Tensor]:
-        """Map (batch, time, channels) to the next layer's input, shaped alike, and (batch, time, skip)."""
+        """Map (batch, time, channels) to the next layer's input, of the same shape, and (batch, time, skip)."""
         y = self.film(self.conv(x).transpose(1, 2), film).transpose(1, 2)
         return self._paths(x, self.output(self.dropout(gate(y, -1))))
 
@@ -123,15 +123,15 @@ class WaveNetState:
     """What `WaveNet.step` carries from one step to the next. A value: a step returns a new one and copies no tensor.
 
     Attributes:
-        step: steps taken.
-        past: per layer, its last inputs, oldest first, each (batch, channels).
+        step: number of steps taken.
+        past: last inputs of each layer, oldest first, each (batch, channels).
     """
 
     step: int
     past: tuple[tuple[Tensor, ...], ...]
 
     def select(self, rows: Tensor) -> WaveNetState:
-        """Keep some rows of the batch."""
+        """Select some rows of the batch."""
         return WaveNetState(self.step, tuple(tuple(x[rows] for x in layer) for layer in self.past))
 
     def tensors(self) -> dict[str, Tensor]:
@@ -142,7 +142,7 @@ class WaveNetState:
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor]) -> WaveNetState:
-        """Take up what `tensors` returned."""
+        """Rebuild a state from what `tensors` returned."""
         layers = sum(name.startswith("past.") for name in tensors)
         if not layers:
             raise ValueError("there are no layers in it")
@@ -156,21 +156,21 @@ class WaveNet(nn.Module):
         levels: whole levels of each sample, such as 256 for 8 bits.
         output: `categorical` (softmax), `logistic_mixture`, or `gaussian`; the last two for many levels.
         mixtures: components of the logistic mixture.
-        input: the level before as an `embedding`, or as a number in [−1, 1] (`scalar`).
-        channels: of the residual path.
-        hidden: features behind each gate; `None` for as many as `channels`.
-        skip: channels of the skip path; `None` for as many as `channels`.
-        head: features of the two-layer head; `None` for as many as `skip`.
-        layers: gated layers.
-        stacks: runs of layers; in each, dilations double from 1. Used where `dilations` is `None`.
+        input: form in which the previous level enters: `embedding`, or `scalar`, a number in [−1, 1].
+        channels: channels of the residual path.
+        hidden: features after each gate; `None` for `channels`.
+        skip: channels of the skip path; `None` for `channels`.
+        head: features of the two-layer head; `None` for `skip`.
+        layers: number of gated layers.
+        stacks: number of runs of layers; in each run, dilations double from 1. Ignored if `dilations` is given.
         dilations: dilation of each layer, in place of `layers` and `stacks`.
         kernel_size: taps of every convolution.
         dropout: share of gated features set to zero in training.
         norm: `none` or `channel`; the norms that take statistics over positions would break causality.
-        weight_norm: whether to learn length and direction of the weights apart.
+        weight_norm: weight normalisation, used if true: length and direction of the weights are learned separately.
         hop: samples per frame of local conditions, after their encoders.
         sample_rate: samples per second.
-        companding: how levels stand for amplitudes: `mu_law` or `linear`.
+        companding: spacing of the levels of amplitude: `mu_law` or `linear`.
     """
 
     agrees_with_data = ("levels", "sample_rate", "companding")
@@ -230,12 +230,12 @@ class WaveNet(nn.Module):
         return film_layers(self)
 
     def film_of(self, film: Film | None, layer: int) -> GammaBeta:
-        """Pick (γ, β) of a FiLM layer; both are fixed where there are none."""
+        """Return (γ, β) of a FiLM layer; both are fixed if there are none."""
         return FIXED if film is None else film.get(f"layers.{layer}.film", FIXED)
 
     @property
     def receptive_field(self) -> int:
-        """How many earlier samples an output depends on."""
+        """The number of earlier samples that an output depends on."""
         return 1 + sum(layer.conv.reach for layer in self.layers)
 
     @property
@@ -245,25 +245,25 @@ class WaveNet(nn.Module):
 
     @property
     def blank(self) -> int:
-        """The level of silence, for what is not drawn."""
+        """The level of silence, for positions that are not drawn."""
         return self.quantization.silence
 
     @staticmethod
     def frames(film: Film | None) -> int:
-        """Count the frames of FiLM parameters; 0 where all are global."""
+        """Count the frames of FiLM parameters; 0 if all are global."""
         parts = (part for pair in (film or {}).values() for part in pair if part is not None and part.ndim > 2)
         return max((part.shape[-1] for part in parts), default=0)
 
     def canvas(self, length: int | None = None, film: Film | None = None) -> tuple[int, int]:
-        """Return channels and samples of what is to be drawn: `length`, or what the local conditions cover.
+        """Return channels and samples of the audio to be drawn: `length`, or what the local conditions cover.
 
         Raises:
-            ValueError: neither says how long, or the conditions are shorter than `length`.
+            ValueError: there is neither, or the conditions are shorter than `length`.
         """
         frames = self.frames(film)
         covered = frames * self.hop if frames else None
         if covered is None and length is None:
-            raise ValueError("no local condition says how long the audio is to be: give a length in samples")
+            raise ValueError("no local condition says how long the audio should be: give a length in samples")
         if length is not None and length < 1:
             raise ValueError(f"length {length} is not at least 1 sample")
         if covered is not None and length is not None and length > covered:
@@ -288,7 +288,7 @@ class WaveNet(nn.Module):
 
     def _run(self, h: Tensor, film: Film) -> tuple[Tensor, list[Tensor]]:
         """Run all layers on (batch, time, channels): parameters, (batch, time, parameters); and each layer's input."""
-        # At hop 1, FiLM would stretch a single frame over all samples.
+        # At hop 1, FiLM would broadcast a single frame over all samples.
         frames, time = self.frames(film), h.shape[1]
         if frames and frames * self.hop != time:
             raise ValueError(f"the local conditions are for {frames} frames × hop {self.hop} ≠ {time} samples")
@@ -301,7 +301,7 @@ class WaveNet(nn.Module):
         return self.head(skips * self.skip_scale), inputs
 
     def _shifted(self, x: Tensor) -> Tensor:
-        """Turn levels, (batch, 1, time), into the first layer's input: the sample before each; before the first, 0."""
+        """Turn levels, (batch, 1, time), into the first layer's input: the previous sample; before the first, 0."""
         return F.pad(self._entered(x[:, 0, :-1]), (0, 0, 1, 0))
 
     def _entered(self, levels: Tensor) -> Tensor:
@@ -311,7 +311,7 @@ class WaveNet(nn.Module):
         return self.input((levels.to(self.input.weight.dtype) * (2 / (self.levels - 1)) - 1)[..., None])
 
     def checked(self, film: Film | None) -> Film:
-        """Refuse FiLM parameters that are for another network, or whose local parts differ in length."""
+        """Refuse FiLM parameters that belong to another network, or whose local parts differ in length."""
         check_parameters(self.film_layers, film or {}, axes=3)
         parts = [part for pair in (film or {}).values() for part in pair if part is not None and part.ndim > 2]
         frames = sorted({part.shape[-1] for part in parts})
@@ -334,7 +334,7 @@ class WaveNet(nn.Module):
         return WaveNetState(0, tuple((zero,) * layer.conv.reach for layer in self.layers))
 
     def prime(self, x: Tensor, film: Film | None = None) -> WaveNetState:
-        """Return the state after steps over given levels, (batch, 1, time), computed for all of them at once."""
+        """Return the state after stepping over given levels, (batch, 1, time), computed for all of them at once."""
         film, time = self.checked(film), x.shape[-1]
         if not time:
             return self.start(len(x))
@@ -354,7 +354,7 @@ class WaveNet(nn.Module):
         Args:
             values: levels drawn at the previous step, (batch, 1); `None` at the first.
             film: (γ, β) per FiLM layer for the whole clip, or `None`.
-            state: what the previous step returned, `start(batch)`, or `prime(x, film)`.
+            state: state that the previous step returned, `start(batch)`, or `prime(x, film)`.
 
         Returns:
             The parameters of this step, (batch, parameters), equal to those of `forward` at its place; and the next
@@ -373,7 +373,7 @@ class WaveNet(nn.Module):
 
 
 def _dilations(layers: int, stacks: int) -> list[int]:
-    """Deal layers out to stacks, in each of which dilations double from 1."""
+    """Divide layers into stacks, in each of which dilations double from 1."""
     if layers < 1 or stacks < 1 or layers % stacks:
         raise ValueError(f"layers {layers} do not divide into {stacks} stacks")
     return [2**i for _ in range(stacks) for i in range(layers // stacks)]

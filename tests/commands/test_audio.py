@@ -170,7 +170,7 @@ def test_a_text_is_spoken_in_each_voice_and_a_bad_one_is_one_line(tmp_path, monk
     lengths = [soundfile.info(tmp_path / "out" / f"000{i}.wav").frames for i in range(2)]
     assert all(1000 < n < 8000 and n % 40 == 0 for n in lengths)
     assert [row["conditions"]["speaker"] for row in rows("out")] == ["en-us+f2", "en-us+m3"]
-    for text, words in (("Ω", ["cannot be said", "'Ω'"]), ("fish", ["phonemes that the data do not have", "ʃ"])):
+    for text, words in (("Ω", ["cannot be spoken", "'Ω'"]), ("fish", ["phonemes that the data do not have", "ʃ"])):
         capsys.readouterr()
         assert draw("wavenet_espeak", "other", *voices, text) == 1
         one_line(capsys, *words)

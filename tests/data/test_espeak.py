@@ -142,13 +142,13 @@ def test_texts_may_come_from_a_file(tmp_path):
 
 
 VOICE_FAULTS = {
-    "en-us+ff2": "voice 'en-us.ff2': eSpeak NG has no variant 'ff2'; near it: .*f2",
-    "en-us+doesnotexist": "has no variant 'doesnotexist'; near it: ",
-    "en-us+": "has no variant ''; near it: m3",
+    "en-us+ff2": "voice 'en-us.ff2': eSpeak NG has no variant 'ff2'; similar ones: .*f2",
+    "en-us+doesnotexist": "has no variant 'doesnotexist'; similar ones: ",
+    "en-us+": "has no variant ''; similar ones: m3",
     "en-us+../../../etc/passwd": "has no variant",
-    "en-gb": "voice 'en-gb': eSpeak NG has no accent 'en-gb'; near it: en, en-gb-x-rp",
-    "en-gb+m3": "has no accent 'en-gb'; near it: en, en-gb-x-rp",
-    "en-uss+m3": "has no accent 'en-uss'; near it: en-us",
+    "en-gb": "voice 'en-gb': eSpeak NG has no accent 'en-gb'; similar ones: en, en-gb-x-rp",
+    "en-gb+m3": "has no accent 'en-gb'; similar ones: en, en-gb-x-rp",
+    "en-uss+m3": "has no accent 'en-uss'; similar ones: en-us",
     "": "has no accent ''",
 }
 
@@ -170,7 +170,7 @@ def test_known_voices_are_taken():
 
 
 TEXT_FAULTS = {
-    "hello 😀": r"the text 'hello 😀' has characters that cannot be said: '😀' \(U\+1F600\)",
+    "hello 😀": r"the text 'hello 😀' has characters that cannot be spoken: '😀' \(U\+1F600\)",
     "你好": r"'你' \(U\+4F60\), '好' \(U\+597D\)",
     "a\x00b": r"\(U\+0000\)",
     "[[h@l]]": r"'\[' \(U\+005B\)",

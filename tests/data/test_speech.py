@@ -410,7 +410,7 @@ def test_where_there_is_no_voice_pitch_is_the_middle_of_its_range():
 @pytest.mark.parametrize("phonemes", [None, ()])
 def test_linguistic_features_of_a_clip_without_phonemes_are_refused(phonemes):
     clip = clip_of(SimpleNamespace(stem="7"), phonemes=phonemes)
-    with pytest.raises(ValueError, match="list, row 7: has no phonemes"):
+    with pytest.raises(ValueError, match="list, row 7 has no phonemes"):
         Linguistic(["a"]).measure(torch.zeros(400), RATE, clip)
     with pytest.raises(ValueError, match="has no phonemes"):
         Linguistic(["a"]).measure(torch.zeros(400), RATE, None)
@@ -484,7 +484,7 @@ def test_phonemes_that_last_longer_than_their_clip_are_refused(make_speech):
     data = ready(make_speech([400, 800]))
     clips = data.source.clips("train")
     data.source.clips = lambda split: [clips[0]._replace(phonemes=(Phoneme("a", 0, 50),)), clips[1]]
-    with pytest.raises(ValueError, match=r"lasts \d+\.\d\d s and its phonemes until 50\.00 s"):
+    with pytest.raises(ValueError, match=r"lasts \d+\.\d\d s, but its phonemes last until 50\.00 s"):
         data.prepare_data()
 
 

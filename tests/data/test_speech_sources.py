@@ -128,9 +128,9 @@ CSV_FAULTS = {
     "long row": (["path"], [["00.wav", "b"]], r"m\.csv, row 2 has more cells than the header"),
     "unknown split": (["path", "split"], [["00.wav", "eval"]], r"m\.csv, row 2: unknown split 'eval'; known: train"),
     "empty split": (["path", "split"], [["00.wav", ""]], r"m\.csv, row 2: unknown split ''"),
-    "same file": (["path"], [["00.wav"], ["./00.wav"]], r"m\.csv, row 3 names \./00\.wav again, as .*row 2 does"),
+    "same file": (["path"], [["00.wav"], ["./00.wav"]], r"m\.csv, row 3 lists \./00\.wav again, as .*row 2 does"),
     "no rows": (["path"], [], r"m\.csv has no rows"),
-    "phonemes": (["path", "phonemes"], [["00.wav", "a b"]], r"m\.csv, row 2: phonemes 'a b' are no JSON list"),
+    "phonemes": (["path", "phonemes"], [["00.wav", "a b"]], r"m\.csv, row 2: phonemes 'a b' are not a JSON list"),
 }
 
 
@@ -142,16 +142,16 @@ def test_a_faulty_csv_names_file_and_row(tmp_path, recordings, columns, rows, me
 
 
 PHONEMES = {
-    "overlap": ([["a", 0, 0.5], ["b", 0.4, 1]], r'phoneme \["b", 0\.4, 1\] begins before the one before it ends'),
-    "order": ([["a", 1, 2], ["b", 0, 1]], "begins before the one before"),
+    "overlap": ([["a", 0, 0.5], ["b", 0.4, 1]], r'phoneme \["b", 0\.4, 1\] begins before the previous one ends'),
+    "order": ([["a", 1, 2], ["b", 0, 1]], "begins before the previous one ends"),
     "backwards": ([["a", 0.5, 0.4]], "must start at 0 s or later and end after it starts"),
     "negative": ([["a", -0.1, 0.4]], "must start at 0 s or later"),
     "no duration": ([["a", 0.5, 0.5]], "end after it starts"),
     "no end": ([["a", 0.5]], r"is not \[symbol, start, end\]"),
     "no symbol": ([["", 0, 1]], r"is not \[symbol, start, end\]"),
-    "words for times": ([["a", "0", "1"]], "numbers of seconds"),
-    "not finite": ([["a", 0, math.inf]], "numbers of seconds"),
-    "no list": ({"a": 1}, r"are no list of \[symbol, start, end\]"),
+    "words for times": ([["a", "0", "1"]], "not a number of seconds"),
+    "not finite": ([["a", 0, math.inf]], "not a number of seconds"),
+    "no list": ({"a": 1}, r"are not a list of \[symbol, start, end\]"),
 }
 
 
@@ -164,11 +164,11 @@ def test_faulty_phonemes_name_file_and_row(tmp_path, recordings, phonemes, messa
 
 JSON_FAULTS = {
     "malformed": ('{"path": "00.wav"', r"m\.jsonl, row 2 is malformed JSON: .* at character \d+"),
-    "no object": ("[1]", r"m\.jsonl, row 2 is no JSON object"),
+    "no object": ("[1]", r"m\.jsonl, row 2 is not a JSON object"),
     "path of another kind": ('{"path": 3}', r"m\.jsonl, row 2 has no path"),
     "label of another kind": (
         '{"path": "01.wav", "speaker": ["a"]}',
-        r"m\.jsonl, row 2: speaker \[\"a\"\] is no label",
+        r"m\.jsonl, row 2: speaker \[\"a\"\] is not a label",
     ),
     "missing label": ('{"path": "01.wav"}', r"m\.jsonl, row 2 has no speaker"),
     "text of another kind": ('{"path": "01.wav", "speaker": "a", "text": 3}', r"m\.jsonl, row 2: text 3 is not in quo"),
@@ -187,7 +187,7 @@ def test_other_faults_of_a_manifest_name_the_file(tmp_path, recordings):
         Manifest(path, labels=["mood"])
     with pytest.raises(ValueError, match=r"no\.csv does not exist"):
         Manifest(str(tmp_path / "no.csv"))
-    with pytest.raises(ValueError, match=r"00\.wav is no \.csv or \.jsonl file"):
+    with pytest.raises(ValueError, match=r"00\.wav is not a \.csv or \.jsonl file"):
         Manifest(str(tmp_path / "00.wav"))
     with pytest.raises(ValueError, match=r"val_share 0\.5 and test_share 0\.5"):
         Manifest(path, val_share=0.5, test_share=0.5)
@@ -288,7 +288,7 @@ def test_speech_commands_say_what_is_missing(tmp_path):
     make_speech_commands(tmp_path)
     with pytest.raises(ValueError, match="has no words dog; it has cat, one, two"):
         SpeechCommands(str(tmp_path), words=["one", "dog"])
-    with pytest.raises(ValueError, match="has no words to take"):
+    with pytest.raises(ValueError, match="has no words to use"):
         SpeechCommands(str(tmp_path), words=[])
     (tmp_path / "validation_list.txt").unlink()
     with pytest.raises(ValueError, match=r"validation_list\.txt does not exist"):
@@ -312,7 +312,7 @@ def test_speech_commands_download_only_what_is_missing(tmp_path, monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr(datasets, "SPEECHCOMMANDS", fail)
-    with pytest.raises(ValueError, match=r"could not be fetched into .*: no network"):
+    with pytest.raises(ValueError, match=r"could not be downloaded into .*: no network"):
         SpeechCommands(str(tmp_path / "other"), download=True)
 
 

@@ -45,7 +45,7 @@ def test_rows_are_chosen_all_over_and_always_the_same():
     assert sorted(some_rows(50, None)) == list(range(50))
     assert some_rows(50, 10) == some_rows(50, 10)
     assert max(some_rows(1000, 10)) > 500
-    with pytest.raises(ValueError, match="0 examples are not at least 1"):
+    with pytest.raises(ValueError, match="0 examples are too few: at least 1 is needed"):
         some_rows(5, 0)
 
 

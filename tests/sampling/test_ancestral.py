@@ -559,7 +559,7 @@ def test_top_k_and_top_p_are_refused_for_other_outputs_of_a_wavenet(make_wavenet
 
 def test_a_length_is_needed_where_no_local_condition_says(make_wavenet):
     model = make_wavenet(conditioning="none")
-    with pytest.raises(ValueError, match="no local condition says how long the audio is to be: give a length"):
+    with pytest.raises(ValueError, match="no local condition says how long the audio should be: give a length"):
         sampled(model, num_samples=2)
     assert sampled(model, num_samples=2, length=7).x.shape == (2, 1, 7)
 
