@@ -91,14 +91,14 @@ def _same_task(path: str, stored: Mapping[str, Any], class_path: str | None) -> 
         raise ValueError(f"{path} holds a {theirs} ({network}), and the configuration trains a {ours}: they do not fit")
 
 
-def find_last(trainer: Any) -> Path:
+def find_last(trainer: Namespace) -> Path:
     """Return the newest `last.ckpt` below the folder that a trainer's logger writes to.
 
     Raises:
         ValueError: there is none.
     """
     logger = trainer.get("logger")
-    places = logger.get("init_args", {}) if isinstance(logger, Mapping | Namespace) else {}
+    places = logger.get("init_args", {}) if isinstance(logger, Namespace) else {}
     root = Path(places.get("save_dir") or trainer.get("default_root_dir") or ".", places.get("name") or "")
     found = sorted(root.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
     if not found:

@@ -54,7 +54,7 @@ class AdversarialTask(pl.LightningModule):
 
     Attributes:
         generator: the live generator.
-        discriminator: its opponent.
+        discriminator: opponent of the generator.
         model: the running average of the generator's weights and statistics, from which samples are generated.
 
     Args:
