@@ -92,6 +92,7 @@ def test_the_python_runs(tmp_path, monkeypatch):
     assert names["between"].x.shape == (4, 1, 8, 8)
     assert abs(names["nats"] + names["log_prob"]).max() < 1e-3
     assert names["images"].shape == (2, 1, 28, 28)
+    assert names["digits"].shape == (2, 1, 8, 8)
     assert names["clips"].shape == names["waveform"].shape == (2, 1, 400)
 
 

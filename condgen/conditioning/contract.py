@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar, cast
+from typing import Literal, Protocol, TypeVar, cast
 
 from torch import Tensor
 
@@ -54,7 +54,7 @@ class Encoder(Protocol):
     def __call__(self, condition: Tensor) -> Tensor: ...
 
     @classmethod
-    def completed(cls, arguments: Mapping[str, Any], data: DataCondition) -> dict[str, Any]:
+    def completed(cls, arguments: Mapping[str, object], data: DataCondition) -> dict[str, object]:
         """Return its constructor's arguments, with what they leave out and the data know filled in."""
         ...
 
@@ -78,12 +78,12 @@ def members(contract: type) -> list[str]:
     return sorted({name for name in declared if not name.startswith("_")})
 
 
-def missing(candidate: Any, contract: type) -> list[str]:
+def missing(candidate: object, contract: type) -> list[str]:
     """List the members of a Protocol that an object lacks."""
     return [name for name in members(contract) if not hasattr(candidate, name)]
 
 
-def require(candidate: Any, contract: type[Contract]) -> Contract:
+def require(candidate: object, contract: type[Contract]) -> Contract:
     """Return an object that keeps a contract.
 
     Args:

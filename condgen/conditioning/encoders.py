@@ -7,7 +7,7 @@ answers for itself, by the contract `Encoder`; an encoder of one's own needs no 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +59,7 @@ class ClassEmbedding(nn.Module):
         return len(self.names)
 
     @classmethod
-    def completed(cls, arguments: Mapping[str, Any], data: DataCondition) -> dict[str, Any]:
+    def completed(cls, arguments: Mapping[str, object], data: DataCondition) -> dict[str, object]:
         """Take the names of the classes from the data, where neither they nor their number are given."""
         if arguments.get("names") is not None or arguments.get("num_classes") is not None:
             return dict(arguments)
@@ -114,7 +114,7 @@ class FeatureVector(nn.Module):
         return self.linear(vector.to(self.linear.weight.dtype))
 
     @classmethod
-    def completed(cls, arguments: Mapping[str, Any], data: DataCondition) -> dict[str, Any]:
+    def completed(cls, arguments: Mapping[str, object], data: DataCondition) -> dict[str, object]:
         """Return the arguments as they are."""
         return dict(arguments)
 
@@ -190,7 +190,7 @@ class FrameSequence(nn.Module):
         return self.upsample(projected)
 
     @classmethod
-    def completed(cls, arguments: Mapping[str, Any], data: DataCondition) -> dict[str, Any]:
+    def completed(cls, arguments: Mapping[str, object], data: DataCondition) -> dict[str, object]:
         """Return the arguments as they are."""
         return dict(arguments)
 
@@ -257,7 +257,7 @@ class LinguisticSequence(nn.Module):
         return self.sequence(features * (frames != 0).any(1, keepdim=True))
 
     @classmethod
-    def completed(cls, arguments: Mapping[str, Any], data: DataCondition) -> dict[str, Any]:
+    def completed(cls, arguments: Mapping[str, object], data: DataCondition) -> dict[str, object]:
         """Take the phonemes from the data, where they are not given."""
         if arguments.get("names") is not None:
             return dict(arguments)
@@ -311,7 +311,7 @@ class FeatureMap(nn.Module):
         return self.network(maps.to(next(self.parameters()).dtype))
 
     @classmethod
-    def completed(cls, arguments: Mapping[str, Any], data: DataCondition) -> dict[str, Any]:
+    def completed(cls, arguments: Mapping[str, object], data: DataCondition) -> dict[str, object]:
         """Return the arguments as they are."""
         return dict(arguments)
 
@@ -323,7 +323,7 @@ class FeatureMap(nn.Module):
         raise ValueError("takes an .npy file with an array")
 
 
-def agree(our_words: str, ours: Any, their_words: str, theirs: Any) -> None:
+def agree(our_words: str, ours: object, their_words: str, theirs: object) -> None:
     """Refuse two values that differ with a ValueError that holds both."""
     if ours != theirs:
         raise ValueError(f"{our_words} {ours}, {their_words} {theirs}")

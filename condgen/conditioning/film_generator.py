@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, cast, get_args
+from typing import Literal, TypeAlias, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from condgen.conditioning.film import FiLM, GammaBeta, align
 from condgen.conditioning.parameters import FiLMParameters
 
 Conditioning = Literal["none", "bias", "scale", "gate", "film", "concat"]
+Conditions: TypeAlias = Mapping[str, Tensor] | FiLMParameters
 
 
 class Head(nn.Module):
@@ -105,18 +106,20 @@ class FiLMGenerator(nn.Module):
     @property
     def named_encoders(self) -> dict[str, Encoder]:
         """The encoder of each condition by name."""
-        modules: Any = self.encoders
-        return dict(modules.items())
+        return {name: cast(Encoder, encoder) for name, encoder in self.encoders.items()}
 
-    def forward(self, conditions: Mapping[str, Tensor]) -> FiLMParameters:
+    def forward(self, conditions: Conditions) -> FiLMParameters:
         """Write (γ, β) for every FiLM layer.
 
         Args:
-            conditions: tensor per named condition, all with the same batch size.
+            conditions: tensor per named condition, all with the same batch size; or FiLM parameters, which pass
+                through, so that whatever takes the one takes the other.
 
         Raises:
             ValueError: a name is unknown or missing, or a shape does not fit; the message holds names and shapes.
         """
+        if isinstance(conditions, FiLMParameters):
+            return conditions
         features = self.encode(conditions)
         delta = self._split([self.delta[name](z) for name, z in features.items() if name in self.delta], self.own_delta)
         beta = self._split([self.beta[name](z) for name, z in features.items() if name in self.beta], self.own_beta)

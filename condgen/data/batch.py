@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
 
 from condgen.conditioning import DataCondition
 
 Split = Literal["train", "val", "test"]
+T = TypeVar("T")
 
 
 class Batch(NamedTuple):
@@ -24,6 +26,13 @@ class Batch(NamedTuple):
     x: Tensor
     conditions: dict[str, Tensor]
     scored: Tensor | None = None
+
+
+class BatchSet(Protocol):
+    """A split of the data: its length, and whole batches by their rows."""
+
+    def __len__(self) -> int: ...
+    def __getitems__(self, indices: Sequence[int]) -> Batch: ...
 
 
 class ConditionedData(Protocol):
@@ -50,8 +59,8 @@ class ConditionedData(Protocol):
     def conditions(self) -> dict[str, DataCondition]: ...
     @property
     def crop(self) -> int | None: ...
-    def dataset(self, split: Split) -> Any:
-        """Return a split, after `setup`: `len(…)`, and `__getitems__(rows)` that gives a `Batch`."""
+    def dataset(self, split: Split) -> BatchSet:
+        """Return a split, after `setup`."""
         ...
 
     def class_ids(self, split: Split) -> dict[str, Tensor]:
@@ -70,6 +79,6 @@ def splits_of(stage: str | None) -> tuple[Split, ...]:
     return wanted.get(stage, ("train", "val", "test"))
 
 
-def as_is(batch: Any) -> Any:
+def as_is(batch: T) -> T:
     """Collate nothing: data sets give whole batches."""
     return batch

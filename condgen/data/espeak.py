@@ -16,7 +16,7 @@ import sys
 import tempfile
 import unicodedata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypedDict, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,18 @@ from condgen.data.clips import Clip, Phoneme
 from condgen.data.manifest import Manifest
 
 Value = TypeVar("Value")
+
+
+class Job(TypedDict):
+    """What `synthesis.py` is asked to speak."""
+
+    text: str
+    voice: str
+    pitch: int
+    rate: int
+    split: Split
+
+
 VOICES = ["en-us+m3", "en-us+f2", "en-gb-x-rp+m7", "en-gb-scotland+f4"]
 PITCHES = [40, 50, 60]
 # Short, common and of varied sounds. "seven" is not among them: the demo speaks it as a word that it never heard.
@@ -158,7 +170,7 @@ def _is_sayable(character: str) -> bool:
     return character <= LAST_LETTER and unicodedata.name(character, "").startswith("LATIN ")
 
 
-def _job(text: str, voice: str, pitch: int, rate: int, split: Split) -> dict[str, Any]:
+def _job(text: str, voice: str, pitch: int, rate: int, split: Split) -> Job:
     composed = unicodedata.normalize("NFC", text)
     return {"text": composed, "voice": voice, "pitch": pitch, "rate": rate, "split": split}
 
@@ -195,7 +207,7 @@ def _data_folder() -> Path:
     return Path(espeakng_loader.get_data_path())
 
 
-def _prepare(folder: Path, jobs: list[dict[str, Any]]) -> None:
+def _prepare(folder: Path, jobs: list[Job]) -> None:
     """Write a data set beside its place, and move it there when it is whole."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
@@ -210,7 +222,7 @@ def _prepare(folder: Path, jobs: list[dict[str, Any]]) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _synthesise(folder: Path, jobs: list[dict[str, Any]]) -> None:
+def _synthesise(folder: Path, jobs: list[Job]) -> None:
     for voice in dict.fromkeys(job["voice"] for job in jobs):
         check_voice(voice)
     for job in jobs:

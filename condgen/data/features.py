@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ class FrameFeature(Protocol):
     def names(self) -> list[str] | None: ...
 
     @classmethod
-    def completed(cls, arguments: Mapping[str, Any], phonemes: list[str]) -> dict[str, Any]:
+    def completed(cls, arguments: Mapping[str, object], phonemes: list[str]) -> dict[str, object]:
         """Return its constructor's arguments, with what they leave out and the clips' phonemes say filled in."""
         ...
 
@@ -62,7 +62,7 @@ class MelSpectrogram:
             raise ValueError(f"MelSpectrogram: window {self.window} must be longer than hop {hop} by an even number")
 
     @classmethod
-    def completed(cls, arguments: Mapping[str, Any], phonemes: list[str]) -> dict[str, Any]:
+    def completed(cls, arguments: Mapping[str, object], phonemes: list[str]) -> dict[str, object]:
         """Return the arguments as they are."""
         return dict(arguments)
 
@@ -98,7 +98,7 @@ class Position:
         self.hop, self.waves, self.size = hop, waves, waves + 2
 
     @classmethod
-    def completed(cls, arguments: Mapping[str, Any], phonemes: list[str]) -> dict[str, Any]:
+    def completed(cls, arguments: Mapping[str, object], phonemes: list[str]) -> dict[str, object]:
         """Return the arguments as they are."""
         return dict(arguments)
 
@@ -140,7 +140,7 @@ class Linguistic:
         return self.phonemes
 
     @classmethod
-    def completed(cls, arguments: Mapping[str, Any], phonemes: list[str]) -> dict[str, Any]:
+    def completed(cls, arguments: Mapping[str, object], phonemes: list[str]) -> dict[str, object]:
         """Take the phonemes from the clips, where they are not given."""
         return {**arguments, "phonemes": arguments.get("phonemes") or phonemes}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -12,6 +12,9 @@ from torch import Tensor
 
 from condgen.data.batch import Split
 from condgen.data.images import Labelled
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 IMAGES = "binarized_mnist.npz"
 LABELS = "source_index_and_label.npz"
@@ -66,7 +69,9 @@ class MNIST:
         if self.binarize == "fixed":
             return read_fixed_mnist(Path(self.root), split)
         images = _torchvision("MNIST", self.root, split, 10_000, self.download, "digit")
-        if self.binarize == "dynamic" and split != "train":
+        if self.binarize == "dynamic" and split == "train":
+            return images._replace(binarize=True)
+        if self.binarize == "dynamic":
             generator = torch.Generator().manual_seed({"val": 1, "test": 2}[split])
             drawn = torch.rand(images.x.shape, generator=generator) * 255 < images.x
             return images._replace(x=drawn.byte())
@@ -184,7 +189,7 @@ def read_fixed_mnist(root: Path, split: Split) -> Labelled:
     return Labelled(x, {"digit": torch.from_numpy(_load_npz(labels, f"{name}_label").astype(np.int64))})
 
 
-def _load_npz(path: Path, key: str) -> Any:
+def _load_npz(path: Path, key: str) -> np.ndarray:
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
     try:
@@ -232,7 +237,7 @@ def _list_folder(root: Path) -> dict[str, list[Path]]:
     return files
 
 
-def _open(file: Path) -> Any:
+def _open(file: Path) -> Image.Image:
     from PIL import Image
 
     try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple, Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -13,15 +13,23 @@ from torch.utils.data import DataLoader, Dataset
 
 from condgen.conditioning import DataCondition
 from condgen.data.batch import Batch, Split, as_is, splits_of
+from condgen.data.features import FrameFeature
 from condgen.data.hyperparameters import store_hyperparameters
 from condgen.data.resumable import ResumableLoader, Shuffled, batches_given
 
 
 class Labelled(NamedTuple):
-    """One split of a source: levels (images, channels, height, width), uint8; and a class id per image, by name."""
+    """One split of a source.
+
+    Attributes:
+        x: levels, (images, channels, height, width), uint8.
+        conditions: class ids per condition, (images,) each.
+        binarize: levels are to be drawn anew at every fetch, as 1 with probability level / 255 and else 0.
+    """
 
     x: Tensor
     conditions: dict[str, Tensor]
+    binarize: bool = False
 
 
 class ImageSource(Protocol):
@@ -48,11 +56,10 @@ class ImageSet(Dataset[Batch]):
     Args:
         images: levels and class ids.
         thumbnail: see `Images`.
-        binarize: draw each pixel as 1 with probability level / 255, anew at every fetch.
     """
 
-    def __init__(self, images: Labelled, thumbnail: int = 0, binarize: bool = False) -> None:
-        self.images, self.thumbnail, self.binarize = images, thumbnail, binarize
+    def __init__(self, images: Labelled, thumbnail: int = 0) -> None:
+        self.images, self.thumbnail = images, thumbnail
 
     def __len__(self) -> int:
         return len(self.images.x)
@@ -60,7 +67,7 @@ class ImageSet(Dataset[Batch]):
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         rows = torch.as_tensor(indices)
         x = self.images.x[rows]
-        if self.binarize:
+        if self.images.binarize:
             x = (torch.rand(x.shape) * 255 < x).byte()
         conditions = {name: ids[rows] for name, ids in self.images.conditions.items()}
         if self.thumbnail:
@@ -81,6 +88,7 @@ class Images(pl.LightningDataModule):
 
     sample_rate = None
     crop = None
+    features: ClassVar[Mapping[str, FrameFeature]] = {}  # images have no frames
 
     def __init__(self, source: ImageSource, batch_size: int = 64, thumbnail: int = 0, num_workers: int = 0) -> None:
         super().__init__()
@@ -125,14 +133,13 @@ class Images(pl.LightningDataModule):
 
     def dataset(self, split: Split) -> ImageSet:
         """Return one split, after `setup`."""
-        binarize = split == "train" and getattr(self.source, "binarize", "none") == "dynamic"
-        return ImageSet(self.splits[split], self.thumbnail, binarize)
+        return ImageSet(self.splits[split], self.thumbnail)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, int | None]:
         """Return the seed of the training order, so that a resumed run goes on in the same one."""
         return {"seed": self.seed}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, int | None]) -> None:
         """Take the seed of the training order from a checkpoint."""
         self.seed = state_dict["seed"]
 

@@ -9,7 +9,6 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from condgen.data.batch import Split
 from condgen.data.clips import Clip, Phoneme
@@ -18,7 +17,7 @@ SPLIT_NAMES: dict[str, Split] = {
     "train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test",
 }  # fmt: skip
 USUAL_LABELS = ("speaker", "digit", "label", "class")
-Row = tuple[str, dict[str, Any]]  # where it stands, for messages; and its cells by column
+Row = tuple[str, dict[str, object]]  # where it stands, for messages; and its cells by column
 
 
 class Listing:
@@ -188,7 +187,7 @@ def _clips_of(
         yield split, Clip(path, labels, _text(origin, cells), phonemes, origin)
 
 
-def _label(origin: str, cells: dict[str, Any], condition: str) -> str:
+def _label(origin: str, cells: dict[str, object], condition: str) -> str:
     value = cells.get(condition)
     if value is None or (isinstance(value, str) and not value.strip()):
         raise ValueError(f"{origin} has no {condition}; fill it in, or leave {condition} out of the labels")
@@ -197,14 +196,14 @@ def _label(origin: str, cells: dict[str, Any], condition: str) -> str:
     return str(value).strip()
 
 
-def _text(origin: str, cells: dict[str, Any]) -> str | None:
+def _text(origin: str, cells: dict[str, object]) -> str | None:
     text = cells.get("text")
     if text is not None and not isinstance(text, str):
         raise ValueError(f"{origin}: text {json.dumps(text)} is not in quotes")
     return text
 
 
-def _named_split(origin: str, name: Any) -> Split:
+def _named_split(origin: str, name: object) -> Split:
     known = SPLIT_NAMES.get(str(name or "").strip().lower())
     if known is None:
         raise ValueError(f"{origin}: unknown split '{name or ''}'; known: {', '.join(SPLIT_NAMES)}")
@@ -216,7 +215,7 @@ def _hashed_split(name: str, val_share: float, test_share: float) -> Split:
     return "test" if fraction < test_share else "val" if fraction < test_share + val_share else "train"
 
 
-def _parse_phonemes(origin: str, found: Any) -> tuple[Phoneme, ...]:
+def _parse_phonemes(origin: str, found: object) -> tuple[Phoneme, ...]:
     if isinstance(found, str):
         try:
             found = json.loads(found)
@@ -234,7 +233,7 @@ def _parse_phonemes(origin: str, found: Any) -> tuple[Phoneme, ...]:
     return tuple(phonemes)
 
 
-def _parse_phoneme(origin: str, entry: Any) -> Phoneme:
+def _parse_phoneme(origin: str, entry: object) -> Phoneme:
     shown = json.dumps(entry, ensure_ascii=False)
     if not isinstance(entry, list) or len(entry) != 3 or not isinstance(entry[0], str) or not entry[0]:
         raise ValueError(f"{origin}: phoneme {shown} is not [symbol, start, end]")

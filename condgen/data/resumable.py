@@ -8,7 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from condgen.data.batch import Batch
 
@@ -45,22 +45,22 @@ class ResumableLoader(DataLoader[Batch]):
         options: further arguments of `DataLoader`.
     """
 
-    def __init__(self, dataset: Any, given: Callable[[], int], **options: Any) -> None:
+    def __init__(self, dataset: Dataset[Batch], given: Callable[[], int], **options: Any) -> None:
         super().__init__(dataset, **options)
         self.given = given
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         return self._rest()
 
     def _rest(self) -> Iterator[Batch]:
         # A generator starts at its first `next`: only then has the trainer restored its counters and told the epoch.
         yield from islice(super().__iter__(), self.given(), None)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """Return nothing: the trainer's counters decide. By this method Lightning takes a loader for resumable."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, object]) -> None:
         """Take nothing; see `state_dict`."""
 
 

@@ -247,11 +247,11 @@ class Speech(pl.LightningDataModule):
             self.length,
         )  # fmt: skip
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, int | None]:
         """Return the seed of the training order, so that a resumed run goes on in the same one."""
         return {"seed": self.seed}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, int | None]) -> None:
         """Take the seed of the training order from a checkpoint."""
         self.seed = state_dict["seed"]
 

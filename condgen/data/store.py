@@ -59,7 +59,7 @@ class ClipStore:
         )
 
 
-def store_name(clips: Sequence[Clip], settings: Mapping[str, Any]) -> str:
+def store_name(clips: Sequence[Clip], settings: Mapping[str, object]) -> str:
     """Name a store after all that decides what is in it: settings and files with their sizes and times."""
     files = []
     for clip in clips:

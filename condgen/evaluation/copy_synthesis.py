@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from condgen.data import MelSpectrogram, Speech
+from condgen.data import Images, MelSpectrogram, Speech
 from condgen.evaluation.classifier import ImageClassifier
 from condgen.evaluation.samples import Generated, read
 from condgen.models import ConditionalModel
@@ -37,11 +37,9 @@ class Copies:
     original_accuracy: dict[str, float]
 
 
-def mel_condition(model: ConditionalModel, data: Any) -> str | None:
+def mel_condition(model: ConditionalModel, data: Images | Speech) -> str | None:
     """Name the condition that is a mel spectrogram, if the model has one."""
-    features = getattr(data, "features", {})
-    names = (n for n in model.encoders if isinstance(features.get(n), MelSpectrogram))
-    return next(names, None)
+    return next((name for name in model.encoders if isinstance(data.features.get(name), MelSpectrogram)), None)
 
 
 def copy_synthesis(
@@ -63,7 +61,7 @@ def copy_synthesis(
     name = mel_condition(model, data)
     if name is None or generated.lengths is None:
         raise ValueError("copy-synthesis needs a model with a mel spectrogram as condition")
-    feature: Any = data.features[name]
+    feature = cast(MelSpectrogram, data.features[name])
     targets = [mel[:, : n // feature.hop] for mel, n in zip(generated.conditions[name], generated.lengths, strict=True)]
     copies = [x[0, :n] for x, n in zip(generated.x, generated.lengths, strict=True)]
     heard = griffin_lim(targets, feature, data.sample_rate, seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -56,9 +57,10 @@ def likelihood(
     """
     dataset = data.dataset("test")
     chosen = some_rows(len(dataset), limit)
-    if isinstance(dataset, SpeechSet):  # clips of like length together, so that little is padding
-        chosen.sort(key=dataset.lengths.tolist().__getitem__)
-        batch_size = max(1, min(batch_size, SCORED_TOGETHER // int(dataset.lengths.max())))
+    if data.sample_rate is not None:  # clips of like length together, so that little is padding
+        lengths = cast(SpeechSet, dataset).lengths
+        chosen.sort(key=lengths.tolist().__getitem__)
+        batch_size = max(1, min(batch_size, SCORED_TOGETHER // int(lengths.max())))
     classes = class_conditions(model)
     only = next(iter(classes)) if len(model.encoders) == 1 and classes else None
     groups = {name: [name] for name in classes} | ({" + ".join(classes): list(classes)} if len(classes) > 1 else {})

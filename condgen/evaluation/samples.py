@@ -18,11 +18,10 @@ from condgen.evaluation.classifier import ImageClassifier, train_classifier
 from condgen.evaluation.distances import coverage, frechet_distance
 from condgen.evaluation.likelihood import Likelihood, some_rows
 from condgen.evaluation.views import view
-from condgen.models import ConditionalGenerator, ConditionalModel
+from condgen.models.conditional import Model, as_generator
 from condgen.sampling import sampler
 
 NEIGHBOURS = 5  # of `coverage`, and so the fewest examples less one
-Model = ConditionalModel | ConditionalGenerator
 
 
 def matching_rows(available: Mapping[str, Tensor], asked: Mapping[str, Tensor]) -> list[int]:
@@ -153,10 +152,11 @@ def draw_like(model: Model, real: Batch, seed: int, **options: Any) -> tuple[Ten
     """Draw a sample with the conditions of each real example; return levels and, of audio, lengths."""
     own = {name: real.conditions[name] for name in model.encoders}
     lengths = None if real.scored is None else real.scored.sum(1).tolist()
-    if isinstance(model, ConditionalGenerator):
-        lengths = None if lengths is None else [int(model.network.shape[-1])] * len(lengths)
-    else:
+    generator = as_generator(model)
+    if generator is None:
         options = {**options, "length": lengths}
+    elif lengths is not None:
+        lengths = [generator.network.shape[-1]] * len(lengths)
     return sampler(model)(model, own, num_samples=len(real.x), seed=seed, **options).x.cpu(), lengths
 
 
@@ -242,7 +242,7 @@ def teach(
     train, held_out = seen.split("train"), seen.split("test").images
     rows = some_rows(len(train), count)
     ids = {name: values[rows] for name, values in train.images.conditions.items()}
-    images = ImageSet(Labelled(train.images.x[rows], ids), binarize=train.binarize)
+    images = ImageSet(Labelled(train.images.x[rows], ids, train.images.binarize))
     if model is not None:
         x, lengths = draw_like(model, Batch(*data.dataset("train").__getitems__(rows)), seed + 1, **options)
         images = ImageSet(Labelled(seen.drawn(x, lengths or []), ids))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -75,4 +76,4 @@ class SpeechView:
 
 def view(data: Images | Speech) -> ImageView | SpeechView:
     """Choose how a classifier sees the examples of a data module."""
-    return SpeechView(data) if isinstance(data, Speech) else ImageView(data)
+    return ImageView(cast(Images, data)) if data.sample_rate is None else SpeechView(cast(Speech, data))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple, TypeAlias, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,10 @@ from torch.distributions import Distribution
 
 from condgen.conditioning import Encoder, FiLMGenerator, FiLMParameters
 from condgen.conditioning.contract import require
-from condgen.conditioning.film_generator import Conditioning
+from condgen.conditioning.film_generator import ConcatHead, Conditioning, Conditions, Head
 from condgen.models.contract import DiscriminatorNetwork, GeneratorNetwork, LikelihoodNetwork, StreamingNetwork
 
 DiscriminatorConditioning = Literal["none", "concat", "bias", "film", "projection", "auxiliary"]
-Conditions: TypeAlias = Mapping[str, Tensor] | FiLMParameters
 
 
 class ConditionalModel(nn.Module):
@@ -46,8 +45,8 @@ class ConditionalModel(nn.Module):
         return self.film_generator.named_encoders
 
     def film(self, conditions: Conditions) -> FiLMParameters:
-        """Return the FiLM parameters of conditions; parameters pass through."""
-        return conditions if isinstance(conditions, FiLMParameters) else self.film_generator(conditions)
+        """Return the FiLM parameters of conditions; FiLM parameters pass through."""
+        return self.film_generator(conditions)
 
     def forward(self, x: Tensor, conditions: Conditions) -> Distribution:
         """Return the teacher-forced distribution of x.
@@ -105,8 +104,8 @@ class ConditionalGenerator(nn.Module):
         return self.film_generator.named_encoders
 
     def film(self, conditions: Conditions) -> FiLMParameters:
-        """Return the FiLM parameters of conditions; parameters pass through."""
-        return conditions if isinstance(conditions, FiLMParameters) else self.film_generator(conditions)
+        """Return the FiLM parameters of conditions; FiLM parameters pass through."""
+        return self.film_generator(conditions)
 
     def forward(self, z: Tensor, conditions: Conditions) -> Tensor:
         """Map noise, (batch, noise), to data in [−1, 1], (batch, *shape)."""
@@ -170,7 +169,7 @@ class ConditionalDiscriminator(nn.Module):
         encoders = {name: require(encoder, Encoder) for name, encoder in beside.items()}
         if conditioning == "auxiliary" and any(encoder.classes is None for encoder in encoders.values()):
             raise ValueError("an auxiliary classifier reads classes: every condition must be a ClassEmbedding")
-        inside: Any = conditioning if conditioning in ("concat", "bias", "film") else "none"
+        inside = cast(Conditioning, conditioning if conditioning in ("concat", "bias", "film") else "none")
         layers, features = self.network.film_layers, self.network.features
         self.film_generator = FiLMGenerator({} if inside == "none" else conditions, layers, inside)
         projected, classified = (encoders, {}) if conditioning == "projection" else ({}, encoders)
@@ -219,6 +218,6 @@ def concat_to_bias(discriminator: ConditionalDiscriminator) -> ConditionalDiscri
     encoders = dict(result.film_generator.encoders)
     result.film_generator = FiLMGenerator(encoders, result.network.film_layers, "bias").to(like)
     for name, heads in source.concat.items():
-        rows = [head.conv.weight.flatten(2).sum(2) for head in cast(Any, heads)]
-        cast(Any, result.film_generator.beta[name]).weight.copy_(torch.cat(rows))
+        rows = [cast(Tensor, head.conv.weight).flatten(2).sum(2) for head in cast(Iterable[ConcatHead], heads)]
+        cast(Head, result.film_generator.beta[name]).weight.copy_(torch.cat(rows))
     return result.train(discriminator.training)

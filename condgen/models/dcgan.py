@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +23,10 @@ from condgen.conditioning.film import FIXED, FiLM, Film, GammaBeta, Norm, film_l
 from condgen.quantization import Companding, Quantization
 
 Padding = Literal["zeros", "reflect", "replicate", "circular"]
-CONV: Any = (nn.Conv1d, nn.Conv2d)
-CONV_TRANSPOSE: Any = (nn.ConvTranspose1d, nn.ConvTranspose2d)
-NORM = (nn.BatchNorm1d, nn.BatchNorm2d)
+Make = Callable[..., nn.Module]
+CONV: tuple[Make, Make] = (nn.Conv1d, nn.Conv2d)
+CONV_TRANSPOSE: tuple[Make, Make] = (nn.ConvTranspose1d, nn.ConvTranspose2d)
+NORM: tuple[Make, Make] = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Body:
     stride: int
     start: tuple[int, ...]
     layers: int
-    padding_mode: str = "zeros"
+    padding_mode: Padding = "zeros"
 
     @property
     def dims(self) -> int:
@@ -166,10 +168,10 @@ class Generator(nn.Module):
         widths = [fit.width(i) for i in range(fit.layers)]
         # Normalisation has a bias of its own, or the FiLM generator learns it.
         plain = norm == "none"
-        self.convs: Any = nn.ModuleList([fit.unfold(noise, widths[0], plain)])
+        self.convs = nn.ModuleList([fit.unfold(noise, widths[0], plain)])
         self.convs.extend(fit.up(a, b, plain) for a, b in itertools.pairwise(widths))
         self.output = fit.up(widths[-1], fit.shape[0])
-        self.films: Any = nn.ModuleList(self._film(i, widths[i], norm) for i in range(fit.layers))
+        self.films = nn.ModuleList(self._film(i, widths[i], norm) for i in range(fit.layers))
 
     def _film(self, layer: int, width: int, norm: Norm) -> nn.Module:
         """Make what stands behind a convolution: FiLM, or a norm with affine where no condition acts."""
@@ -240,11 +242,11 @@ class Discriminator(nn.Module):
         widths = [fit.shape[0], *(fit.width(i) for i in reversed(range(fit.layers)))]
         norms: list[Norm] = ["none", *[norm] * (fit.layers - 1)]
         wrapped = normalise_spectrum if spectral_norm else _same
-        self.convs: Any = nn.ModuleList(
+        self.convs = nn.ModuleList(
             wrapped(fit.down(a, b, n == "none")) for a, b, n in zip(widths[:-1], widths[1:], norms, strict=True)
         )
         sizes = [fit.size(i) for i in reversed(range(1, fit.layers + 1))]
-        self.films: Any = nn.ModuleList(
+        self.films = nn.ModuleList(
             FiLM(w, n, fit.dims, like=partial(_like, fit.down, w), size=size)
             for w, n, size in zip(widths[1:], norms, sizes, strict=True)
         )
@@ -285,7 +287,7 @@ def shuffle_phase(x: Tensor, most: int) -> Tensor:
     return x.gather(-1, reflected.expand_as(x))
 
 
-def _like(make: Any, out_channels: int, in_channels: int) -> nn.Module:
+def _like(make: Make, out_channels: int, in_channels: int) -> nn.Module:
     return make(in_channels, out_channels, bias=False)
 
 
@@ -294,7 +296,7 @@ def _same(module: nn.Module) -> nn.Module:
 
 
 def _affine(norm: Norm, channels: int, dims: int) -> nn.Module:
-    makers: dict[str, Any] = {"none": nn.Identity, "batch": partial(NORM[dims - 1], channels)}
+    makers: dict[str, Make] = {"none": nn.Identity, "batch": partial(NORM[dims - 1], channels)}
     if norm not in makers:
         raise ValueError(f"labels 'first' goes with norm none or batch, not '{norm}'")
     return makers[norm]()

@@ -8,9 +8,10 @@ the way to the horizontal stack; leaving the row out in every layer instead leav
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ from condgen.conditioning.film import (
     require_causal,
 )
 from condgen.distributions import Output, output_family
-from condgen.models.convolutions import colour_mask, gate, horizontal_conv, pointwise, vertical_conv
+from condgen.models.convolutions import CausalConv2d, colour_mask, gate, horizontal_conv, pointwise, vertical_conv
 
 
 class GatedBlock(nn.Module):
@@ -187,17 +188,13 @@ class PixelCNN(nn.Module):
                 raise ValueError(f"{name} {count} does not divide into {groups} colours")
         image, features = _colours(colours, groups), _colours(channels, groups)
         block = partial(GatedBlock, size=(height, width), norm=norm, dropout=dropout)
-        self.blocks: Any = nn.ModuleList(
-            [block(image, features, "A", first_kernel_size // 2)]
-            + [block(features, features, "B", kernel_size // 2) for _ in range(layers - 1)]
-        )
+        first = block(image, features, "A", first_kernel_size // 2)
+        others = [block(features, features, "B", kernel_size // 2) for _ in range(layers - 1)]
+        self.blocks = cast(Sequence[GatedBlock], nn.ModuleList([first, *others]))
         to_head, to_output = _colours(head, groups), _colours(self.output.parameters, groups)
-        self.head: Any = nn.ModuleList(
-            [
-                horizontal_conv(channels, head, 0, mask=colour_mask(to_head, features, "B")),
-                horizontal_conv(head, self.output.parameters, 0, mask=colour_mask(to_output, to_head, "B")),
-            ]
-        )
+        hidden = horizontal_conv(channels, head, 0, mask=colour_mask(to_head, features, "B"))
+        last = horizontal_conv(head, self.output.parameters, 0, mask=colour_mask(to_output, to_head, "B"))
+        self.head = cast(Sequence[CausalConv2d], nn.ModuleList([hidden, last]))
 
     @property
     def film_layers(self) -> dict[str, FiLM]:
@@ -284,7 +281,7 @@ class PixelCNN(nn.Module):
             step=0,
             row=(),
             above=tuple(zeros(batch, channels, radius, width) for channels, radius in sizes),
-            linked=tuple(block.link.bias.expand(width, batch, -1) for block in self.blocks),
+            linked=tuple(cast(Tensor, block.link.bias).expand(width, batch, -1) for block in self.blocks),
             windows=tuple(zeros(batch, channels, radius + 1) for channels, radius in sizes),
         )
 

@@ -5,10 +5,10 @@ Source: van den Oord et al., "WaveNet: A Generative Model for Raw Audio", 2016 (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -93,13 +93,13 @@ class GatedLayer(nn.Module):
         super().__init__()
         self.channels = channels if residual else 0
         like = partial(ConditionConv, out_channels=2 * hidden, kernel_size=kernel_size, dilation=dilation, hop=hop)
-        self.conv: Any = CausalConv1d(channels, 2 * hidden, kernel_size, dilation)
+        self.conv = CausalConv1d(channels, 2 * hidden, kernel_size, dilation)
         self.film = FiLM(2 * hidden, norm, dims=1, like=like, hop=hop)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden, self.channels + skip)
         if weight_norm:
-            self.conv = normalise_weight(self.conv, dim=1)
-            self.output = normalise_weight(self.output)
+            normalise_weight(self.conv, dim=1)
+            normalise_weight(self.output)
 
     def forward(self, x: Tensor, film: GammaBeta) -> tuple[Tensor, Tensor]:
         """Map (batch, time, channels) to the next layer's input, shaped alike, and (batch, time, skip)."""
@@ -215,11 +215,12 @@ class WaveNet(nn.Module):
         self.quantization = Quantization(levels, companding)
         self.output = output_family(output, 1, levels, mixtures)
         self.channels = channels
-        self.input: Any = nn.Embedding(levels, channels) if input == "embedding" else nn.Linear(1, channels)
+        self.input = nn.Embedding(levels, channels) if input == "embedding" else nn.Linear(1, channels)
         layer = partial(GatedLayer, channels, hidden, skip, kernel_size, hop=hop, norm=norm, dropout=dropout,
                         weight_norm=weight_norm)  # fmt: skip
         last = len(dilations) - 1
-        self.layers: Any = nn.ModuleList(layer(dilation=d, residual=i < last) for i, d in enumerate(dilations))
+        made = (layer(dilation=d, residual=i < last) for i, d in enumerate(dilations))
+        self.layers = cast(Sequence[GatedLayer], nn.ModuleList(made))
         self.skip_scale = len(dilations) ** -0.5
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(skip, head), nn.ReLU(), nn.Linear(head, self.output.parameters))
 

@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from condgen.conditioning import ClassEmbedding, FeatureMap, FeatureVector, FrameSequence, LinguisticSequence
+from condgen.conditioning import (
+    ClassEmbedding,
+    DataCondition,
+    Encoder,
+    FeatureMap,
+    FeatureVector,
+    FrameSequence,
+    LinguisticSequence,
+)
+from condgen.conditioning.contract import missing
 
 UPSAMPLINGS = ["repeat", "linear", "transposed"]
 
@@ -205,3 +214,91 @@ def test_a_wrong_shape_is_refused_with_both(encoder, expected, shapes):
     for shape in shapes:
         with pytest.raises(ValueError, match=re.escape(f"expected {expected}, got {shape}")):
             encoder(torch.zeros(shape))
+
+
+# What an encoder answers of itself.
+
+PHONEMES = ["_", "a", "b"]
+ENCODERS = {
+    "ClassEmbedding": (ClassEmbedding(5, names=["cat", "dog"]), torch.tensor([0, 1, 1])),
+    "FeatureVector": (FeatureVector(features=5, names=["red", "big", "new"]), torch.rand(3, 3)),
+    "FrameSequence": (FrameSequence(4, 5, factor=2, context=1), torch.rand(3, 4, 6)),
+    "LinguisticSequence": (LinguisticSequence(5, PHONEMES), torch.zeros(3, 7, 6)),
+    "FeatureMap": (FeatureMap(2, 5, factor=2), torch.rand(3, 2, 4, 4)),
+}
+encoders = pytest.mark.parametrize(("encoder", "condition"), ENCODERS.values(), ids=ENCODERS)
+
+
+@encoders
+def test_every_encoder_keeps_the_contract_and_its_shape_is_its_scope(encoder, condition):
+    assert missing(encoder, Encoder) == []
+    features = encoder(condition)
+    assert features.shape[:2] == (3, encoder.features)
+    assert {2: "global", 3: "local", 4: "spatial"}[features.ndim] == encoder.scope
+    assert (encoder.classes is not None) == (not condition.is_floating_point())
+
+
+@encoders
+def test_what_is_parsed_is_a_condition_that_the_encoder_takes(encoder, condition):
+    word = {"ClassEmbedding": "dog, cat", "FeatureVector": "red+new,big"}.get(type(encoder).__name__)
+    if word is None:
+        with pytest.raises(ValueError, match=r"takes an \.npy file"):
+            encoder.parse("anything")
+        return
+    pairs = encoder.parse(word)
+    assert len(pairs) == 2
+    assert encoder(torch.stack([value for _, value in pairs])).shape == (2, encoder.features)
+
+
+def test_classes_are_named_numbered_listed_or_all():
+    encoder = ClassEmbedding(names=["cat", "dog", "1"])
+    parsed = {
+        text: [(label, int(value)) for label, value in encoder.parse(text)] for text in ("dog", "0,cat", "1", "all")
+    }
+    assert parsed == {
+        "dog": [("dog", 1)], "0,cat": [("cat", 0), ("cat", 0)], "1": [("1", 2)],
+        "all": [("cat", 0), ("dog", 1), ("1", 2)],
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=r"^has no class 'cow'; its classes: cat, dog, 1 \(or ids 0 to 2\)"):
+        encoder.parse("cat,cow")
+
+
+def test_tags_are_a_multi_hot_vector():
+    encoder = FeatureVector(names=["red", "big", "new"])
+    assert [(label, value.tolist()) for label, value in encoder.parse("new+red,big")] == [
+        ("new+red", [1, 0, 1]), ("big", [0, 1, 0]),
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match=r"^has no tag old; its tags: red, big, new"):
+        encoder.parse("red+old")
+
+
+def test_names_left_out_are_the_datas_and_given_ones_stay():
+    classes, phonemes = DataCondition(["cat", "dog"], given="class"), DataCondition(PHONEMES, 7, 40, "text")
+    assert ClassEmbedding.completed({"features": 2}, classes) == {"features": 2, "names": ["cat", "dog"]}
+    for given in ({"names": ["dog"]}, {"num_classes": 9}):
+        assert ClassEmbedding.completed(given, classes) == given
+    assert LinguisticSequence.completed({}, phonemes) == {"names": PHONEMES}
+    assert LinguisticSequence.completed({"names": ["a"]}, phonemes) == {"names": ["a"]}
+    with pytest.raises(ValueError, match="needs phonemes, and the data has none"):
+        LinguisticSequence.completed({}, DataCondition())
+    for encoder in (FeatureVector, FrameSequence, FeatureMap):
+        assert encoder.completed({"features": 2}, classes) == {"features": 2}
+
+
+@pytest.mark.parametrize(("encoder", "data", "message"), [
+    (ClassEmbedding(names=["a"]), DataCondition(["b"]), r"classes are \['a'\], the data's are \['b'\]"),
+    (FrameSequence(3), DataCondition(size=4, hop=8), "frames of size 3, the data's have 4"),
+    (FrameSequence(3, factor=2), DataCondition(size=3, hop=8), "have 16 samples, the data's have 8 samples"),
+    (LinguisticSequence(2, PHONEMES), DataCondition(["a"], 7, 8), "phonemes are .*, the data's are"),
+], ids=str)  # fmt: skip
+def test_data_that_do_not_fit_are_refused_with_both(encoder, data, message):
+    with pytest.raises(ValueError, match=message):
+        encoder.check(data, hop=8)
+
+
+@encoders
+def test_data_that_fit_are_taken(encoder, condition):
+    names = {"ClassEmbedding": ["cat", "dog"], "LinguisticSequence": PHONEMES}.get(type(encoder).__name__)
+    factor = 2 if isinstance(encoder, FrameSequence) else 1
+    size = condition.shape[1] if encoder.scope == "local" else None
+    encoder.check(DataCondition(names, size, 8 * factor if size else None), hop=8)

@@ -144,3 +144,48 @@ def test_only_norms_of_one_position_are_causal():
     for norm in ("batch", "instance"):
         with pytest.raises(ValueError, match=f"'{norm}' takes its statistics over positions"):
             require_causal(norm)
+
+
+# What is picked out of parameters.
+
+
+def pair_of(*shapes):
+    """γ and β of the shapes given, every number another."""
+    return GammaBeta(*(torch.arange(float(torch.Size(shape).numel())).view(shape) for shape in shapes))
+
+
+def test_fixed_parts_stay_fixed_under_every_pick():
+    fixed = GammaBeta()
+    for picked in (fixed.map(torch.neg), fixed.rows([0]), fixed.frames(slice(1)), fixed.row(3), fixed.at(2, 1)):
+        assert picked == fixed
+
+
+def test_a_batch_of_one_serves_every_row():
+    pair = pair_of((3, 2), (1, 2)).rows([2, 0, 2])
+    assert pair.gamma.tolist() == [[4, 5], [0, 1], [4, 5]]
+    assert pair.beta.shape == (1, 2)
+
+
+def test_frames_are_taken_of_local_parts_alone():
+    pair = pair_of((2, 3, 5), (2, 3)).frames(slice(1, 3))
+    assert torch.equal(pair.gamma, pair_of((2, 3, 5)).gamma[..., 1:3])
+    assert pair.beta.shape == (2, 3)
+
+
+@pytest.mark.parametrize(("shape", "at"), [
+    ((2, 3), lambda p, row, column: p),
+    ((2, 3, 5), lambda p, row, column: p[:, :, column]),
+    ((2, 3, 1), lambda p, row, column: p[:, :, 0]),
+    ((2, 3, 4, 5), lambda p, row, column: p[:, :, row, column]),
+    ((2, 3, 4, 1), lambda p, row, column: p[:, :, row, 0]),
+    ((2, 3, 1, 5), lambda p, row, column: p[:, :, 0, column]),
+], ids=str)  # fmt: skip
+def test_a_position_and_a_row_are_what_film_applies_there(shape, at):
+    """To a map of 4 × 5: whatever the scope, FiLM of one pixel with the pair at its place is FiLM of the map there."""
+    pair, x = pair_of(shape, shape), torch.randn(2, 3, 4, 5)
+    whole = film(x, *pair[:2])
+    for row in range(4):
+        assert torch.equal(film(x[:, :, row : row + 1], *pair.row(row)[:2]), whole[:, :, row : row + 1])
+        for column in range(5):
+            assert torch.equal(pair.at(row, column).gamma, at(pair.gamma, row, column))
+            assert torch.equal(film(x[:, :, row, column], *pair.at(row, column)[:2]), whole[:, :, row, column])
