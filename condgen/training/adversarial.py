@@ -28,7 +28,7 @@ from condgen.models.conditional import DiscriminatorConditioning
 from condgen.training.averaging import checked_decay, move_average
 from condgen.training.callbacks import AdversarialAlarm, SampleQuality
 from condgen.training.compatibility import check_classes, check_data, data_of
-from condgen.training.defaults import checkpoints, has, sampling
+from condgen.training.defaults import checkpoints, find, sampling
 from condgen.training.losses import Loss, discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 from condgen.training.schedule import Schedule, learning_rate_factor
 
@@ -51,6 +51,7 @@ class AdversarialTask(pl.LightningModule):
     Logs the losses and, of the train split, `rank` (the probability that the discriminator ranks a real example above
     a generated one of the same batch: 0.5 where it cannot tell, 1 where it always wins) and `diversity` (distance of
     two generated examples of equal conditions over that of real ones of equal classes: near 0 where samples collapse).
+    What else a run leaves is said in `condgen.training.defaults`.
 
     Attributes:
         generator: the live generator.
@@ -132,7 +133,7 @@ class AdversarialTask(pl.LightningModule):
             if stage == "fit":
                 check_classes(self.model, data)
         check_strategy(self.trainer.strategy)
-        if has(self.trainer, WeightAveraging):
+        if find(self.trainer, WeightAveraging) is not None:
             raise ValueError(
                 "an adversarial task averages its generator by itself (model.ema_decay): remove EMA and other weight "
                 "averaging from trainer.callbacks, they would average the discriminator too"
@@ -143,9 +144,11 @@ class AdversarialTask(pl.LightningModule):
         trainer = self.trainer
         if trainer.state.fn != TrainerFn.FITTING:
             return []
-        alarm = [] if has(trainer, AdversarialAlarm) else [AdversarialAlarm()]
+        alarm = [] if find(trainer, AdversarialAlarm) else [AdversarialAlarm()]
         samples = sampling(trainer, self.model.network, self.samples_every_n_epochs)
-        return [*alarm, *samples, *checkpoints(trainer, "val/frechet" if has(trainer, SampleQuality) else None)]
+        quality = find(trainer, SampleQuality)
+        best = (None, 1) if quality is None else ("val/frechet", quality.every_n_epochs)
+        return [*alarm, *samples, *checkpoints(trainer, *best)]
 
     def train(self, mode: bool = True) -> AdversarialTask:
         """Switch the mode of all but the running average, which always evaluates."""

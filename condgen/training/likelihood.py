@@ -20,7 +20,7 @@ from condgen.data.hyperparameters import store_hyperparameters
 from condgen.models import ConditionalModel
 from condgen.training.averaging import EMA, checked_decay
 from condgen.training.compatibility import check_data, check_receptive_field, data_of
-from condgen.training.defaults import checkpoints, has, sampling
+from condgen.training.defaults import checkpoints, find, sampling
 from condgen.training.schedule import Schedule, learning_rate_factor
 
 
@@ -42,7 +42,7 @@ class LikelihoodTask(pl.LightningModule):
             because it would pull the conditions' effect to nothing.
         ema_decay: weight of the past in the running average of the weights, which is what validation, test and
             sampling use; it grows towards this as (1 + steps) / (10 + steps). 0 for no average.
-        samples_every_n_epochs: epochs from samples to samples of the run, drawn after validation; 0 for none.
+        samples_every_n_epochs: epochs from samples to samples of the run, which come after validation; 0 for none.
         compile: choice to run the network through `torch.compile` while training: 1.3 to 1.7 times faster on a CPU
             after a minute of compilation. Needs a C++ compiler.
     """
@@ -74,7 +74,7 @@ class LikelihoodTask(pl.LightningModule):
         trainer, network = self.trainer, self.model.network
         if trainer.state.fn != TrainerFn.FITTING:
             return []
-        averaging = [EMA(self.ema_decay)] if self.ema_decay and not has(trainer, WeightAveraging) else []
+        averaging = [EMA(self.ema_decay)] if self.ema_decay and find(trainer, WeightAveraging) is None else []
         samples = sampling(trainer, network, self.samples_every_n_epochs)
         return [*averaging, *samples, *checkpoints(trainer, f"val/bits_per_{network.dim}")]
 

@@ -61,6 +61,12 @@ def test_best_of_an_adversarial_run_is_by_quality_where_that_is_measured(tmp_pat
     assert files(tmp_path / "seen") >= CHECKPOINTS
 
 
+def test_best_waits_for_epochs_whose_quality_is_measured(tmp_path):
+    quality = SampleQuality(num_samples=20, classifier_steps=1, every_n_epochs=2)
+    fit(tmp_path, adversarial(), callbacks=[quality], max_epochs=2)
+    assert torch.load(tmp_path / RUN / "checkpoints/best.ckpt", weights_only=True)["epoch"] == 1
+
+
 @pytest.mark.parametrize("task", [likelihood, adversarial])
 def test_samples_come_as_often_as_asked_or_never(tmp_path, task):
     for every, steps in [(2, ["step_0000002.png", "step_0000004.png"]), (0, [])]:
