@@ -23,9 +23,9 @@ def main(
         root: folder of MNIST.
         out: folder for the results.
         config: `cdcgan_mnist`, or `cdcgan_mnist_concat` for the historical model.
-        max_epochs: of training.
+        max_epochs: epochs of training.
         num_samples: samples to have read by the classifiers.
-        classifier_steps: of training each classifier.
+        classifier_steps: steps of training each classifier.
     """
     condgen("fit", "-c", str(CONFIGS / f"{config}.yaml"), "--data.source.root", root,
             "--trainer.logger.save_dir", out, "--trainer.max_epochs", str(max_epochs))  # fmt: skip

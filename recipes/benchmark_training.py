@@ -280,8 +280,8 @@ def main(
 
     Args:
         models: names of models; all of them where left out.
-        variants: what to time beside "plain nn.Conv"; everything where left out.
-        threads: of the CPU.
+        variants: names of what is timed beside "plain nn.Conv"; everything where left out.
+        threads: threads of the CPU.
         device: `cpu` or `cuda`.
         repeats: the best of so many is kept.
         out: folder for the table.

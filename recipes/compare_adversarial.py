@@ -147,9 +147,9 @@ def main(
     Args:
         out: folder for the runs, the table and the plot.
         rows: names of rows, such as "film + batch norm | projection"; all of them where left out.
-        seeds: how many, from 0.
-        max_epochs: of each run.
-        classifier_steps: of training each classifier.
+        seeds: number of seeds, from 0.
+        max_epochs: epochs of each run.
+        classifier_steps: steps of training each classifier.
     """
     quiet()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)

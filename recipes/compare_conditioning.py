@@ -30,20 +30,21 @@ def condgen(log: Path, *arguments: str) -> None:
             sys.exit(f"{' '.join(arguments)} failed; see {log}")
 
 
-def measure(folder: Path, kind: str, seed: int, max_epochs: int, classifier_steps: int) -> dict[str, Any]:
+def measure(folder: Path, conditioning: str, seed: int, max_epochs: int, classifier_steps: int) -> dict[str, Any]:
     """Train and evaluate one mechanism with one seed; returns the report."""
     report = folder / "report" / "report.json"
     if not report.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        condgen(folder / "log", "fit", "-c", str(CONFIG), "--seed_everything", str(seed), "--model.conditioning", kind,
-                "--trainer.max_epochs", str(max_epochs), "--trainer.logger.save_dir", str(folder))  # fmt: skip
+        condgen(folder / "log", "fit", "-c", str(CONFIG), "--seed_everything", str(seed),
+                "--model.conditioning", conditioning, "--trainer.max_epochs", str(max_epochs),
+                "--trainer.logger.save_dir", str(folder))  # fmt: skip
         checkpoint = max(folder.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
         condgen(folder / "log", "evaluate", "--ckpt_path", str(checkpoint), "--out", str(report.parent), "--overwrite",
                 "--classifier_steps", str(classifier_steps))  # fmt: skip
     return json.loads(report.read_text())
 
 
-def row(kind: str, reports: list[dict[str, Any]]) -> str:
+def row(conditioning: str, reports: list[dict[str, Any]]) -> str:
     """Write one line of the table: means, and the spread over seeds where there are several."""
 
     def cell(values: list[float], form: str) -> str:
@@ -59,12 +60,12 @@ def row(kind: str, reports: list[dict[str, Any]]) -> str:
     cells += [cell([100 * s["accuracy"] for s in samples], ".1f")]
     cells += [cell([100 * s["coverage"] for s in samples], ".1f")]
     cells += [cell([s["frechet"] for s in samples], ".2f")]
-    return f"| `{kind}` | " + " | ".join(cells) + " |"
+    return f"| `{conditioning}` | " + " | ".join(cells) + " |"
 
 
 def main(
     out: str = "runs/compare_conditioning",
-    kinds: list[Conditioning] | None = None,
+    conditionings: list[Conditioning] | None = None,
     seeds: int = 1,
     max_epochs: int = 60,
     classifier_steps: int = 1000,
@@ -73,21 +74,21 @@ def main(
 
     Args:
         out: folder for the runs and table.md.
-        kinds: mechanisms; all of them where left out.
-        seeds: how many, from 0.
-        max_epochs: of each run.
-        classifier_steps: of training the classifier that reads the samples.
+        conditionings: mechanisms; all of them where left out.
+        seeds: number of seeds, from 0.
+        max_epochs: epochs of each run.
+        classifier_steps: steps of training the classifier that reads the samples.
     """
-    todo = [(kind, seed) for kind in kinds or get_args(Conditioning) for seed in range(seeds)]
+    todo = [(conditioning, seed) for conditioning in conditionings or get_args(Conditioning) for seed in range(seeds)]
     reports: dict[str, list[dict[str, Any]]] = {}
-    for kind, seed in tqdm(todo, desc="mechanisms × seeds"):
-        found = measure(Path(out, f"{kind}_{seed}"), kind, seed, max_epochs, classifier_steps)
-        reports.setdefault(kind, []).append(found)
+    for conditioning, seed in tqdm(todo, desc="mechanisms × seeds"):
+        found = measure(Path(out, f"{conditioning}_{seed}"), conditioning, seed, max_epochs, classifier_steps)
+        reports.setdefault(conditioning, []).append(found)
     lines = [
         "| conditioning | bits/dim | label-swap gap | true class most probable, % | read as asked, % | covered, % | "
         "Fréchet |",
         "| --- | --- | --- | --- | --- | --- | --- |",
-        *(row(kind, found) for kind, found in reports.items()),
+        *(row(conditioning, found) for conditioning, found in reports.items()),
     ]
     Path(out, "table.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))

@@ -23,10 +23,10 @@ def main(
     Args:
         root: folder of the Free Spoken Digit Dataset.
         out: folder for the results.
-        max_epochs: of training.
+        max_epochs: epochs of training.
         num_samples: held-out clips to copy.
-        classifier_steps: of training each classifier that reads the copies.
-        compile: whether to compile the network for training.
+        classifier_steps: steps of training each classifier that reads the copies.
+        compile: choice to compile the network for training.
     """
     condgen("fit", "-c", str(CONFIGS / "wavenet_fsdd_mel.yaml"), "--data.source.root", root,
             "--trainer.logger.save_dir", out, "--trainer.max_epochs", str(max_epochs),

@@ -71,10 +71,10 @@ def main(
 
     Args:
         out: folder for the results.
-        max_epochs: of training on images.
-        classifier_steps: of training the classifier that reads the images.
-        speech_epochs: of training on speech.
-        word: what to say at the end.
+        max_epochs: epochs of training on images.
+        classifier_steps: steps of training the classifier that reads the images.
+        speech_epochs: epochs of training on speech.
+        word: word to say at the end.
     """
     start = time.time()
     told = [digits(out, max_epochs, classifier_steps), speech(out, speech_epochs, word)]

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.trainer.states import TrainerFn
 
 from condgen.commands.fit import cli
 from condgen.models import ConditionalGenerator
+from condgen.training import EMA, AdversarialTask, SampleAudio, SampleGrid, SampleQuality
 from condgen.training.compatibility import check_data
 
 CONFIGS = sorted((Path(__file__).resolve().parent.parent / "configs").glob("*.yaml"))
@@ -58,6 +61,35 @@ def test_it_is_built_and_fits_its_data_and_starts_unconditional(config, monkeypa
     own = {name: conditions[name] for name in model.film_generator.encoders}
     with torch.no_grad():
         assert torch.equal(network(x, model.film(own)), network(x))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_its_run_has_what_every_run_has(config, monkeypatch, tmp_path):
+    """A log of its name, the last checkpoint, the best by a figure of its own, and samples."""
+    monkeypatch.chdir(tmp_path)
+    touch_speech(tmp_path / "data")
+    built = cli(["-c", str(config)], run=False)
+    task, trainer = built.model, built.trainer
+    audio = task.model.network.sample_rate is not None
+    adversarial = isinstance(task, AdversarialTask)
+    assert Path(trainer.log_dir) == Path("runs", config.stem, "version_0")
+    trainer.state.fn, task.trainer = TrainerFn.FITTING, trainer
+    trainer.strategy.connect(task)
+    trainer._data_connector.attach_data(task, datamodule=built.datamodule)
+    given = task.configure_callbacks()
+    saved = {c.filename: c.monitor for c in given if isinstance(c, ModelCheckpoint)}
+    figure = "val/frechet" if adversarial else "val/bits_per_sample" if audio else "val/bits_per_dim"
+    assert saved == {"last": None, "best": figure}
+    assert [type(c) for c in given if isinstance(c, SampleGrid | SampleAudio)] == [SampleAudio if audio else SampleGrid]
+    assert any(isinstance(c, EMA) for c in given) != adversarial
+    assert any(isinstance(c, SampleQuality) for c in trainer.callbacks) == adversarial
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_it_says_what_is_its_own_alone(config):
+    text = config.read_text()
+    assert not [word for word in ("logger", "ModelCheckpoint", "default_root_dir", "seed_everything") if word in
+                text.replace("--trainer.logger", "")]  # fmt: skip
 
 
 def test_every_model_and_data_set_has_a_configuration():

@@ -35,7 +35,7 @@ def test_the_demo_trains_samples_and_measures(tmp_path):
 
 @pytest.mark.slow
 def test_the_comparison_has_a_row_per_mechanism_and_repeats_nothing(tmp_path):
-    options = ["--kinds", "[film]", "--max_epochs", "1", "--classifier_steps", "5"]
+    options = ["--conditionings", "[film]", "--max_epochs", "1", "--classifier_steps", "5"]
     monitored = tmp_path / "runs" / "compare_conditioning" / "film_0" / "report" / "report.json"
     first = run("compare_conditioning.py", *options, cwd=tmp_path)
     written = monitored.stat().st_mtime_ns

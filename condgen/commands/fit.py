@@ -7,21 +7,20 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
-from pydoc import locate
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 import condgen.data
 import condgen.training  # noqa: F401  (classes that a configuration or a checkpoint names must be imported)
 from condgen.checkpoint import read_checkpoint
+from condgen.commands.completion import completed_source
 from condgen.commands.parser import OneLineParser, innermost
-from condgen.conditioning import Encoder
-from condgen.data.features import FrameFeature
 
 
 class SaveConfig(SaveConfigCallback):
@@ -61,27 +60,11 @@ class CondgenCLI(LightningCLI):
         super()._parse_ckpt_path()
 
     def before_instantiate_classes(self) -> None:
-        """Take class names that the configuration leaves out from the data, so that they travel in the checkpoint."""
+        """Complete the configuration from its data; the source that was built for that is used again."""
         config = self.config.get(self.config.get("subcommand"), self.config)
-        if not config.get("data") or not config.get("model"):
-            return
-        parser = ArgumentParser()
-        parser.add_subclass_arguments(pl.LightningDataModule, "data")
-        features = config.data.init_args.get("features") or {}
-        data = parser.instantiate(Namespace(data=config.data)).data
-        for feature in features.values():
-            made = cast(type[FrameFeature], locate(feature.class_path))
-            complete(feature, made.completed(feature.init_args.as_dict(), data.source.phonemes))
-        data = parser.instantiate(Namespace(data=config.data)).data if features else data
-        for name, encoder in (config.model.init_args.get("conditions") or {}).items():
-            taken = cast(type[Encoder], locate(encoder.class_path))
-            if name not in data.conditions:
-                known = ", ".join(data.conditions) or "none"
-                raise ValueError(f"the model has the condition '{name}', the data has: {known}")
-            try:
-                complete(encoder, taken.completed(encoder.init_args.as_dict(), data.conditions[name]))
-            except ValueError as error:
-                raise ValueError(f"the condition '{name}' {error}") from None
+        built = completed_source(config.model, config.data) if config.get("data") and config.get("model") else None
+        if built is not None:
+            self.parser.add_instantiator(*built)
 
     def after_instantiate_classes(self) -> None:
         config = self.config.get(self.config.get("subcommand"), self.config)
@@ -93,13 +76,6 @@ class CondgenCLI(LightningCLI):
             except RuntimeError as error:
                 mismatch = str(error).splitlines()[1].strip()
                 raise ValueError(f"{config.weights} does not fit this model: {mismatch} …") from None
-
-
-def complete(part: Namespace, arguments: Mapping[str, Any]) -> None:
-    """Fill in arguments of a class that the configuration leaves out."""
-    for key, value in arguments.items():
-        if part.init_args.get(key) != value:
-            part.init_args[key] = value
 
 
 def _same_task(path: str, stored: Mapping[str, Any], class_path: str | None) -> None:
@@ -115,14 +91,14 @@ def _same_task(path: str, stored: Mapping[str, Any], class_path: str | None) -> 
         raise ValueError(f"{path} holds a {theirs} ({network}), and the configuration trains a {ours}: they do not fit")
 
 
-def find_last(trainer: Any) -> Path:
+def find_last(trainer: Namespace) -> Path:
     """Return the newest `last.ckpt` below the folder that a trainer's logger writes to.
 
     Raises:
         ValueError: there is none.
     """
     logger = trainer.get("logger")
-    places = logger.get("init_args", {}) if isinstance(logger, Mapping | Namespace) else {}
+    places = logger.get("init_args", {}) if isinstance(logger, Namespace) else {}
     root = Path(places.get("save_dir") or trainer.get("default_root_dir") or ".", places.get("name") or "")
     found = sorted(root.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
     if not found:
@@ -156,14 +132,19 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def run(argv: list[str]) -> None:
-    """Run fit, validate or test."""
+    """Run fit, validate or test. A configuration is a program: its classes may stand in the current folder."""
     quiet()
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.append(folder)
     try:
         cli(from_checkpoint(argv))
     except (MisconfigurationException, ValueError) as error:
         message = innermost(str(error))
         if message.startswith("Problems parsing config"):
             message = f"{' '.join(a for a in argv if a.endswith(('.yaml', '.yml', '.json')))}: {message}"
+        if "No module named" in message:
+            message += f"; it was looked for in the current folder, {folder}, and among the installed packages"
         raise ValueError(message) from error
 
 
@@ -178,9 +159,26 @@ def quiet() -> None:
         "dirpath has changed",
         "The WeightAveraging state cannot be restored",
         "callbacks used to create the checkpoint",
+        "smaller than the logging interval",
     ):
         warnings.filterwarnings("ignore", f"(?s).*{remark}")
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda r: "Tip" not in r.getMessage())
+    unwanted = ("Tip", "will override existing callbacks")
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
+        lambda record: not any(remark in record.getMessage() for remark in unwanted)
+    )
+
+
+def run_name(argv: list[str]) -> str:
+    """Name a run after its configuration's file, the last one where there are several."""
+    words = [word for option in argv for word in option.split("=", 1)]
+    files = [value for name, value in pairwise(words) if name in ("-c", "--config")]
+    return Path(files[-1]).stem if files else "run"
+
+
+def logging_of(name: str) -> dict[str, Any]:
+    """Return the trainer's defaults for a run: its log goes to runs/NAME/version_N, and checkpoints beside it."""
+    logger = {"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": {"save_dir": "runs", "name": name}}
+    return {"default_root_dir": f"runs/{name}", "logger": logger}
 
 
 def cli(argv: list[str], run: bool = True) -> CondgenCLI:
@@ -191,6 +189,7 @@ def cli(argv: list[str], run: bool = True) -> CondgenCLI:
         subclass_mode_model=True,
         subclass_mode_data=True,
         seed_everything_default=0,
+        trainer_defaults=logging_of(run_name(argv)),
         save_config_callback=SaveConfig,
         save_config_kwargs={"overwrite": True},
         parser_class=OneLineParser,

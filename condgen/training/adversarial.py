@@ -6,13 +6,16 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
-from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.strategies import DDPStrategy, Strategy
+from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,8 +25,10 @@ from condgen.data.batch import Batch
 from condgen.data.hyperparameters import store_hyperparameters
 from condgen.models import ConditionalDiscriminator, ConditionalGenerator
 from condgen.models.conditional import DiscriminatorConditioning
-from condgen.training.callbacks import AdversarialAlarm
-from condgen.training.compatibility import check_classes, check_data
+from condgen.training.averaging import checked_decay, move_average
+from condgen.training.callbacks import AdversarialAlarm, SampleQuality
+from condgen.training.compatibility import check_classes, check_data, data_of
+from condgen.training.defaults import checkpoints, find, sampling
 from condgen.training.losses import Loss, discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 from condgen.training.schedule import Schedule, learning_rate_factor
 
@@ -46,16 +51,17 @@ class AdversarialTask(pl.LightningModule):
     Logs the losses and, of the train split, `rank` (the probability that the discriminator ranks a real example above
     a generated one of the same batch: 0.5 where it cannot tell, 1 where it always wins) and `diversity` (distance of
     two generated examples of equal conditions over that of real ones of equal classes: near 0 where samples collapse).
+    What else a run leaves is said in `condgen.training.defaults`.
 
     Attributes:
         generator: the live generator.
-        discriminator: its opponent.
-        model: the running average of the generator's weights and statistics, from which samples are drawn.
+        discriminator: opponent of the generator.
+        model: the running average of the generator's weights and statistics, from which samples are generated.
 
     Args:
-        network: of the generator, `condgen.models.Generator`.
-        discriminator: network of the discriminator, `condgen.models.Discriminator`.
-        conditions: an encoder per named condition; the discriminator gets encoders of its own, alike at the start.
+        network: network of the generator, such as `condgen.models.Generator`.
+        discriminator: network of the discriminator, such as `condgen.models.Discriminator`.
+        conditions: encoder per named condition; the discriminator gets encoders of its own, alike at the start.
             Conditions that the data has and the model lacks are left out.
         conditioning: mechanism of the generator: `none`, `concat`, `bias`, `scale`, `gate` or `film`.
         discriminator_conditioning: mechanism of the discriminator: `none`, `concat`, `bias`, `film`, `projection` or
@@ -65,11 +71,12 @@ class AdversarialTask(pl.LightningModule):
         gradient_penalty: weight of the penalty of WGAN-GP; 10 there, with `loss: wasserstein`.
         auxiliary: weight of the auxiliary classifier's loss.
         discriminator_steps: steps of the discriminator per step of the generator.
-        learning_rate: of the generator's Adam.
-        discriminator_learning_rate: of the discriminator's; `None` for the same.
-        betas: of both.
-        schedule: the learning rates stay (`constant`) or fall to 0 by the last step (`cosine`).
+        learning_rate: learning rate of the generator's Adam.
+        discriminator_learning_rate: learning rate of the discriminator's Adam; `None` for the same.
+        betas: decays of Adam's averages of gradients and of their squares, for both networks.
+        schedule: course of the learning rates: they stay (`constant`) or fall to 0 by the last step (`cosine`).
         ema_decay: weight of the past in the running average; it grows towards this as (1 + steps) / (10 + steps).
+        samples_every_n_epochs: epochs from samples to samples of the run, generated after validation; 0 for none.
     """
 
     def __init__(
@@ -89,6 +96,7 @@ class AdversarialTask(pl.LightningModule):
         betas: tuple[float, float] = (0.5, 0.999),
         schedule: Schedule = "constant",
         ema_decay: float = 0.999,
+        samples_every_n_epochs: int = 1,
     ) -> None:
         super().__init__()
         store_hyperparameters(self)
@@ -97,48 +105,50 @@ class AdversarialTask(pl.LightningModule):
         for name, weight in (("r1", r1), ("gradient_penalty", gradient_penalty), ("auxiliary", auxiliary)):
             if weight < 0:
                 raise ValueError(f"{name} {weight} is not at least 0")
-        if not 0 <= ema_decay < 1:
-            raise ValueError(f"ema_decay {ema_decay} is not in [0, 1)")
-        if network.shape != discriminator.shape:
-            raise ValueError(f"the generator draws {network.shape}, the discriminator takes {discriminator.shape}: "
-                             "set both shapes alike")  # fmt: skip
+        discriminator_loss(loss, torch.zeros(1), torch.zeros(1))  # refuses an unknown loss now
         self.automatic_optimization = False
         conditions = conditions or {}
-        for name, encoder in conditions.items():
-            if require(encoder, Encoder).scope != "global":
-                raise ValueError(f"condition '{name}': the maps of a DCGAN differ in size, so that its conditions are "
-                                 f"global, ClassEmbedding or FeatureVector, not {type(encoder).__name__}")  # fmt: skip
+        _check_scopes(conditions)
         self.generator = ConditionalGenerator(network, conditions, conditioning)
         self.discriminator = ConditionalDiscriminator(
             discriminator, copy.deepcopy(conditions), discriminator_conditioning
         )
+        ours, theirs = self.generator.network.shape, self.discriminator.network.shape
+        if ours != theirs:
+            raise ValueError(f"the generator draws {ours}, the discriminator takes {theirs}: set both shapes alike")
         self.model = copy.deepcopy(self.generator).requires_grad_(False).eval()
         self.loss, self.r1, self.gradient_penalty, self.auxiliary = loss, r1, gradient_penalty, auxiliary
-        discriminator_loss(loss, torch.zeros(1), torch.zeros(1))  # refuses an unknown loss now
-        self.discriminator_steps, self.schedule, self.ema_decay = discriminator_steps, schedule, ema_decay
+        self.discriminator_steps, self.schedule = discriminator_steps, schedule
+        self.ema_decay = checked_decay(ema_decay, "ema_decay")
+        self.samples_every_n_epochs = samples_every_n_epochs
         self.learning_rates = (learning_rate, discriminator_learning_rate or learning_rate)
         self.betas = betas
         self.seed: int | None = None
 
     def setup(self, stage: str) -> None:
         """Compare the model with the data before anything is computed."""
-        data = getattr(self.trainer, "datamodule", None)
+        data = data_of(self.trainer)
         if data is not None:
             check_data(self.model, data)
             if stage == "fit":
                 check_classes(self.model, data)
-        trainer: Any = self.trainer
-        check_strategy(trainer.strategy)
-        if any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks):
+        check_strategy(self.trainer.strategy)
+        if find(self.trainer, WeightAveraging) is not None:
             raise ValueError(
                 "an adversarial task averages its generator by itself (model.ema_decay): remove EMA and other weight "
                 "averaging from trainer.callbacks, they would average the discriminator too"
             )
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """Watch over the balance, unless the trainer has a callback that does."""
-        trainer: Any = self.trainer
-        return [] if any(isinstance(c, AdversarialAlarm) for c in trainer.callbacks) else [AdversarialAlarm()]
+        """Give a run its defaults: an eye on the balance, samples, checkpoints; `best` where quality is measured."""
+        trainer = self.trainer
+        if trainer.state.fn != TrainerFn.FITTING:
+            return []
+        alarm = [] if find(trainer, AdversarialAlarm) else [AdversarialAlarm()]
+        samples = sampling(trainer, self.model.network, self.samples_every_n_epochs)
+        quality = find(trainer, SampleQuality)
+        best = (None, 1) if quality is None else ("val/frechet", quality.every_n_epochs)
+        return [*alarm, *samples, *checkpoints(trainer, *best)]
 
     def train(self, mode: bool = True) -> AdversarialTask:
         """Switch the mode of all but the running average, which always evaluates."""
@@ -160,8 +170,8 @@ class AdversarialTask(pl.LightningModule):
         used = {*self.generator.encoders, *self.discriminator.conditions}
         return {name: value for name, value in conditions.items() if name in used}
 
-    def draw(self, model: ConditionalGenerator, real: Real) -> Tensor:
-        """Draw data with the conditions of a batch."""
+    def generate(self, model: ConditionalGenerator, real: Real) -> Tensor:
+        """Generate data with the conditions of a batch."""
         z = torch.randn(len(real.x), model.network.noise, device=real.x.device)
         return model(z, {name: real.conditions[name] for name in model.encoders})
 
@@ -169,9 +179,9 @@ class AdversarialTask(pl.LightningModule):
         batches = self.trainer.fit_loop.total_batch_idx + 1
         with self._random(batches):
             real = self._real(batch)
-            drawn, found = self._step_discriminator(real)
+            generated, found = self._step_discriminator(real)
             if batches % self.discriminator_steps == 0:
-                found |= self._step_generator(real, drawn)
+                found |= self._step_generator(real, generated)
         self.log_dict({f"train/{n}": v for n, v in found.items()}, on_step=False, on_epoch=True, prog_bar=True,
                       batch_size=len(real.x))  # fmt: skip
         return found
@@ -183,10 +193,10 @@ class AdversarialTask(pl.LightningModule):
         self._judge_held_out("test", batch, batch_idx)
 
     def _judge_held_out(self, split: str, batch: Batch, batch_idx: int) -> None:
-        """Log how the discriminator ranks held-out data above what the average draws."""
+        """Log how the discriminator ranks held-out data above what the average generates."""
         with self._random(batch_idx):
             real = self._real(batch)
-            scores = [self.discriminator(x, real.conditions).score for x in (real.x, self.draw(self.model, real))]
+            scores = [self.discriminator(x, real.conditions).score for x in (real.x, self.generate(self.model, real))]
         self.log(f"{split}/rank", ranked(*scores), batch_size=len(real.x), prog_bar=True, sync_dist=True)
 
     def _real(self, batch: Batch) -> Real:
@@ -203,37 +213,39 @@ class AdversarialTask(pl.LightningModule):
             yield
 
     def _step_discriminator(self, real: Real) -> tuple[Tensor, dict[str, Tensor]]:
-        """Take a step; return what the generator drew for it, and figures to log."""
+        """Take a step; return the data generated for it, and figures to log."""
         optimizer = self._optimizer(1)
         with torch.no_grad():
-            drawn = self.draw(self.generator, real)
+            generated = self.generate(self.generator, real)
         # One pass for both, so that a batch norm sees them together and DDP sees one forward per backward.
         twice = {name: torch.cat([value, value]) for name, value in real.conditions.items()}
-        judged = self.discriminator(torch.cat([real.x, drawn]), twice)
+        judged = self.discriminator(torch.cat([real.x, generated]), twice)
         scores = judged.score.float().chunk(2)
         loss = discriminator_loss(self.loss, *scores)
-        loss = loss + self._read(judged.classes, twice) + self._penalty(real, drawn)
+        loss = loss + self._auxiliary_loss(judged.classes, twice) + self._penalty(real, generated)
         self._take_step(optimizer, loss, "discriminator")
-        return drawn, {"discriminator_loss": loss.detach(), "rank": ranked(*scores).detach()}
+        return generated, {"discriminator_loss": loss.detach(), "rank": ranked(*scores).detach()}
 
     def _step_generator(self, real: Real, before: Tensor) -> dict[str, Tensor]:
-        """Take a step; return figures to log. `before` was drawn for the same conditions with other noise."""
+        """Take a step; return figures to log. `before` was generated of the same conditions with other noise."""
         optimizer = self._optimizer(0)
         with self.toggled_optimizer(optimizer):
-            drawn = self.draw(self.generator, real)
-            judged = self.discriminator(drawn, real.conditions)
-            loss = generator_loss(self.loss, judged.score.float()) + self._read(judged.classes, real.conditions)
+            generated = self.generate(self.generator, real)
+            judged = self.discriminator(generated, real.conditions)
+            loss = generator_loss(self.loss, judged.score.float()) + self._auxiliary_loss(
+                judged.classes, real.conditions
+            )
             self._take_step(optimizer, loss, "generator")
         for scheduler in self.lr_schedulers():  # type: ignore[union-attr]
             scheduler.step()
         self._average()
-        return {"generator_loss": loss.detach(), "diversity": diversity(real, before, drawn.detach())}
+        return {"generator_loss": loss.detach(), "diversity": diversity(real, before, generated.detach())}
 
-    def _read(self, logits: dict[str, Tensor], conditions: dict[str, Tensor]) -> Tensor | float:
+    def _auxiliary_loss(self, logits: dict[str, Tensor], conditions: dict[str, Tensor]) -> Tensor | float:
         """Return the auxiliary classifier's loss."""
         return sum(self.auxiliary * F.cross_entropy(logit.float(), conditions[n]) for n, logit in logits.items())
 
-    def _penalty(self, real: Real, drawn: Tensor) -> Tensor | float:
+    def _penalty(self, real: Real, generated: Tensor) -> Tensor | float:
         penalty: Tensor | float = 0.0
         with torch.autocast(real.x.device.type, enabled=False):  # squares of gradients need the range of float32
             if self.r1:
@@ -242,14 +254,14 @@ class AdversarialTask(pl.LightningModule):
             if self.gradient_penalty:
                 judge = partial(self._score, conditions=real.conditions)
                 share = torch.rand(len(real.x), device=real.x.device)
-                found = gradient_penalty(judge, real.x.float(), drawn.float(), share)
+                found = gradient_penalty(judge, real.x.float(), generated.float(), share)
                 penalty = penalty + self.gradient_penalty * found
         return penalty
 
     def _score(self, x: Tensor, conditions: dict[str, Tensor]) -> Tensor:
         return self.discriminator(x, conditions).score
 
-    def _take_step(self, optimizer: Any, loss: Tensor, whose: str) -> None:
+    def _take_step(self, optimizer: LightningOptimizer, loss: Tensor, whose: str) -> None:
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"the {whose}'s loss is {loss.item()} at step {self.global_step}: lower model.learning_rate, give the "
@@ -260,32 +272,25 @@ class AdversarialTask(pl.LightningModule):
         self.manual_backward(loss)
         optimizer.step()
 
-    def _optimizer(self, index: int) -> Any:
+    def _optimizer(self, index: int) -> LightningOptimizer:
         """Return the generator's (0) or the discriminator's (1) optimizer; only the first one's steps are counted."""
-        optimizers: Any = self.optimizers()
+        optimizers = cast(list[LightningOptimizer], self.optimizers())
         optimizers[1]._on_before_step = optimizers[1]._on_after_step = _nothing
         return optimizers[index]
 
     @torch.no_grad()
     def _average(self) -> None:
         """Move the running average towards the live generator."""
-        steps = self.global_step - 1
-        weight = 1 - min(self.ema_decay, (1 + steps) / (10 + steps))
-        live = self.generator.state_dict()
-        for name, average in self.model.state_dict().items():
-            if average.is_floating_point():
-                average.lerp_(live[name], weight)
-            else:
-                average.copy_(live[name])
+        average, live = (model.state_dict().values() for model in (self.model, self.generator))
+        move_average(average, live, self.global_step - 1, self.ema_decay)
 
-    def configure_optimizers(self) -> Any:
-        made = []
-        parts = (self.generator, self.discriminator)
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         factor = partial(learning_rate_factor, total=self.total_steps(), warmup=0, schedule=self.schedule)
-        for part, rate in zip(parts, self.learning_rates, strict=True):
-            optimizer = torch.optim.Adam(part.parameters(), lr=rate, betas=self.betas)
-            made.append({"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor)})
-        return made
+        optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.Adam(part.parameters(), lr=rate, betas=self.betas)
+            for part, rate in zip((self.generator, self.discriminator), self.learning_rates, strict=True)
+        ]
+        return optimizers, [torch.optim.lr_scheduler.LambdaLR(optimizer, factor) for optimizer in optimizers]
 
     def total_steps(self) -> float:
         """Count the generator's steps of the whole run."""
@@ -297,7 +302,15 @@ class AdversarialTask(pl.LightningModule):
         return min(limit, trainer.max_epochs * trainer.num_training_batches // self.discriminator_steps)
 
 
-def check_strategy(strategy: Any) -> None:
+def _check_scopes(conditions: dict[str, nn.Module]) -> None:
+    """Refuse conditions that are not global."""
+    for name, encoder in conditions.items():
+        if require(encoder, Encoder).scope != "global":
+            raise ValueError(f"condition '{name}': the maps of a DCGAN differ in size, so that its conditions are "
+                             f"global, ClassEmbedding or FeatureVector, not {type(encoder).__name__}")  # fmt: skip
+
+
+def check_strategy(strategy: Strategy) -> None:
     """Refuse DDP that waits for gradients of the network whose step it is not.
 
     Raises:
@@ -310,9 +323,9 @@ def check_strategy(strategy: Any) -> None:
         )
 
 
-def ranked(real: Tensor, drawn: Tensor) -> Tensor:
+def ranked(real: Tensor, generated: Tensor) -> Tensor:
     """Return the share of pairs in which the real example has the higher score; ties count half."""
-    difference = real[:, None] - drawn
+    difference = real[:, None] - generated
     return ((difference > 0).float() + (difference == 0).float() / 2).mean()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_info
 
@@ -14,7 +15,12 @@ from condgen.models.conditional import ConditionalModel, Model, as_likelihood
 from condgen.models.contract import streaming
 
 
-def check_data(model: Model, data: Any) -> None:
+def data_of(trainer: pl.Trainer) -> ConditionedData | None:
+    """Return the data module of a trainer; `None` where it was given loaders."""
+    return trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it and declares it nowhere
+
+
+def check_data(model: Model, data: ConditionedData) -> None:
     """Compare a model's grid, classes and frames with those of a data module.
 
     Raises:
@@ -40,7 +46,7 @@ def check_data(model: Model, data: Any) -> None:
         _check_crops(likelihood, data)
 
 
-def check_classes(model: Model, data: Any) -> None:
+def check_classes(model: Model, data: ConditionedData) -> None:
     """Compare the class ids of the training split with the classes.
 
     Raises:
@@ -76,7 +82,7 @@ def _check_crops(model: ConditionalModel, data: Any) -> None:
             )
 
 
-def check_receptive_field(model: ConditionalModel, data: Any = None) -> None:
+def check_receptive_field(model: ConditionalModel, data: ConditionedData | None = None) -> None:
     """Warn where a model of audio without local conditions sees less than 240 ms: too little to hold a word together.
 
     Source: van den Oord et al., "WaveNet", 2016, section 3: 240 ms with linguistic features, 300 ms without.

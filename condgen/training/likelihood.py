@@ -6,17 +6,21 @@ import math
 import os
 import shutil
 from functools import partial
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import WeightAveraging
+from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from condgen.conditioning.film_generator import Conditioning
 from condgen.data.batch import Batch, count_dims
 from condgen.data.hyperparameters import store_hyperparameters
 from condgen.models import ConditionalModel
-from condgen.training.compatibility import check_data, check_receptive_field
+from condgen.training.averaging import EMA, checked_decay
+from condgen.training.compatibility import check_data, check_receptive_field, data_of
+from condgen.training.defaults import checkpoints, find, sampling
 from condgen.training.schedule import Schedule, learning_rate_factor
 
 
@@ -24,19 +28,23 @@ class LikelihoodTask(pl.LightningModule):
     """Trains p(x | conditions) by maximum likelihood.
 
     Logs `bits_per_dim` (images) or `bits_per_sample` (audio), averages over all dimensions that are scored, and `nats`
-    per image or clip, of the train, val and test splits.
+    per image or clip, of the train, val and test splits. What else a run leaves is said in `condgen.training.defaults`.
 
     Args:
-        network: a likelihood model, `condgen.models.PixelCNN` or `condgen.models.WaveNet`.
-        conditions: an encoder per named condition. Conditions that the data has and the model lacks are left out.
-        conditioning: how the conditions act: `none`, `bias`, `scale`, `gate`, `film` or `concat`.
-        learning_rate: of Adam, at its highest.
+        network: likelihood model, such as `condgen.models.PixelCNN` or `condgen.models.WaveNet`.
+        conditions: encoder per named condition. Conditions that the data has and the model lacks are left out.
+        conditioning: mechanism by which the conditions act: `none`, `bias`, `scale`, `gate`, `film` or `concat`.
+        learning_rate: highest learning rate of AdamW.
         warmup_steps: steps over which the learning rate rises from 0.
-        schedule: afterwards it stays (`constant`) or falls to 0 by the last step (`cosine`).
-        weight_decay: decoupled, on the network's weight matrices; FiLM generators and biases are left out, because it
-            would pull the conditions' effect to nothing.
-        compile: run the network through `torch.compile` while training: 1.3 to 1.7 times faster on a CPU after a
-            minute of compilation. Needs a C++ compiler.
+        schedule: course of the learning rate afterwards: it stays (`constant`) or falls to 0 by the last step
+            (`cosine`).
+        weight_decay: decoupled weight decay of the network's weight matrices; FiLM generators and biases are left out,
+            because it would pull the conditions' effect to nothing.
+        ema_decay: weight of the past in the running average of the weights, which is what validation, test and
+            sampling use; it grows towards this as (1 + steps) / (10 + steps). 0 for no average.
+        samples_every_n_epochs: epochs from samples to samples of the run, which come after validation; 0 for none.
+        compile: choice to run the network through `torch.compile` while training: 1.3 to 1.7 times faster on a CPU
+            after a minute of compilation. Needs a C++ compiler.
     """
 
     def __init__(
@@ -48,6 +56,8 @@ class LikelihoodTask(pl.LightningModule):
         warmup_steps: int = 100,
         schedule: Schedule = "cosine",
         weight_decay: float = 0.0,
+        ema_decay: float = 0.999,
+        samples_every_n_epochs: int = 1,
         compile: bool = False,
     ) -> None:
         super().__init__()
@@ -56,10 +66,21 @@ class LikelihoodTask(pl.LightningModule):
         self.compile_network = compile
         self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
         self.schedule, self.weight_decay = schedule, weight_decay
+        self.ema_decay = checked_decay(ema_decay, "ema_decay")
+        self.samples_every_n_epochs = samples_every_n_epochs
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """Give a run its defaults: averaged weights, samples, checkpoints."""
+        trainer, network = self.trainer, self.model.network
+        if trainer.state.fn != TrainerFn.FITTING:
+            return []
+        averaging = [EMA(self.ema_decay)] if self.ema_decay and find(trainer, WeightAveraging) is None else []
+        samples = sampling(trainer, network, self.samples_every_n_epochs)
+        return [*averaging, *samples, *checkpoints(trainer, f"val/bits_per_{network.dim}")]
 
     def setup(self, stage: str) -> None:
         """Compare the model with the data before anything is computed."""
-        data = getattr(self.trainer, "datamodule", None)
+        data = data_of(self.trainer)
         if data is not None:
             check_data(self.model, data)
         check_receptive_field(self.model, data)
@@ -98,14 +119,14 @@ class LikelihoodTask(pl.LightningModule):
     def _log(self, split: str, batch: Batch) -> Tensor:
         """Log a batch; return its nats per dimension."""
         nats, dims = self.nats(batch).sum(), count_dims(batch)
-        options: Any = {"on_step": False, "on_epoch": True, "prog_bar": True, "sync_dist": split != "train"}
+        log = partial(self.log, on_step=False, on_epoch=True, prog_bar=True, sync_dist=split != "train")
         # Weighed by what it is an average over: a batch of short clips counts less than one of long clips.
         bits = nats / (max(1, dims) * math.log(2))
-        self.log(f"{split}/bits_per_{self.model.network.dim}", bits, batch_size=dims, **options)
-        self.log(f"{split}/nats", nats / len(batch.x), batch_size=len(batch.x), **options)
+        log(f"{split}/bits_per_{self.model.network.dim}", bits, batch_size=dims)
+        log(f"{split}/nats", nats / len(batch.x), batch_size=len(batch.x))
         return nats / max(1, dims)
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         matrices = [p for p in self.model.network.parameters() if p.ndim > 1]
         decayed = {id(p) for p in matrices}
         others = [p for p in self.model.parameters() if id(p) not in decayed]

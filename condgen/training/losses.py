@@ -50,10 +50,10 @@ def gradient_penalty(judge: Callable[[Tensor], Tensor], real: Tensor, fake: Tens
     Source: Gulrajani et al., "Improved Training of Wasserstein GANs", 2017, equation 3, with λ = 1.
 
     Args:
-        judge: data to scores, (batch,).
-        real: data, (batch, *shape).
+        judge: map from data to scores, (batch,).
+        real: real data, (batch, *shape).
         fake: generated data, same shape.
-        share: of the real data in each mixture, (batch,), uniform in [0, 1].
+        share: share of the real data in each mixture, (batch,), uniform in [0, 1].
     """
     share = share.reshape(-1, *(1,) * (real.ndim - 1))
     between = (share * real + (1 - share) * fake).detach().requires_grad_()

@@ -74,7 +74,7 @@ def test_fit_leaves_checkpoints_figures_and_a_grid_per_class(checkpoint):
     run = Path(checkpoint).parents[1]
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
     header = (run / "metrics.csv").read_text().splitlines()[0].split(",")
-    assert {"train/rank", "train/diversity", "val/rank", "val/frechet", "val/read_digit"} <= set(header)
+    assert {"train/rank", "train/diversity", "val/rank", "val/frechet", "val/accuracy_digit"} <= set(header)
 
 
 def test_grids_while_training_come_from_the_same_noise(tmp_path):

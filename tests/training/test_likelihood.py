@@ -13,8 +13,7 @@ from condgen.conditioning import ClassEmbedding, FrameSequence
 from condgen.data import Clip, Digits, Images, Position, Speech
 from condgen.data.images import as_is
 from condgen.models import PixelCNN, WaveNet
-from condgen.training import EMA, LikelihoodTask, SampleGrid
-from condgen.training.schedule import learning_rate_factor
+from condgen.training import EMA, LikelihoodTask
 
 
 def make_task(**options):
@@ -54,35 +53,6 @@ def test_only_the_networks_matrices_decay(tmp_path):
     assert len(decay) == len(list(task.parameters()))
     assert {decay[id(p)] for p in task.model.film_generator.parameters()} == {0.0}
     assert {decay[id(p)] for p in task.model.network.parameters() if p.ndim > 1} == {0.1}
-
-
-def test_learning_rate_rises_then_falls_to_zero():
-    factor = [learning_rate_factor(step, 100, 10, "cosine") for step in range(101)]
-    assert factor[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
-    assert factor[10:] == sorted(factor[10:], reverse=True)
-    assert factor[100] == pytest.approx(0, abs=1e-9)
-    assert learning_rate_factor(99, 100, 10, "constant") == 1
-
-
-def test_ema_follows_its_recursion_and_is_what_a_checkpoint_holds(tmp_path):
-    seen = []
-
-    class Record(pl.Callback):
-        def on_train_batch_end(self, trainer, pl_module, *args):
-            seen.append({name: p.detach().clone() for name, p in pl_module.named_parameters()})
-
-    task = make_task(learning_rate=1e-2)
-    trainer = make_trainer(tmp_path, max_steps=5, limit_val_batches=0, callbacks=[Record(), EMA(decay=0.5)])
-    trainer.fit(task, Images(Digits()))
-    trainer.save_checkpoint(tmp_path / "a.ckpt")
-    expected = seen[0]
-    for count, weights in enumerate(seen[1:], start=1):
-        weight = 1 - min(0.5, (1 + count) / (10 + count))
-        expected = {name: e + weight * (weights[name] - e) for name, e in expected.items()}
-    stored = torch.load(tmp_path / "a.ckpt", weights_only=True)["state_dict"]
-    assert any((stored[name] - seen[-1][name]).abs().max() > 1e-4 for name in expected)
-    for name, average in expected.items():
-        torch.testing.assert_close(stored[name], average)
 
 
 def test_a_resumed_run_equals_one_that_never_stopped(tmp_path):
@@ -125,27 +95,6 @@ def test_a_model_that_does_not_fit_the_data_is_refused_before_training(tmp_path)
     for network, conditions, message in cases:
         with pytest.raises(ValueError, match=message):
             make_trainer(tmp_path, max_epochs=1).fit(LikelihoodTask(network, conditions), Images(Digits()))
-
-
-def test_sample_grids_appear_while_training(tmp_path):
-    logger = pl.loggers.CSVLogger(tmp_path)
-    callbacks = [EMA(), SampleGrid(every_n_epochs=2, per_class=1)]
-    make_trainer(tmp_path, max_epochs=2, limit_train_batches=1, logger=logger, callbacks=callbacks).fit(
-        make_task(), Images(Digits())
-    )
-    assert [path.name for path in tmp_path.rglob("samples/*")] == ["step_0000002.png"]
-
-
-def test_sample_grids_go_to_tensorboard_too(tmp_path):
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    logger = pl.loggers.TensorBoardLogger(tmp_path)
-    make_trainer(tmp_path, max_epochs=1, limit_train_batches=1, logger=logger, callbacks=[SampleGrid(per_class=2)]).fit(
-        make_task(), Images(Digits())
-    )
-    events = EventAccumulator(logger.log_dir).Reload()
-    assert [event.step for event in events.Images("samples")] == [1]
 
 
 def test_spatial_conditions_train_too(tmp_path):
