@@ -57,7 +57,7 @@ MUTANTS = [
     Mutant(
         "noise_of_neighbouring_seeds", "sample 1000 of a seed is sample 0 of the next",
         "sampling/noise.py", "np.array([seed, index]", "np.array([0, seed * 1000 + index]",
-        ("sampling/test_noise.py",),
+        ("sampling/test_noise_glue.py",),
     ),
     Mutant(
         "griffin_lim_is_late", "Griffin and Lim's copies come half a hop late",
@@ -148,7 +148,7 @@ MUTANTS = [
     Mutant(
         "grid_under_other_labels", "a grid's conditions come class by class in columns, its labels in rows",
         "evaluation/pictures.py", "values.repeat_interleave(per_row, dim=0)", "torch.cat([values] * per_row)",
-        ("evaluation/test_pictures.py::test_every_row_of_a_grid_has_the_conditions_of_its_label",),
+        ("evaluation/test_pictures_glue.py::test_every_row_of_a_grid_has_the_conditions_of_its_label",),
     ),
     # Training.
     Mutant(
@@ -180,29 +180,29 @@ MUTANTS = [
     Mutant(
         "truncation_lost", "a generator's truncation is not handed on to its noise",
         "sampling/pushforward.py", "model.network.noise, truncation)", "model.network.noise)",
-        ("sampling/test_noise.py::test_truncation_reaches_the_generator",),
+        ("sampling/test_noise_glue.py::test_truncation_reaches_the_generator",),
     ),
     Mutant(
         "streams_begin_at_index_0", "a stream draws the noise of sample 0 whatever its first index",
         "sampling/streaming.py", "range(first_index, first_index + count_samples(conditions, num_samples))",
         "range(count_samples(conditions, num_samples))",
-        ("sampling/test_noise.py::test_a_stream_and_a_sample_of_one_index_are_one",),
+        ("sampling/test_noise_glue.py::test_a_stream_and_a_sample_of_one_index_are_one",),
     ),
     # Commands.
     Mutant(
         "manifest_counts_anew", "after Ctrl-C the manifest's indices are places in the file, which no noise belongs to",
         "commands/writing.py", '"index": indices[i]', '"index": i',
-        ("commands/test_writing.py::test_the_manifest_names_the_index_that_made_each_sample",),
+        ("commands/test_writing_glue.py::test_the_manifest_names_the_index_that_made_each_sample",),
     ),
     Mutant(
         "last_is_the_oldest", "`--ckpt_path last` goes on from the oldest run",
         "commands/fit.py", "return found[-1]", "return found[0]",
-        ("commands/test_fit.py::test_last_is_the_newest",),
+        ("commands/test_fit_glue.py::test_last_is_the_newest",),
     ),
     Mutant(
         "temperature_lost_in_evaluation", "`evaluate --temperature` is reported and not handed to the sampler",
         "commands/evaluate.py", "num_samples, seed, batch_size=batch_size, **tempering)",
         "num_samples, seed, batch_size=batch_size)",
-        ("commands/test_evaluate.py::test_options_of_sampling_reach_the_sampler",),
+        ("commands/test_evaluate_glue.py::test_options_of_sampling_reach_the_sampler",),
     ),
 ]  # fmt: skip
