@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test clean
+.PHONY: demo test mutants clean
 
 demo: .venv/installed
 	$(BIN)/python recipes/demo.py
@@ -12,6 +12,10 @@ test: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Plants faults and sees the tests fail, in minutes; `make mutants ONLY=name` plants one. See tests/mutants/run.py.
+mutants: .venv/installed-dev
+	$(BIN)/python tests/mutants/run.py $(ONLY)
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "condgen needs Python 3.10 or newer")'

@@ -80,6 +80,10 @@ class FiLMGenerator(nn.Module):
         if conditioning != "none" and not encoders:
             raise ValueError(f"conditioning '{conditioning}' needs at least one condition; an unconditional model has "
                              "conditioning 'none'")  # fmt: skip
+        for name in encoders:
+            if not name or "." in name or name in dir(nn.ModuleDict()):
+                raise ValueError(f"a condition cannot be called '{name}', which PyTorch does not take as the name of a "
+                                 "module: rename it in the data and the model")  # fmt: skip
         self.conditioning: Conditioning = conditioning
         self.encoders = nn.ModuleDict({} if conditioning == "none" else encoders)
         for encoder in self.encoders.values():

@@ -302,3 +302,9 @@ def test_concatenating_a_constant_before_a_transposed_convolution_is_a_bias_per_
     levels = torch.stack([phase[..., 0, 0] for phase in phases], dim=-1)
     assert (levels[..., :, None] - levels[..., None, :]).abs()[..., ~torch.eye(stride**2).bool()].min() > 1e-3
     assert spread_of(beta).min() > 0.1
+
+
+@pytest.mark.parametrize("name", ["type", "half", "keys", "training", "a.b", ""])
+def test_a_name_that_no_module_can_have_is_refused(name):
+    with pytest.raises(ValueError, match=f"a condition cannot be called '{name}'"):
+        FiLMGenerator({name: ClassEmbedding(2, num_classes=2)}, {"layer": FiLM(3)}, "film")

@@ -1,0 +1,208 @@
+"""The faults that `make mutants` plants, each in the glue between two correct functions: what is handed to whom, which
+rows, which mask, which weights, which split, which seed, which unit. `run.py` says how to add one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """A fault, and the tests that must fail once it is planted.
+
+    Attributes:
+        name: word for the table and for `make mutants ONLY=name`.
+        what: fault in one line.
+        file: file of the package, relative to `condgen/`.
+        old: text that occurs exactly once in the file.
+        new: text that replaces it.
+        tests: test files or node ids, relative to `tests/`, of which at least one must fail.
+    """
+
+    name: str
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+MUTANTS = [
+    # Found by outsiders, who planted them and saw the suite pass.
+    Mutant(
+        "ranks_share_noise", "every process of a distributed run draws the same noise",
+        "training/adversarial.py", "self.global_rank, count", "0, count",
+        ("training/test_adversarial_glue.py::test_every_rank_draws_noise_of_its_own",),
+    ),
+    Mutant(
+        "labels_of_other_rows", "the discriminator judges generated data under other rows' labels",
+        "training/adversarial.py", "torch.cat([value, value])", "torch.cat([value, value.flip(0)])",
+        ("training/test_adversarial_glue.py::test_generated_data_are_judged_under_the_conditions_they_were_drawn_with",),
+    ),
+    Mutant(
+        "quality_of_live_generator", "SampleQuality looks at the live generator, not at the average",
+        "training/callbacks.py", "view(data), pl_module.model", "view(data), pl_module.generator",
+        ("training/test_adversarial_glue.py::test_sample_quality_looks_at_the_average_under_validation_conditions",),
+    ),
+    Mutant(
+        "swapped_labels_score_padding", "the label-swap gap of audio scores padding",
+        "evaluation/likelihood.py", "{**own, **others}, scored)", "{**own, **others})",
+        ("evaluation/test_likelihood.py::test_figures_of_audio_do_not_depend_on_padding",),
+    ),
+    Mutant(
+        "floor_of_unmatched_rows", "the floor is of training examples of other classes than the samples'",
+        "evaluation/samples.py", "matching_rows(known, {name: asked[name] for name in known})",
+        "range(len(generated.x))",
+        ("evaluation/test_samples.py::test_the_floor_is_of_training_examples_of_the_classes_asked_for",),
+    ),
+    Mutant(
+        "noise_of_neighbouring_seeds", "sample 1000 of a seed is sample 0 of the next",
+        "sampling/noise.py", "np.array([seed, index]", "np.array([0, seed * 1000 + index]",
+        ("sampling/test_noise_glue.py",),
+    ),
+    Mutant(
+        "griffin_lim_is_late", "Griffin and Lim's copies come half a hop late",
+        "evaluation/copy_synthesis.py", "start = feature.hop // 2", "start = 0",
+        ("evaluation/test_copy_synthesis.py::test_a_copy_is_heard_when_the_original_is",),
+    ),
+    Mutant(
+        "distance_over_silence", "the log-mel distance counts silent frames",
+        "evaluation/copy_synthesis.py", ".mean(0)[loud]", ".mean(0)",
+        ("evaluation/test_copy_synthesis.py::test_the_distance_is_over_frames_within_50_decibels_of_the_loudest",),
+    ),
+    Mutant(
+        "pictures_in_half_decibels", "pictures of speech take power's decibels for amplitudes'",
+        "evaluation/views.py", "decibels = 20 *", "decibels = 10 *",
+        ("evaluation/test_views.py::test_a_tenth_of_the_amplitude_is_20_decibels_of_70",),
+    ),
+    Mutant(
+        "adam_for_adamw", "weight decay is not decoupled",
+        "training/likelihood.py", "torch.optim.AdamW(", "torch.optim.Adam(",
+        ("training/test_likelihood_glue.py::test_without_gradients_a_step_shrinks_the_networks_matrices_and_nothing_else",),
+    ),
+    Mutant(
+        "crops_from_inside", "crops begin inside clips alone, so that their ends are all but never scored",
+        "data/speech.py", "torch.randint(-self.crop // self.unit, length // self.unit + 1, ())",
+        "torch.randint(0, (length - self.crop) // self.unit + 1, ())",
+        ("data/test_speech_crops.py::test_the_ends_of_a_clip_are_scored_too",),
+    ),
+    Mutant(
+        "order_of_images_not_resumed", "the seed of the order of images is not restored",
+        "data/images.py", 'self.seed = state_dict["seed"]', "pass",
+        ("data/test_images.py::test_a_resumed_module_goes_on_in_the_order_that_was_saved",),
+    ),
+    Mutant(
+        "order_of_speech_not_resumed", "the seed of the order of clips is not restored",
+        "data/speech.py", 'self.seed = state_dict["seed"]', "pass",
+        ("data/test_speech_crops.py::test_a_resumed_module_goes_on_in_the_order_that_was_saved",),
+    ),
+    # Data.
+    Mutant(
+        "phonemes_at_the_files_rate", "after resampling, phonemes move by samples of the wanted rate over the file's",
+        "data/recordings.py", "start / self.sample_rate, len(kept)", "start / rate, len(kept)",
+        ("data/test_recordings.py::test_phonemes_move_in_seconds_whatever_the_rate_of_the_file",),
+    ),
+    Mutant(
+        "features_of_the_untrimmed_clip", "features are measured with the times of the clip before it was trimmed",
+        "data/store.py", "reader.sample_rate, moved)", "reader.sample_rate, clip)",
+        ("data/test_store.py::test_features_are_given_the_phonemes_of_what_trimming_left",),
+    ),
+    Mutant(
+        "context_for_lookahead", "a crop's context and lookahead change places",
+        "data/speech.py", "self.context, self.lookahead, self.unit", "self.lookahead, self.context, self.unit",
+        ("data/test_speech_crops.py::test_context_stands_before_what_is_scored_and_lookahead_behind_it",),
+    ),
+    Mutant(
+        "padding_is_counted", "bits per sample are averaged over padding too",
+        "data/batch.py", "int(batch.scored.sum()) * batch.x.shape[1]", "batch.x.numel()",
+        ("evaluation/test_likelihood.py::test_figures_of_audio_do_not_depend_on_padding",),
+    ),
+    # Evaluation.
+    Mutant(
+        "samples_beside_training_data", "samples are compared with training examples, not with held-out ones",
+        "evaluation/samples.py", "fidelity(classifier, drawn, asked[name], held_out.x, true)",
+        "fidelity(classifier, drawn, asked[name], real, classes[name])",
+        ("evaluation/test_samples.py::test_samples_are_compared_with_held_out_examples",),
+    ),
+    Mutant(
+        "counts_transposed", "the table of classes has read and asked change places",
+        "evaluation/samples.py", "place = (asked[name], classifier.read(drawn)[1])",
+        "place = (classifier.read(drawn)[1], asked[name])",
+        ("evaluation/test_samples.py::test_rows_of_the_counts_are_asked_and_columns_read",),
+    ),
+    Mutant(
+        "pupil_examined_on_its_lesson", "a lesson's accuracy is measured on what was taught",
+        "evaluation/samples.py", "pupil.accuracy(held_out.x, held_out.conditions[name])",
+        "pupil.accuracy(images.images.x, images.images.conditions[name])",
+        ("evaluation/test_samples.py::test_a_pupil_is_examined_on_held_out_examples",),
+    ),
+    Mutant(
+        "classifiers_have_seen_the_test", "classifiers are trained on held-out examples",
+        "evaluation/samples.py", 'train, kinds = seen.split("train")', 'train, kinds = seen.split("test")',
+        ("evaluation/test_samples.py::test_classifiers_learn_from_training_examples",),
+    ),
+    Mutant(
+        "marginal_scores_padding", "the likelihood with the class summed out scores padding",
+        "evaluation/likelihood.py", "{only: ids}, scored)", "{only: ids})",
+        ("evaluation/test_likelihood.py::test_figures_of_audio_do_not_depend_on_padding",),
+    ),
+    Mutant(
+        "grid_under_other_labels", "a grid's conditions come class by class in columns, its labels in rows",
+        "evaluation/pictures.py", "values.repeat_interleave(per_row, dim=0)", "torch.cat([values] * per_row)",
+        ("evaluation/test_pictures_glue.py::test_every_row_of_a_grid_has_the_conditions_of_its_label",),
+    ),
+    # Training.
+    Mutant(
+        "live_generator_held_out", "held-out data are ranked against the live generator, not the average",
+        "training/adversarial.py", "self.draw(self.model, real)", "self.draw(self.generator, real)",
+        ("training/test_adversarial_glue.py::test_held_out_data_are_ranked_against_the_average",),
+    ),
+    Mutant(
+        "adversarial_seed_not_resumed", "a resumed adversarial run draws other noise than the uninterrupted one",
+        "training/adversarial.py", 'checkpoint.get("adversarial_seed")', "None",
+        ("training/test_adversarial_glue.py::test_a_run_resumed_under_another_global_seed_goes_on_bit_for_bit",),
+    ),
+    Mutant(
+        "r1_at_generated_data", "R1 is taken at generated data",
+        "training/adversarial.py", "x = real.x.float().requires_grad_()", "x = drawn.float().requires_grad_()",
+        ("training/test_adversarial_glue.py::test_r1_is_taken_at_real_data",),
+    ),
+    Mutant(
+        "quality_under_training_conditions", "SampleQuality compares with training examples",
+        "training/callbacks.py", 'held_out = data.dataset("val")', 'held_out = data.dataset("train")',
+        ("training/test_adversarial_glue.py::test_sample_quality_looks_at_the_average_under_validation_conditions",),
+    ),
+    Mutant(
+        "learning_rate_by_epochs", "the learning rate's schedule counts epochs as steps",
+        "training/likelihood.py", '"interval": "step"', '"interval": "epoch"',
+        ("training/test_likelihood_glue.py::test_the_learning_rate_moves_at_every_step",),
+    ),
+    # Sampling.
+    Mutant(
+        "truncation_lost", "a generator's truncation is not handed on to its noise",
+        "sampling/pushforward.py", "model.network.noise, truncation)", "model.network.noise)",
+        ("sampling/test_noise_glue.py::test_truncation_reaches_the_generator",),
+    ),
+    Mutant(
+        "streams_begin_at_index_0", "a stream draws the noise of sample 0 whatever its first index",
+        "sampling/streaming.py", "range(first_index, first_index + count_samples(conditions, num_samples))",
+        "range(count_samples(conditions, num_samples))",
+        ("sampling/test_noise_glue.py::test_a_stream_and_a_sample_of_one_index_are_one",),
+    ),
+    # Commands.
+    Mutant(
+        "manifest_counts_anew", "after Ctrl-C the manifest's indices are places in the file, which no noise belongs to",
+        "commands/writing.py", '"index": indices[i]', '"index": i',
+        ("commands/test_writing_glue.py::test_the_manifest_names_the_index_that_made_each_sample",),
+    ),
+    Mutant(
+        "last_is_the_oldest", "`--ckpt_path last` goes on from the oldest run",
+        "commands/fit.py", "return found[-1]", "return found[0]",
+        ("commands/test_fit_glue.py::test_last_is_the_newest",),
+    ),
+    Mutant(
+        "temperature_lost_in_evaluation", "`evaluate --temperature` is reported and not handed to the sampler",
+        "commands/evaluate.py", "num_samples, seed, batch_size=batch_size, **tempering)",
+        "num_samples, seed, batch_size=batch_size)",
+        ("commands/test_evaluate_glue.py::test_options_of_sampling_reach_the_sampler",),
+    ),
+]  # fmt: skip
