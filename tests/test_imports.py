@@ -13,7 +13,7 @@ import condgen
 ROOT = Path(condgen.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LEVELS = [
-    {"quantization", "conditioning", "distributions"},
+    {"atomic", "quantization", "conditioning", "distributions"},
     {"models"},
     {"engines"},
     {"sampling"},

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from condgen.atomic import whole_file
 from condgen.models.conditional import Model
 
 
@@ -79,9 +79,8 @@ def save_grid(path: str | os.PathLike[str], x: Tensor, levels: int, columns: int
     for label in axes.get_yticklabels():
         label.set_parse_math(False)
     axes.set_frame_on(False)
-    temporary = Path(path).with_suffix(".partial.png")
-    figure.savefig(temporary, facecolor="white")
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, facecolor="white")
 
 
 def save_counts(path: str | os.PathLike[str], counts: Tensor, names: list[str], condition: str) -> None:
@@ -112,9 +111,8 @@ def save_counts(path: str | os.PathLike[str], counts: Tensor, names: list[str], 
                 axes.text(
                     read, asked, count, ha="center", va="center", color="white" if 2 * count > sum(row) else "black"
                 )
-    temporary = Path(path).with_suffix(".partial.png")
-    figure.savefig(temporary, facecolor="white")
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, facecolor="white")
 
 
 def save_waveforms(
@@ -156,6 +154,5 @@ def save_waveforms(
         below.locator_params(axis="x", nbins=5)
         below.set_xlabel("seconds")
         below.set_ylabel("Hz" if i % columns == 0 else "")
-    temporary = Path(path).with_suffix(".partial.png")
-    figure.savefig(temporary, facecolor="white")
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, facecolor="white")
