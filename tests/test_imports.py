@@ -20,7 +20,7 @@ LEVELS = [
     {"data"},
     {"evaluation", "analysis"},
     {"training"},
-    {"checkpoint"},
+    {"checkpoint", "trust"},
     {"commands"},
     {"cli", "__main__"},
 ]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
-from pytorch_lightning.cli import LightningArgumentParser
+from jsonargparse import ArgumentParser
+
+TRUST = "modules of your own, besides condgen, whose classes a checkpoint may name"
 
 
-class OneLineParser(LightningArgumentParser):
-    """Raises what argparse would print with its usage, so that `condgen` can say it in one line."""
+class OneLineErrors:
+    """Lets a parser raise what argparse would print with its usage, so that `condgen` can say it in one line."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise instead of printing usage and leaving."""
@@ -16,12 +19,9 @@ class OneLineParser(LightningArgumentParser):
             message += "; give a configuration with -c FILE.yaml"
         raise ValueError(message) from ex
 
-    def refuse_repeats(self, argv: list[str]) -> None:
-        """Refuse an option that is given twice: the first one would be lost."""
-        options = [argument.split("=")[0] for argument in argv if argument.startswith("--")]
-        for option in options:
-            if options.count(option) > 1:
-                raise ValueError(f"{option} is given twice; give several values as a list, such as {option} 3,7")
+
+class OneLineParser(OneLineErrors, ArgumentParser):
+    """Parser of a command that is a function."""
 
 
 FRAMES = ("Parser key", "Does not validate", "Subtypes", "Errors", "Given value", "Expected a <class 'NoneType'>")
@@ -41,10 +41,22 @@ def innermost(message: str) -> str:
     return ": ".join(filter(None, [".".join(keys), cause]))
 
 
-def parse(parser: OneLineParser, argv: list[str]) -> dict[str, Any]:
-    """Parse a command's options into plain data."""
-    parser.refuse_repeats(argv)
+def parse(command: Callable[..., None], argv: list[str]) -> dict[str, Any]:
+    """Parse the options of a command, `argv[0]`, into the arguments of its function, whose docstring is the help."""
+    parser = OneLineParser(prog=f"condgen {argv[0]}", description=str(command.__doc__).splitlines()[0])
+    parser.add_function_arguments(command, skip={"overwrite", "trust"})
+    parser.add_argument("--trust", nargs="+", default=[], help=TRUST)
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
+    _refuse_repeats(argv[1:])
     try:
-        return parser.parse_args(argv).as_dict()
+        return parser.parse_args(argv[1:]).as_dict()
     except ValueError as error:
         raise ValueError(innermost(str(error))) from error
+
+
+def _refuse_repeats(argv: list[str]) -> None:
+    """Refuse an option that is given twice: the first one would be lost."""
+    options = [argument.split("=")[0] for argument in argv if argument.startswith("--")]
+    for option in options:
+        if options.count(option) > 1:
+            raise ValueError(f"{option} is given twice; give several values as a list, such as {option} 3,7")

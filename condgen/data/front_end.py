@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jsonargparse import ArgumentParser
 from torch import Tensor
 
 from condgen.data.clips import Clip
 from condgen.data.features import FrameFeature
+from condgen.data.hyperparameters import build
 from condgen.data.recordings import RecordingReader
 
 
@@ -61,9 +61,7 @@ class FrontEnd:
 
 def front_end(settings: Mapping[str, Any]) -> FrontEnd:
     """Rebuild the front end from the arguments of `Speech`, without its source."""
-    parser = ArgumentParser()
-    parser.add_argument("--features", type=dict[str, FrameFeature], default={})
-    features = parser.instantiate(parser.parse_object({"features": settings.get("features") or {}})).features
+    features = build(dict[str, FrameFeature], settings.get("features") or {})
     source = settings["source"].get("init_args", {})
     voices, pitches = source.get("voices") or [None, None], sorted(source.get("pitches") or [50])
     # Whole files are heard, whatever was trimmed of the training clips.
