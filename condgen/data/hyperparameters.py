@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import warnings
 from collections.abc import Mapping
@@ -67,4 +68,5 @@ def build(kind: Any, settings: Any) -> Any:
     """
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--part", type=kind)
-    return parser.instantiate(parser.parse_object({"part": settings})).part
+    # The parser puts objects of its own into what it is given.
+    return parser.instantiate(parser.parse_object({"part": copy.deepcopy(settings)})).part
