@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import torch
-from jsonargparse import ArgumentError
 from torch import Tensor, nn
 
 from condgen.data.front_end import FrontEnd, front_end
@@ -181,7 +180,7 @@ class Checkpoint:
     def _fitting(self) -> Iterator[None]:
         try:
             yield
-        except (RuntimeError, KeyError, TypeError, ArgumentError) as error:
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"checkpoint {self.path} does not fit this version of condgen: {error}") from None
 
 

@@ -279,7 +279,7 @@ def test_a_checkpoint_whose_weights_do_not_fit_is_one_line(altered, tmp_path, on
     wider = {**network, "init_args": {**network["init_args"], "channels": 8}}
     unknown = {**network, "init_args": {**network["init_args"], "colour": "red"}}
     for task in ({"network": wider}, {"network": unknown}, {"conditioning": "bent"}):
-        with pytest.raises(ValueError, match=r"bent|does not fit this version of condgen"):
+        with pytest.raises(ValueError, match="does not fit this version of condgen"):
             load(altered(task))
     options = ["--condition.digit", "1", "--out", str(tmp_path / "o")]
     assert main(["sample", "--ckpt_path", altered({"network": unknown}), *options]) == 1

@@ -17,11 +17,12 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 import condgen.training  # noqa: F401  (classes that a configuration calls by their name alone must be imported)
 from condgen.checkpoint import Checkpoint
-from condgen.commands.parser import TRUST, OneLineErrors, innermost
+from condgen.commands.parser import TRUST, OneLineErrors
 from condgen.commands.quiet import quiet
 from condgen.conditioning import Encoder
 from condgen.data import Images, Speech  # noqa: F401
 from condgen.data.features import FrameFeature
+from condgen.data.hyperparameters import innermost
 
 
 class Parser(OneLineErrors, LightningArgumentParser):

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from condgen.checkpoint import Checkpoint
-from condgen.commands.parser import innermost
 from condgen.evaluation.pictures import conditions_grid, save_counts, save_grid, save_waveforms
 from condgen.evaluation.samples import Generated, Lesson, Reading, teach
 from condgen.evaluation.sound import write_wav
@@ -22,8 +21,7 @@ def data_of(checkpoint: Checkpoint, changes: Mapping[str, Any]) -> Any:
     try:
         return checkpoint.data(changes)
     except Exception as error:
-        cause = innermost(str(error))
-        raise ValueError(f"data with {changes}: {cause}" if changes else cause) from error
+        raise ValueError(f"data with {changes}: {error}" if changes else str(error)) from error
 
 
 def lessons(

@@ -7,6 +7,8 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
+from condgen.data.hyperparameters import innermost
+
 TRUST = "modules of your own, besides condgen, whose classes a checkpoint may name"
 
 
@@ -22,23 +24,6 @@ class OneLineErrors:
 
 class OneLineParser(OneLineErrors, ArgumentParser):
     """Parser of a command that is a function."""
-
-
-FRAMES = ("Parser key", "Does not validate", "Subtypes", "Errors", "Given value", "Expected a <class 'NoneType'>")
-
-
-def innermost(message: str) -> str:
-    """Pick the cause out of jsonargparse's tree of types that a value could have had."""
-    if "Parser key" not in message and "Does not validate" not in message:
-        return message
-    lines = [(len(line) - len(line.lstrip(" -")), line.lstrip(" -")) for line in message.splitlines()]
-    keys = [text.split('"')[1] for _, text in lines if text.startswith("Parser key")]
-    causes = [(depth, text) for depth, text in lines if text and not text.startswith(FRAMES)]
-    if not causes:
-        return message
-    deepest = max(depth for depth, _ in causes)
-    cause = next(text for depth, text in causes if depth == deepest)
-    return ": ".join(filter(None, [".".join(keys), cause]))
 
 
 def parse(command: Callable[..., None], argv: list[str]) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 
 FORMAT = 1  # of checkpoints; to be raised when what is in them changes
+# What jsonargparse writes around the cause of an error.
+FRAMES = ("Parser key", "Does not validate", "Subtypes", "Errors", "Given value", "Expected a <class 'NoneType'>")
 
 
 def store_hyperparameters(module: Any) -> None:
@@ -64,9 +66,26 @@ def build(kind: Any, settings: Any) -> Any:
         settings: class paths with their arguments, as in a configuration.
 
     Raises:
-        jsonargparse.ArgumentError: they do not describe such a thing.
+        ValueError: they do not describe such a thing.
     """
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--part", type=kind)
-    # The parser puts objects of its own into what it is given.
-    return parser.instantiate(parser.parse_object({"part": copy.deepcopy(settings)})).part
+    parser.add_argument("--built", type=kind)
+    try:
+        # The parser puts objects of its own into what it is given.
+        return parser.instantiate(parser.parse_object({"built": copy.deepcopy(settings)})).built
+    except ArgumentError as error:
+        raise ValueError(innermost(str(error)).removeprefix("built").lstrip(":. ")) from None
+
+
+def innermost(message: str) -> str:
+    """Pick the cause out of jsonargparse's tree of types that a value could have had."""
+    if "Parser key" not in message and "Does not validate" not in message:
+        return message
+    lines = [(len(line) - len(line.lstrip(" -")), line.lstrip(" -")) for line in message.splitlines()]
+    keys = [text.split('"')[1] for _, text in lines if text.startswith("Parser key")]
+    causes = [(depth, text) for depth, text in lines if text and not text.startswith(FRAMES)]
+    if not causes:
+        return message
+    deepest = max(depth for depth, _ in causes)
+    cause = next(text for depth, text in causes if depth == deepest)
+    return ": ".join(filter(None, [".".join(keys), cause]))
