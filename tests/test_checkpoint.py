@@ -12,6 +12,7 @@ import torch
 
 from condgen.checkpoint import Checkpoint, changed, load
 from condgen.cli import main
+from condgen.models.conditional import as_likelihood
 from condgen.sampling import sampler
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,7 +52,7 @@ def levels(model, front_end):
     for name in set(model.encoders) - set(conditions):
         feature = front_end.features[name]
         conditions[name] = torch.zeros(2, feature.size, 2 * front_end.unit // feature.hop)
-    options = length if hasattr(model, "log_prob") else {}
+    options = {} if as_likelihood(model) is None else length
     return sampler(model)(model, conditions, progress=False, **options).x
 
 

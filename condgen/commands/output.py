@@ -22,8 +22,8 @@ def output_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iter
     """Give a temporary folder beside `path`, and rename it to `path` when the block ends well.
 
     Args:
-        path: the folder wanted. It may exist if it is empty.
-        overwrite: replace a folder with results in it; what it held stays until the new one is complete.
+        path: folder wanted. It may exist if it is empty.
+        overwrite: permission to replace a folder with results in it; what it held stays until the new one is complete.
 
     Raises:
         ValueError: `path` is a file, or a folder with something in it that may not be replaced.

@@ -25,7 +25,7 @@ class Request(NamedTuple):
 
     Attributes:
         options: arguments of the sampler.
-        facts: those of them that the manifest names, in its words.
+        facts: options that the manifest names, in its words.
         by: engine that draws, and why, for people; empty where there is no choice.
     """
 

@@ -54,7 +54,7 @@ class Espeak:
     at least one, is the test set, the next the validation set. Condition: `speaker`, the voice.
 
     Args:
-        root: where to keep the data sets.
+        root: folder to keep the data sets in.
         voices: an accent of eSpeak, `+`, and the name of a variant: `en-us+f2`. The accent alone works too.
         texts: the texts, or a file with one per line; left out, a built-in list. At least three.
         pitches: 0 to 99; every text is spoken at each of them.
@@ -93,8 +93,8 @@ def speak(text: str, voice: str, pitch: int = 50, rate: int = 175) -> tuple[np.n
     """Speak a text with eSpeak NG: the front end at generation. The same call gives the same sound.
 
     Args:
-        text: what to say, in Latin letters.
-        voice: see `Espeak`.
+        text: text to say, in Latin letters.
+        voice: voice to say it in; see `Espeak`.
         pitch: 0 to 99.
         rate: words a minute, 80 to 450.
 

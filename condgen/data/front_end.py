@@ -20,11 +20,11 @@ class FrontEnd:
     """Measures local conditions.
 
     Attributes:
-        features: by the name of their condition.
-        reader: brings waveforms to the rate and level of the training data.
-        voice: eSpeak NG's voice for texts, where the model has one speaker only.
-        pitch: of texts, 0 to 99: the middle one of the training data.
-        rate: of texts, in words a minute: that of the training data.
+        features: features by the name of their condition.
+        reader: reader that brings waveforms to the rate and level of the training data.
+        voice: voice of eSpeak NG for texts, where the model has one speaker only.
+        pitch: pitch of texts, 0 to 99: the middle one of the training data.
+        rate: speed of texts, in words a minute: that of the training data.
     """
 
     features: dict[str, FrameFeature]

@@ -27,9 +27,9 @@ class ClipStore:
     """Clips one after the other in flat arrays.
 
     Attributes:
-        levels: of all clips, (samples,).
-        ends: where each clip ends in `levels`, (clips + 1,), beginning with 0.
-        frames: per feature, of all clips, (frames, size).
+        levels: levels of all clips, (samples,).
+        ends: end of each clip in `levels`, (clips + 1,), beginning with 0.
+        frames: frames of all clips by feature, (frames, size).
         ids: class ids per condition, (clips,).
         files: the clips' files.
         dropped: seconds that trimming, and cutting to whole frames, dropped.
@@ -82,14 +82,14 @@ def write_store(
     """Prepare clips and write them to a folder, which appears when all is done.
 
     Args:
-        folder: of the store.
-        clips: to prepare.
-        reader: reads and levels them.
-        quantization: of their samples.
-        features: to measure.
+        folder: folder of the store.
+        clips: clips to prepare.
+        reader: reader that reads and levels them.
+        quantization: grid of their samples.
+        features: features to measure.
         names: class names per condition.
         unit: samples that a clip's length must be a multiple of; what is over is cut off its end.
-        description: for the progress bar.
+        description: words beside the progress bar.
     """
     index: dict[str, Any] = {
         "dtype": _dtype(quantization).name, "ends": [0], "files": [str(clip.path) for clip in clips], "dropped": 0.0,

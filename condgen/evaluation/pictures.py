@@ -57,11 +57,11 @@ def save_grid(path: str | os.PathLike[str], x: Tensor, levels: int, columns: int
     """Write a grid of images as PNG, with a label beside each row.
 
     Args:
-        path: the file; written under a temporary name first.
+        path: file to write.
         x: levels, (rows × columns, channels, height, width).
         levels: whole levels per channel.
         columns: images per row.
-        labels: one per row.
+        labels: label of each row.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -73,7 +73,7 @@ def save_grid(path: str | os.PathLike[str], x: Tensor, levels: int, columns: int
     picture.paste(tiles.resize((tiles.width * zoom, tiles.height * zoom), Image.Resampling.NEAREST), (margin, 0))
     writing = ImageDraw.Draw(picture)
     for i, label in enumerate(labels):
-        writing.text((margin - 6, row * (i + 0.5) * zoom), label, "black", font, anchor="rm")
+        writing.text((margin - 6, (row * (i + 0.5) + 0.5) * zoom), label, "black", font, anchor="rm")
     with whole_file(path) as temporary:
         picture.save(temporary)
 
@@ -92,8 +92,8 @@ def save_counts(path: str | os.PathLike[str], counts: Tensor, names: list[str], 
     Args:
         path: the PNG file.
         counts: (classes asked, classes read).
-        names: of the classes.
-        condition: what they are classes of.
+        names: names of the classes.
+        condition: condition that they are classes of.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
