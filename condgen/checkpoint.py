@@ -1,115 +1,245 @@
-"""Checkpoints: a file that rebuilds its model by itself."""
+"""Checkpoints: a file that rebuilds its model by itself, without Lightning and without running any code in it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-import pytorch_lightning as pl
 import torch
+from torch import Tensor, nn
 
-import condgen.data
-import condgen.training  # noqa: F401  (classes that a checkpoint names must be imported)
 from condgen.data.front_end import FrontEnd, front_end
+from condgen.data.hyperparameters import FORMAT, build
 from condgen.models import ConditionalGenerator, ConditionalModel
+from condgen.models.conditional import Model
+from condgen.trust import DATA_MODULES, TASKS, check
 
-PathLike = str | Path
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+PathLike = str | os.PathLike[str]
 Weights = Literal["ema", "live"]
 
 
-def read_checkpoint(path: PathLike) -> dict[str, Any]:
-    """Read a checkpoint that `condgen fit` wrote, without running any code in it.
+class Stored(NamedTuple):
+    """Where a task's checkpoints hold the model: `ema`, its running average, and `live`, its last weights.
 
-    Raises:
-        ValueError: the file is missing, broken, or not one of condgen's.
+    Attributes:
+        model: class of the model.
+        states: name of the state, and what the model's entries in it begin with, for each kind of weights.
     """
-    if not Path(path).is_file():
+
+    model: type[ConditionalModel] | type[ConditionalGenerator]
+    states: dict[str, tuple[str, str]]
+
+
+STORED = {
+    # Lightning's averaging of weights puts the average in the place of the state, and the last weights beside it.
+    "condgen.training.LikelihoodTask": Stored(
+        ConditionalModel, {"ema": ("state_dict", "model."), "live": ("current_model_state", "model.")}
+    ),
+    "condgen.training.AdversarialTask": Stored(
+        ConditionalGenerator, {"ema": ("state_dict", "model."), "live": ("state_dict", "generator.")}
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that `condgen fit` wrote, read once. All that it names has been checked; see `open`.
+
+    Attributes:
+        path: file that it was read from.
+        content: all that is in it.
+    """
+
+    path: Path
+    content: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def open(cls, path: PathLike, trust: Iterable[str] = ()) -> Checkpoint:
+        """Read a checkpoint, without running any code in it.
+
+        Args:
+            path: checkpoint.
+            trust: modules, besides condgen, whose classes may be built from it; also found in the current folder.
+
+        Raises:
+            ValueError: the file is missing, broken, none of condgen's, or of another format; or it names classes that
+                are neither condgen's nor trusted, or whose module is not found.
+        """
+        content = _read(Path(path))
+        foreign = []
+        for part, classes in (("hyper_parameters", TASKS), ("datamodule_hyper_parameters", DATA_MODULES)):
+            try:
+                foreign += check(content[part], classes, trust) if part in content else []
+            except ValueError as error:
+                raise ValueError(f"{path} {error}") from None
+        for module in dict.fromkeys(named.module for named in foreign):
+            _import(module, path)
+        return cls(Path(path), content)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 of the file, in hexadecimal."""
+        digest = hashlib.sha256()
+        with open(self.path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+
+    @property
+    def task_path(self) -> str:
+        """The class path of the task."""
+        return self.content["hyper_parameters"]["_class_path"]
+
+    @property
+    def hyper_parameters(self) -> dict[str, Any]:
+        """The arguments of the task, as plain data."""
+        return _arguments(self.content["hyper_parameters"])
+
+    @property
+    def data_path(self) -> str:
+        """The class path of the data module that the model was trained with."""
+        return self._data["_class_path"]
+
+    @property
+    def data_settings(self) -> dict[str, Any]:
+        """The arguments of the data module that the model was trained with, as plain data."""
+        return _arguments(self._data)
+
+    @property
+    def _data(self) -> Mapping[str, Any]:
+        stored = self.content.get("datamodule_hyper_parameters")
+        if not stored:
+            raise ValueError(f"checkpoint {self.path} does not say what data it was trained on")
+        return stored
+
+    def model(self, weights: Weights = "ema", device: str = "cpu") -> Model:
+        """Rebuild the conditional model, in evaluation mode.
+
+        Args:
+            weights: running average (`ema`), or what the optimizer had last (`live`); without an average they are one.
+            device: `cpu`, `cuda`, …, or `auto` for a GPU where there is one.
+
+        Raises:
+            ValueError: the checkpoint holds no model to draw from, or does not fit; or there is no such device.
+        """
+        if weights not in get_args(Weights):
+            raise ValueError(f"unknown weights '{weights}'; known: {', '.join(get_args(Weights))}")
+        if self.task_path not in STORED:
+            raise ValueError(f"{self.path} holds a {self.task_path}, not a model that this command takes")
+        settings, stored = self.hyper_parameters, STORED[self.task_path]
+        state, prefix = stored.states[weights]
+        with self._fitting():
+            network = build(nn.Module, settings["network"])
+            encoders = build(dict[str, nn.Module], settings["conditions"] or {})
+            model = stored.model(network, encoders, settings["conditioning"])
+            entries: Mapping[str, Tensor] = self.content.get(state, self.content["state_dict"])
+            model.load_state_dict({k.removeprefix(prefix): v for k, v in entries.items() if k.startswith(prefix)})
+        return _placed(model.eval(), device)
+
+    def task(self) -> pl.LightningModule:
+        """Rebuild the Lightning module, on the CPU, in evaluation mode."""
+        import pytorch_lightning as pl
+
+        with self._fitting():
+            spec = {"class_path": self.task_path, "init_args": self.hyper_parameters}
+            task: pl.LightningModule = build(pl.LightningModule, spec)
+            task.on_load_checkpoint(dict(self.content))
+            task.load_state_dict(self.content["state_dict"])
+        return task.eval()
+
+    def data(self, changes: Mapping[str, Any] | None = None) -> pl.LightningDataModule:
+        """Rebuild the data module that the model was trained with.
+
+        Args:
+            changes: other values for arguments of the data module, or else of its source: `{"root": "data"}`.
+        """
+        import pytorch_lightning as pl
+
+        spec = {"class_path": self.data_path, "init_args": changed(self.data_settings, changes or {})}
+        data: pl.LightningDataModule = build(pl.LightningDataModule, spec)
+        if type(data).__qualname__ in self.content:
+            data.load_state_dict(self.content[type(data).__qualname__])
+        return data
+
+    def front_end(self) -> FrontEnd | None:
+        """Rebuild what measures the local conditions of an audio model; `None` for a model of images."""
+        return front_end(self.data_settings) if "sample_rate" in self.data_settings else None
+
+    @contextmanager
+    def _fitting(self) -> Iterator[None]:
+        try:
+            yield
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"checkpoint {self.path} does not fit this version of condgen: {error}") from None
+
+
+def load(path: PathLike, device: str = "cpu", weights: Weights = "ema", trust: Iterable[str] = ()) -> Model:
+    """Rebuild the conditional model of a checkpoint, in evaluation mode; see `Checkpoint`."""
+    return Checkpoint.open(path, trust).model(weights, device)
+
+
+def changed(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Change arguments of a data module; what it does not know is its source's, `source.root` or `root` alike."""
+    own = {key: value for key, value in changes.items() if key in settings and key != "source"}
+    rest = {key: value for key, value in changes.items() if key not in settings} | dict(changes.get("source", {}))
+    rest = {key.removeprefix("source."): value for key, value in rest.items()}
+    source = settings["source"]
+    return {**settings, **own, "source": {**source, "init_args": {**source.get("init_args", {}), **rest}}}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
         raise ValueError(f"checkpoint {path} does not exist")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a broken file can make the unpickler raise anything
         cause = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"checkpoint {path} cannot be read; it may be truncated ({cause})") from None
-    hyper_parameters = checkpoint.get("hyper_parameters", {}) if isinstance(checkpoint, dict) else {}
-    if not str(hyper_parameters.get("_class_path", "")).startswith("condgen."):
+    stored = content.get("hyper_parameters") if isinstance(content, dict) else None
+    found = content.get("format") if isinstance(content, dict) else None
+    task = str(stored.get("_class_path", "")) if isinstance(stored, dict) else ""
+    if not task or (found is None and not task.startswith("condgen.")):
         raise ValueError(f"{path} is not a checkpoint of a condgen model: train one with `condgen fit`")
-    return checkpoint
+    if found != FORMAT:
+        raise ValueError(
+            f"{path} was written by another version of condgen (format {'none' if found is None else found}); this one "
+            f"reads format {FORMAT}: train the model again, or use the version that wrote it"
+        )
+    return content
 
 
-def load_task(path: PathLike) -> pl.LightningModule:
-    """Rebuild the Lightning module of a checkpoint, on the CPU, in evaluation mode."""
-    read_checkpoint(path)
+def _import(module: str, path: PathLike) -> None:
+    """Import a trusted module, which may lie in the current folder: the path of an installed command leaves it out."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     try:
-        return pl.LightningModule.load_from_checkpoint(path, map_location="cpu", weights_only=True).eval()
-    except (RuntimeError, KeyError, TypeError) as error:
-        raise ValueError(f"checkpoint {path} does not fit this version of condgen: {error}") from None
+        import_module(module)
+    except ImportError as error:
+        raise ValueError(
+            f"{path} needs the module {module}, which is found neither in {os.getcwd()} nor among the installed ones "
+            f"({error}): run the command in the module's folder, or set PYTHONPATH"
+        ) from None
 
 
-def load(path: PathLike, device: str = "cpu", weights: Weights = "ema") -> ConditionalModel | ConditionalGenerator:
-    """Rebuild the conditional model of a checkpoint, in evaluation mode.
+def _arguments(stored: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in stored.items() if not key.startswith("_")}
 
-    Args:
-        path: the checkpoint.
-        device: `cpu`, `cuda`, …, or `auto` for a GPU where there is one.
-        weights: the running average (`ema`), or what the optimizer had last (`live`); without an average they are one.
 
-    Raises:
-        ValueError: the file is missing, broken, or holds no model to draw from; or the device is not to be had.
-    """
-    if weights not in get_args(Weights):
-        raise ValueError(f"unknown weights '{weights}'; known: {', '.join(get_args(Weights))}")
-    task: Any = load_task(path)
-    model = getattr(task, "model", None)
-    if not isinstance(model, ConditionalModel | ConditionalGenerator):
-        raise ValueError(f"{path} holds a {type(task).__name__}, not a model that this command takes")
-    if weights == "live" and isinstance(model, ConditionalGenerator):
-        model = task.generator
-    elif weights == "live":
-        task.load_state_dict(read_checkpoint(path).get("current_model_state", task.state_dict()))
+def _placed(model: Model, device: str) -> Model:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return model.to(device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"device '{device}' is not to be had: {str(error).splitlines()[0]}") from None
-
-
-def load_data(path: PathLike, changes: Mapping[str, Any]) -> pl.LightningDataModule:
-    """Rebuild the data module that a checkpoint was trained with.
-
-    Args:
-        path: the checkpoint.
-        changes: other values for arguments of the data module, or else of its source, such as `{"root": "data"}`.
-    """
-    stored = data_settings(path)
-    own = {key: value for key, value in changes.items() if key in stored and key != "source"}
-    rest = {key: value for key, value in changes.items() if key not in stored}
-    rest |= changes.get("source", {})
-    rest = {key.removeprefix("source."): value for key, value in rest.items()}
-    source = {**stored["source"], "init_args": {**stored["source"].get("init_args", {}), **rest}}
-    return pl.LightningDataModule.load_from_checkpoint(path, weights_only=True, **{**own, "source": source})
-
-
-def data_settings(path: PathLike) -> dict[str, Any]:
-    """Return the arguments of the data module that a checkpoint was trained with."""
-    stored = read_checkpoint(path).get("datamodule_hyper_parameters")
-    if not stored:
-        raise ValueError(f"checkpoint {path} does not say what data it was trained on")
-    return {key: value for key, value in stored.items() if not key.startswith("_")}
-
-
-def load_front_end(path: PathLike) -> FrontEnd | None:
-    """Rebuild what measures the local conditions of an audio model; `None` for a model of images."""
-    settings = data_settings(path)
-    return front_end(settings) if "sample_rate" in settings else None
-
-
-def sha256(path: PathLike) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        raise ValueError(f"device '{device}' is not available: {str(error).splitlines()[0]}") from None

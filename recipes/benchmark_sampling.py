@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from condgen.checkpoint import load, load_front_end
+from condgen.checkpoint import Checkpoint
 from condgen.commands.conditions import Combination, combine, stacked
 from condgen.conditioning import ClassEmbedding
 from condgen.models import ConditionalModel, PixelCNN, WaveNet
@@ -222,8 +222,9 @@ def compile_seconds() -> list[float]:
 
 def ready(checkpoint: str, asked: dict[str, str], count: int = 32) -> tuple[Any, list[Combination]]:
     """Load a trained model, and make `count` rows of each combination of conditions that are asked for."""
-    model: Any = load(checkpoint, "cpu")
-    return model, [row for row in combine(model, asked, load_front_end(checkpoint)) for _ in range(count)]
+    opened = Checkpoint.open(checkpoint)
+    model = opened.model()
+    return model, [row for row in combine(model, asked, opened.front_end()) for _ in range(count)]
 
 
 def compared(checkpoint: str, model: Any, rows: list[Combination]) -> str:

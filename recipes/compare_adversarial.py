@@ -18,7 +18,7 @@ from compare_conditioning import condgen
 from jsonargparse import auto_cli
 from tqdm import tqdm
 
-from condgen.checkpoint import load, load_data
+from condgen.checkpoint import Checkpoint
 from condgen.commands.fit import quiet
 from condgen.evaluation.classifier import ImageClassifier
 from condgen.evaluation.samples import generate, read, summary, teach, train_classifiers
@@ -66,11 +66,12 @@ class Judge:
 
     def __call__(self, checkpoint: Path) -> dict[str, Any]:
         """Return the figures of a checkpoint; those of real data stay in `real`."""
+        opened = Checkpoint.open(checkpoint)
         if self.data is None:
-            self.data = load_data(checkpoint, {})
+            self.data = opened.data()
             self.data.setup()
             self.classifiers = train_classifiers(self.data, self.steps, seed=0)
-        count, model = len(self.data.dataset("train")), load(checkpoint)
+        count, model = len(self.data.dataset("train")), opened.model()
         readings = read(generate(model, self.data, 500), self.data, self.classifiers)
         found = summary(None, readings)["samples"]["digit"]
         found["taught"] = teach(model, self.data, count, classifier_steps=self.steps)["digit"]

@@ -1,4 +1,9 @@
-"""Small conditional models and conditions for them, shared by the tests of models and of sampling."""
+"""Small conditional models and conditions for them, shared by the tests of models and of sampling; and checkpoints."""
+
+import runpy
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -80,3 +85,28 @@ def make_melodies():
         return {name: conditions[name] for name in model.film_generator.encoders}
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make():
+    """What trains small models from the command line: `make.fit`, `make.tone`, …; see `tests/checkpoints/make.py`."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "checkpoints" / "make.py")))
+
+
+@pytest.fixture(scope="session")
+def trained(make, tmp_path_factory):
+    """Train a small model of a kind, such as `pixelcnn_digits`, once for all tests; return its checkpoint."""
+    return cache(lambda kind: str(make.KINDS[kind](tmp_path_factory.mktemp(kind))))
+
+
+@pytest.fixture
+def one_line(capsys):
+    """Check that the error of a command is one line on stderr that holds some words."""
+
+    def check(*words):
+        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("condgen: error:")]
+        assert len(lines) == 1
+        for word in words:
+            assert word in lines[0]
+
+    return check

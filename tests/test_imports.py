@@ -13,14 +13,14 @@ import condgen
 ROOT = Path(condgen.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LEVELS = [
-    {"quantization", "conditioning", "distributions"},
+    {"atomic", "quantization", "conditioning", "distributions"},
     {"models"},
     {"engines"},
     {"sampling"},
     {"data"},
     {"evaluation", "analysis"},
     {"training"},
-    {"checkpoint"},
+    {"checkpoint", "trust"},
     {"commands"},
     {"cli", "__main__"},
 ]
@@ -123,3 +123,32 @@ def test_the_command_line_imports_nothing_heavy():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "condgen.cli" in loaded
     assert not {"torch", "pytorch_lightning", "numpy"} & set(loaded)
+
+
+@pytest.mark.parametrize("command", ["sample", "evaluate"])
+def test_help_of_a_command_does_not_wait_for_a_framework(command):
+    code = (
+        f"import condgen.cli, sys, contextlib\nwith contextlib.suppress(SystemExit): condgen.cli.main(['{command}', "
+        "'--help'])\nprint(*sys.modules, file=sys.stderr)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--ckpt_path" in found.stdout
+    assert not {"torch", "pytorch_lightning", "numpy", "numba", "PIL"} & set(found.stderr.split())
+
+
+def test_what_measures_conditions_and_lists_clips_needs_no_lightning():
+    code = (
+        "import sys, condgen.data.front_end, condgen.data.manifest\n"
+        "from condgen.data import Clip, MelSpectrogram, Manifest\nprint(*sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"pytorch_lightning", "condgen.data.images", "condgen.data.speech"} & set(found)
+
+
+def test_every_public_name_of_data_is_found_and_no_other():
+    import condgen.data
+
+    assert all(getattr(condgen.data, name).__name__ == name for name in condgen.data.__all__)
+    assert sorted(condgen.data.__all__, key=str.lower) == sorted(set(condgen.data.__all__), key=str.lower)
+    with pytest.raises(AttributeError, match="has no attribute 'np'"):
+        condgen.data.np  # noqa: B018

@@ -15,7 +15,7 @@ from condgen.conditioning import Encoder
 from condgen.data import Clip, FrameFeature, Phoneme
 from condgen.data.front_end import FrontEnd
 from condgen.data.recordings import read_audio
-from condgen.models.conditional import Model
+from condgen.models.conditional import Model, as_generator
 
 
 class Combination(NamedTuple):
@@ -35,10 +35,10 @@ def combine(
     """Turn `{name: text}` into every combination of values.
 
     Args:
-        model: whose conditions they are.
-        given: what the command line says of each.
-        front_end: measures local conditions, for audio.
-        seconds: length of audio, where no local condition says.
+        model: model whose conditions they are.
+        given: words of the command line for each.
+        front_end: front end that measures local conditions, for audio.
+        seconds: length of audio, where neither a local condition nor the model says.
 
     Raises:
         ValueError: a name or value is unknown or missing; the message holds the known ones.
@@ -57,6 +57,7 @@ def combine(
         [(name, label, value) for label, value in _values(name, encoders[name], given[name], features.get(name))]
         for name in asked
     ]
+    seconds = _seconds(model, front_end, seconds)
     rows = []
     for row in itertools.product(*parsed):
         labels, values = {n: label for n, label, _ in row}, {n: v for n, _, v in row if v is not None}
@@ -88,6 +89,16 @@ def _values(name: str, encoder: Encoder, text: str, feature: FrameFeature | None
     if feature is None or text.endswith(".npy"):
         return list(values_of(name, encoder, text))
     return [(part, None) for part in ([text] if feature.given == "text" else text.split(","))]
+
+
+def _seconds(model: Model, front_end: FrontEnd | None, asked: float | None) -> float | None:
+    """Return the length of audio: a generator has one of its own."""
+    if asked is not None and front_end is None:
+        raise ValueError("--seconds is for audio; this model draws images")
+    if asked is not None and not 0 < asked < float("inf"):
+        raise ValueError(f"seconds {asked} is not more than 0")
+    generator = as_generator(model)
+    return asked if generator is None or front_end is None else generator.network.shape[-1] / front_end.sample_rate
 
 
 def _with_frames(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import logging
 import sys
-import warnings
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -16,11 +15,17 @@ from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-import condgen.data
-import condgen.training  # noqa: F401  (classes that a configuration or a checkpoint names must be imported)
-from condgen.checkpoint import read_checkpoint
+import condgen.training  # noqa: F401  (classes that a configuration calls by their name alone must be imported)
+from condgen.checkpoint import Checkpoint
 from condgen.commands.completion import completed_source
-from condgen.commands.parser import OneLineParser, innermost
+from condgen.commands.parser import TRUST, OneLineErrors
+from condgen.commands.quiet import quiet
+from condgen.data import Images, Speech  # noqa: F401
+from condgen.data.hyperparameters import innermost
+
+
+class Parser(OneLineErrors, LightningArgumentParser):
+    """Lightning's parser of configurations."""
 
 
 class SaveConfig(SaveConfigCallback):
@@ -41,6 +46,7 @@ class CondgenCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--weights", type=str | None, default=None, help="start from a checkpoint's weights, with "
                             "the hyper-parameters given here and a new optimizer")  # fmt: skip
+        parser.add_argument("--trust", nargs="+", default=[], help=TRUST)
 
     def _parse_ckpt_path(self) -> None:
         config: Any = self.config.get(self.config.get("subcommand"))
@@ -49,10 +55,10 @@ class CondgenCLI(LightningCLI):
             return
         if path == "last":
             path = config.ckpt_path = str(find_last(config.trainer))
-        stored = dict(read_checkpoint(path)["hyper_parameters"])
+        checkpoint = Checkpoint.open(path, config.trust)
         given = config.model.as_dict() if config.get("model") else {}
-        _same_task(path, stored, given.get("class_path"))
-        for key, theirs in _flatten(stored):
+        _same_task(checkpoint, given.get("class_path"))
+        for key, theirs in _flatten(checkpoint.hyper_parameters):
             ours = dict(_flatten(given.get("init_args", {}))).get(key)
             if ours is not None and ours != theirs:
                 print(f"condgen: model.{key}: the checkpoint's {theirs} wins over {ours}; to train on with other "
@@ -69,26 +75,27 @@ class CondgenCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         config = self.config.get(self.config.get("subcommand"), self.config)
         if config.get("weights"):
-            checkpoint = read_checkpoint(config.weights)
-            _same_task(config.weights, checkpoint["hyper_parameters"], config.model.class_path)
+            checkpoint = Checkpoint.open(config.weights, config.trust)
+            _same_task(checkpoint, config.model.class_path)
             try:
-                self.model.load_state_dict(checkpoint["state_dict"])
+                self.model.load_state_dict(checkpoint.content["state_dict"])
             except RuntimeError as error:
                 mismatch = str(error).splitlines()[1].strip()
                 raise ValueError(f"{config.weights} does not fit this model: {mismatch} …") from None
 
 
-def _same_task(path: str, stored: Mapping[str, Any], class_path: str | None) -> None:
+def _same_task(checkpoint: Checkpoint, class_path: str | None) -> None:
     """Refuse a checkpoint of another task.
 
     Raises:
         ValueError: the tasks differ; the message holds both.
     """
-    theirs = str(stored["_class_path"]).split(".")[-1]
+    theirs = checkpoint.task_path.split(".")[-1]
     ours = (class_path or theirs).split(".")[-1]
     if ours != theirs:
-        network = str(stored.get("network", {}).get("class_path", "")).split(".")[-1]
-        raise ValueError(f"{path} holds a {theirs} ({network}), and the configuration trains a {ours}: they do not fit")
+        network = checkpoint.hyper_parameters["network"]["class_path"].split(".")[-1]
+        raise ValueError(f"{checkpoint.path} holds a {theirs} ({network}), and the configuration trains a {ours}: they "
+                         "do not fit")  # fmt: skip
 
 
 def find_last(trainer: Namespace) -> Path:
@@ -110,24 +117,30 @@ def find_last(trainer: Namespace) -> Path:
 def from_checkpoint(argv: list[str]) -> list[str]:
     """Where validate or test is given a checkpoint and no configuration, take model and data from the checkpoint."""
     command, *options = argv
-    names, _, values = zip(*(option.partition("=") for option in options), strict=True) if options else ((), (), ())
-    own = {"-c", "--config", "--model", "--data", "-h", "--help"} & set(names)
-    if command == "fit" or own or "--ckpt_path" not in names:
+    names = {option.partition("=")[0] for option in options}
+    if (
+        command == "fit"
+        or names & {"-c", "--config", "--model", "--data", "-h", "--help"}
+        or "--ckpt_path" not in names
+    ):
         return argv
-    place = names.index("--ckpt_path")
-    checkpoint = read_checkpoint(values[place] or "".join(options[place + 1 : place + 2]))
-    parts = []
-    for name, key in (("--model", "hyper_parameters"), ("--data", "datamodule_hyper_parameters")):
-        stored = {k: v for k, v in checkpoint[key].items() if not k.startswith("_")}
-        parts += [name, json.dumps({"class_path": checkpoint[key]["_class_path"], "init_args": stored})]
-    return [command, *parts, "--trainer.logger", "false", *options]
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--ckpt_path", nargs="?", default="")
+    parser.add_argument("--trust", nargs="+", default=[])
+    given, _ = parser.parse_known_args(options)
+    checkpoint = Checkpoint.open(given.ckpt_path or "", given.trust)
+    parts = {"--model": (checkpoint.task_path, checkpoint.hyper_parameters),
+             "--data": (checkpoint.data_path, checkpoint.data_settings)}  # fmt: skip
+    described = [word for name, (path, arguments) in parts.items()
+                 for word in (name, json.dumps({"class_path": path, "init_args": arguments}))]  # fmt: skip
+    return [command, *described, "--trainer.logger", "false", *options]
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{key}.")
-        elif not key.startswith("_"):
+        else:
             yield prefix + key, list(value) if isinstance(value, tuple) else value
 
 
@@ -146,26 +159,6 @@ def run(argv: list[str]) -> None:
         if "No module named" in message:
             message += f"; it was looked for in the current folder, {folder}, and among the installed packages"
         raise ValueError(message) from error
-
-
-def quiet() -> None:
-    """Leave out remarks of Lightning that no user of condgen can act on."""
-    for remark in (
-        "does not have many workers",
-        "LeafSpec",
-        "in eval mode at the start of training",
-        "pre-optimization state",
-        "LightningCLI's args parameter",
-        "dirpath has changed",
-        "The WeightAveraging state cannot be restored",
-        "callbacks used to create the checkpoint",
-        "smaller than the logging interval",
-    ):
-        warnings.filterwarnings("ignore", f"(?s).*{remark}")
-    unwanted = ("Tip", "will override existing callbacks")
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
-        lambda record: not any(remark in record.getMessage() for remark in unwanted)
-    )
 
 
 def run_name(argv: list[str]) -> str:
@@ -192,7 +185,7 @@ def cli(argv: list[str], run: bool = True) -> CondgenCLI:
         trainer_defaults=logging_of(run_name(argv)),
         save_config_callback=SaveConfig,
         save_config_kwargs={"overwrite": True},
-        parser_class=OneLineParser,
+        parser_class=Parser,
         args=argv,
         run=run,
     )

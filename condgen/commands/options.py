@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from condgen.evaluation.samples import Model
-from condgen.models import ConditionalGenerator
+from condgen.models.conditional import Model, as_likelihood
 
 UNSET: dict[str, Any] = {"temperature": 1.0, "engine": "auto", "keep_rows": 0}  # all others: None
 
@@ -14,14 +13,14 @@ def refuse_foreign(model: Model, truncation: float | None, **likelihood: Any) ->
     """Refuse options that the model's sampler does not have.
 
     Args:
-        model: the model.
-        truncation: the option of adversarial generators.
+        model: model to draw from.
+        truncation: option of adversarial generators.
         likelihood: options of likelihood models.
 
     Raises:
         ValueError: one is set; the message names it and what to use.
     """
-    if not isinstance(model, ConditionalGenerator):
+    if as_likelihood(model) is not None:
         if truncation is not None:
             raise ValueError("--truncation is for adversarial generators, and this checkpoint holds a "
                              f"{type(model.network).__name__}: use --temperature")  # fmt: skip

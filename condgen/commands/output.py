@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from condgen.atomic import whole_folder
 
 # What condgen writes into such a folder, and nothing else: by suffix alone, a folder of recordings would look the same.
 WRITTEN = re.compile(
@@ -22,34 +22,17 @@ def output_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iter
     """Give a temporary folder beside `path`, and rename it to `path` when the block ends well.
 
     Args:
-        path: the folder wanted. It may exist if it is empty.
-        overwrite: replace a folder with results in it; what it held stays until the new one is complete.
+        path: folder wanted. It may exist if it is empty.
+        overwrite: permission to replace a folder with results in it; what it held stays until the new one is complete.
 
     Raises:
         ValueError: `path` is a file, or a folder with something in it that may not be replaced.
     """
     final = Path(path).resolve()
     _refuse(final, overwrite)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
-    except OSError as error:
-        raise ValueError(f"cannot write into {final.parent}: {error.strerror}") from None
-    temporary.chmod(0o755)
-    replaced = temporary.with_name(temporary.name + ".replaced")
-    try:
+    with whole_folder(final, replace=True) as temporary:
         yield temporary
         _refuse(final, overwrite)  # once more: another run may have finished meanwhile
-        if final.exists():
-            os.replace(final, replaced)
-        os.replace(temporary, final)
-    except BaseException:
-        if replaced.exists() and not final.exists():
-            os.replace(replaced, final)
-        raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _refuse(final: Path, overwrite: bool) -> None:

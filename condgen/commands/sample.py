@@ -1,29 +1,19 @@
-"""`condgen sample`: draw from a checkpoint, with nothing but the checkpoint."""
+"""`condgen sample`: draw from a checkpoint, with nothing but the checkpoint.
+
+Only what says how the command is called stands here: its help shall not wait for PyTorch.
+"""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any, Literal
 
-import torch
-
-from condgen.checkpoint import Weights, load, load_front_end, sha256
-from condgen.commands.conditions import Combination, combine, read_npy, stacked
-from condgen.commands.options import refuse_foreign
 from condgen.commands.output import output_folder
-from condgen.commands.parser import OneLineParser, parse
-from condgen.commands.writing import write_audio, write_images
-from condgen.data.clips import Clip
-from condgen.data.front_end import FrontEnd
-from condgen.data.recordings import read_audio
-from condgen.models import ConditionalGenerator, ConditionalModel
-from condgen.models.contract import AudioNetwork
-from condgen.sampling import Interrupted, Samples, sampler
+from condgen.commands.parser import parse
 
 
-def draw(
+def sample(
     ckpt_path: str,
     out: str,
     condition: dict[str, str] | None = None,
@@ -34,19 +24,20 @@ def draw(
     top_k: int | None = None,
     top_p: float | None = None,
     truncation: float | None = None,
-    weights: Weights = "ema",
+    weights: Literal["ema", "live"] = "ema",
     prime: str | None = None,
     complete: str | None = None,
     keep_rows: int = 0,
     batch_size: int = 64,
     device: str = "auto",
     engine: str = "auto",
+    trust: Sequence[str] = (),
     overwrite: bool = False,
 ) -> None:
-    """Draw from a model into a folder.
+    """Draw from a checkpoint.
 
-    It gets samples.npz (where all are of one size), manifest.jsonl and a picture; audio also WAV files of 16 bits.
-    Ctrl-C keeps the batches that are finished.
+    The folder gets samples.npz (where all are of one size), manifest.jsonl and a picture; audio also WAV files of 16
+    bits. Ctrl-C keeps the batches that are finished.
 
     Args:
         ckpt_path: checkpoint that `condgen fit` wrote.
@@ -57,113 +48,53 @@ def draw(
             Several conditions are combined, every value with every value.
         num_samples: samples per combination.
         seconds: length of the audio, where no condition says.
-        seed: sample i depends on (seed, i) alone, not on batch size, device or engine.
-        temperature: below 1 for typical samples, above 1 for varied ones.
-        top_k: draw from the k most probable levels each time.
-        top_p: draw from the fewest levels whose probability reaches p each time.
-        truncation: of adversarial generators: noise within ± this alone, for more typical and less varied samples.
-        weights: the running average of the weights (`ema`), or the last ones (`live`).
-        prime: an audio file with which every sample begins, at its own level.
-        complete: an .npy file with an image of levels (channels, height, width) to complete.
-        keep_rows: how many of its upper rows to keep.
+        seed: seed of the noise: sample i depends on (seed, i) alone, not on batch size, device or engine.
+        temperature: temperature of the distribution: below 1 for typical samples, above 1 for varied ones.
+        top_k: most probable levels to draw from each time.
+        top_p: probability that the levels to draw from must reach together, taking the most probable first.
+        truncation: bound of the noise of adversarial generators, ± this, for more typical and less varied samples.
+        weights: running average of the weights (`ema`), or the last ones (`live`).
+        prime: audio file with which every sample begins, at its own level.
+        complete: .npy file with an image of levels (channels, height, width) to complete.
+        keep_rows: upper rows of that image to keep.
         batch_size: samples drawn together.
         device: `auto`, `cpu`, `cuda`, …
         engine: `auto` (the fastest exact one that the model fits), `compiled`, `compiled_bfloat16`, `graph`,
             `triton`, `cached` or `naive`; see `condgen.sampling.sample`.
-        overwrite: replace an existing folder.
+        trust: modules besides condgen whose classes the checkpoint may name.
+        overwrite: permission to replace an existing folder.
     """
+    from condgen.checkpoint import Checkpoint
+    from condgen.commands.conditions import combine, stacked
+    from condgen.commands.options import refuse_foreign
+    from condgen.commands.request import finished, request
+    from condgen.commands.writing import Drawn, write
+
     with output_folder(out, overwrite) as folder:
-        model = load(ckpt_path, device, weights)
-        front_end = load_front_end(ckpt_path)
+        checkpoint = Checkpoint.open(ckpt_path, trust)
+        model, front_end = checkpoint.model(weights, device), checkpoint.front_end()
         tempering: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
         completing: dict[str, Any] = {"prime": prime, "complete": complete, "keep_rows": keep_rows}
         refuse_foreign(model, truncation, **tempering, **completing, seconds=seconds, engine=engine)
-        if isinstance(model, ConditionalGenerator) and front_end is not None:
-            seconds = model.network.shape[-1] / front_end.sample_rate
-        rows = combine(model, condition or {}, front_end, _checked(seconds, front_end))
+        combinations = combine(model, condition or {}, front_end, seconds)
         if num_samples < 1:
             raise ValueError(f"num_samples {num_samples} is not at least 1")
-        rows = [row for row in rows for _ in range(num_samples)]
-        conditions = stacked(rows)
-        options: dict[str, Any] = {"truncation": truncation}
-        facts = options
-        if isinstance(model, ConditionalModel):
-            given = _given(model, front_end, _lengths(rows), **completing)
-            options = {**tempering, **given, "length": _lengths(rows), "engine": engine}
-            facts = {**tempering, **completing}
-        drawn, indices = _finished(model, conditions, len(rows), batch_size=batch_size, seed=seed, **options)
-        by = ""
-        if isinstance(model, ConditionalModel):
-            facts, by = {**facts, "engine": drawn.engine}, f"; engine '{drawn.engine}' ({drawn.why})"
-        found, asked = [rows[index] for index in indices], len(rows)
-        conditions = {name: values[indices] for name, values in conditions.items()}
-        facts = {"seed": seed, "weights": weights, **facts, "checkpoint": sha256(ckpt_path)}
-        write = write_images if front_end is None else write_audio
-        per_combination = num_samples if len(found) == asked else 1
-        written = write(folder, model, drawn, conditions, found, indices, per_combination, facts)
-    print(f"{len(found)} samples in {out}: {written}{by}")
-    if len(found) < asked:
-        print(f"condgen: stopped after {len(found)} of {asked} samples, which are kept", file=sys.stderr)
+        rows = [row for row in combinations for _ in range(num_samples)]
+        lengths = [row.length for row in rows if row.length is not None] or None
+        asked = request(model, front_end, lengths, truncation=truncation, engine=engine, tempering=tempering,
+                        completing=completing)  # fmt: skip
+        drawn, indices = finished(model, stacked(rows), len(rows), batch_size=batch_size, seed=seed, **asked.options)
+        found = [rows[index] for index in indices]
+        facts = {"seed": seed, "weights": weights, **asked.facts, "engine": drawn.engine,
+                 "checkpoint": checkpoint.sha256}  # fmt: skip
+        per_combination = num_samples if len(found) == len(rows) else 1
+        written = write(folder, model, Drawn(drawn, found, indices), per_combination, facts)
+    print(f"{len(found)} samples in {out}: {written}; engine '{drawn.engine}' ({drawn.why})")
+    if len(found) < len(rows):
+        print(f"condgen: stopped after {len(found)} of {len(rows)} samples, which are kept", file=sys.stderr)
         sys.exit(130)
-
-
-def _finished(model: Any, conditions: Any, count: int, **options: Any) -> tuple[Samples, list[int]]:
-    """Draw samples; return them and their indices: all, or those that were finished when Ctrl-C was pressed."""
-    try:
-        return sampler(model)(model, conditions, num_samples=count, **options), list(range(count))
-    except Interrupted as interruption:
-        return interruption.samples, interruption.rows
-
-
-def _checked(seconds: float | None, front_end: FrontEnd | None) -> float | None:
-    if seconds is not None and front_end is None:
-        raise ValueError("--seconds is for audio; this model draws images")
-    if seconds is not None and not 0 < seconds < float("inf"):
-        raise ValueError(f"seconds {seconds} is not more than 0")
-    return seconds
-
-
-def _lengths(rows: list[Combination]) -> list[int] | None:
-    lengths = [row.length for row in rows if row.length is not None]
-    return lengths or None
-
-
-def _given(
-    model: ConditionalModel,
-    front_end: FrontEnd | None,
-    lengths: list[int] | None,
-    prime: str | None,
-    complete: str | None,
-    keep_rows: int,
-) -> dict[str, Any]:
-    """Read what is to be completed: the beginning of a waveform, or the upper rows of an image."""
-    if front_end is None and prime is not None:
-        raise ValueError("--prime is for audio; an image is completed with --complete FILE.npy --keep_rows N")
-    if front_end is not None and (complete is not None or keep_rows):
-        raise ValueError("--complete and --keep_rows are for images; audio is primed with --prime FILE.wav")
-    if prime is not None and front_end is not None:
-        reader = replace(front_end.reader, normalise="none")  # a beginning is no whole clip: its level stays
-        waveform = reader.prepare(*read_audio(Path(prime)), Clip(Path(prime), {}, origin=prime)).waveform
-        if lengths and len(waveform) > min(lengths):
-            raise ValueError(f"{prime} has {len(waveform) / reader.sample_rate:.2f} s, more than the "
-                             f"{min(lengths) / reader.sample_rate:.2f} s that are asked for")  # fmt: skip
-        return {"given": cast(AudioNetwork, model.network).quantization.encode(waveform)[None, None]}
-    if complete is None:
-        if keep_rows:
-            raise ValueError("keep_rows needs --complete FILE.npy, the image to keep rows of")
-        return {}
-    shape = model.network.canvas()
-    if not 0 < keep_rows < shape[1]:
-        raise ValueError(f"keep_rows {keep_rows} is not between 1 and {shape[1] - 1}")
-    image = torch.from_numpy(read_npy(complete))
-    known = torch.zeros(shape[1:], dtype=torch.bool)
-    known[:keep_rows] = True
-    return {"given": image[None] if image.ndim == 3 else image, "known": known}
 
 
 def run(argv: list[str]) -> None:
     """Run `condgen sample`."""
-    parser = OneLineParser(prog="condgen sample", description="Draw from a checkpoint.")
-    parser.add_function_arguments(draw, skip={"overwrite"})
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
-    draw(**parse(parser, argv[1:]))
+    sample(**parse(sample, argv))

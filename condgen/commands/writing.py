@@ -6,111 +6,101 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from condgen.commands.conditions import Combination
+from condgen.commands.conditions import Combination, stacked
 from condgen.evaluation.pictures import save_grid, save_waveforms
+from condgen.evaluation.sound import write_wav
 from condgen.models.conditional import Model
-from condgen.models.contract import AudioNetwork
+from condgen.models.contract import AudioNetwork, audio
 from condgen.sampling import Samples
 
 
-def write_images(
-    folder: Path,
-    model: Model,
-    drawn: Samples,
-    conditions: Mapping[str, Tensor],
-    rows: Sequence[Combination],
-    indices: Sequence[int],
-    per_combination: int,
-    facts: dict[str, Any],
-) -> str:
-    """Write samples.npz, manifest.jsonl, and grid.png with up to 16 samples of 100 combinations; return their names.
+class Drawn(NamedTuple):
+    """Samples and what was asked for.
+
+    Attributes:
+        samples: samples and their log-probabilities.
+        rows: conditions of each sample.
+        indices: index of each sample, which decided its noise.
+    """
+
+    samples: Samples
+    rows: Sequence[Combination]
+    indices: Sequence[int]
+
+
+def write(folder: Path, model: Model, drawn: Drawn, per_combination: int, facts: Mapping[str, Any]) -> str:
+    """Write samples, a picture, and manifest.jsonl; return the names of the files.
 
     Args:
-        folder: where to.
-        model: they are drawn from.
-        drawn: the samples.
-        conditions: theirs, as tensors.
-        rows: theirs, in words.
-        indices: theirs; they decided the noise.
-        per_combination: samples of each combination.
-        facts: what else decided them.
+        folder: folder to write into.
+        model: model that the samples are drawn from.
+        drawn: samples.
+        per_combination: samples of each combination of conditions.
+        facts: facts that decided the samples besides their conditions.
     """
-    _write_arrays(folder, model, drawn, conditions)
-    _write_manifest(folder, drawn, rows, indices, ["samples.npz"] * len(rows), facts)
+    network = audio(model.network)
+    if network is None:
+        return _write_images(folder, model.network.levels, drawn, per_combination, facts)
+    return _write_audio(folder, network, drawn, facts)
+
+
+def _write_images(folder: Path, levels: int, drawn: Drawn, per_combination: int, facts: Mapping[str, Any]) -> str:
+    """Write samples.npz, manifest.jsonl, and grid.png with up to 16 samples of 100 combinations."""
+    _write_arrays(folder, levels, drawn)
+    _write_manifest(folder, drawn, ["samples.npz"] * len(drawn.rows), facts)
     shown = min(per_combination, 16)
-    chosen = torch.arange(len(rows)).view(-1, per_combination)[:100, :shown].flatten()
-    titles = [title(row) for row in rows[::per_combination][:100]]
-    save_grid(folder / "grid.png", drawn.x[chosen.to(drawn.x.device)], model.network.levels, shown, titles)
+    chosen = torch.arange(len(drawn.rows)).view(-1, per_combination)[:100, :shown].flatten()
+    titles = [title(row) for row in drawn.rows[::per_combination][:100]]
+    save_grid(folder / "grid.png", drawn.samples.x.cpu()[chosen], levels, shown, titles)
     return "samples.npz, grid.png, manifest.jsonl"
 
 
-def write_audio(
-    folder: Path,
-    model: Model,
-    drawn: Samples,
-    conditions: Mapping[str, Tensor],
-    rows: Sequence[Combination],
-    indices: Sequence[int],
-    per_combination: int,
-    facts: dict[str, Any],
-) -> str:
-    """Write a WAV file of 16 bits per sample, samples.npz where all are of one length, manifest.jsonl, and
-    waveforms.png with the first eight; return their names. Arguments: see `write_images`."""
-    import soundfile
-
-    network = cast(AudioNetwork, model.network)
-    digits = max(4, len(str(max(indices))))
-    files = [f"{i:0{digits}d}.wav" for i in indices]
-    decoded = network.quantization.decode(drawn.x.cpu())
-    waveforms = [wave[0, : row.length].numpy() for wave, row in zip(decoded, rows, strict=True)]
+def _write_audio(folder: Path, network: AudioNetwork, drawn: Drawn, facts: Mapping[str, Any]) -> str:
+    """Write WAV files, samples.npz where all are of one length, manifest.jsonl, and a picture of the first eight."""
+    digits = max(4, len(str(max(drawn.indices))))
+    files = [f"{i:0{digits}d}.wav" for i in drawn.indices]
+    decoded = network.quantization.decode(drawn.samples.x.cpu())
+    waveforms = [wave[0, : row.length].numpy() for wave, row in zip(decoded, drawn.rows, strict=True)]
     for file, waveform in zip(files, waveforms, strict=True):
-        soundfile.write(folder / file, waveform, network.sample_rate, subtype="PCM_16")
-    one_length = len({row.length for row in rows}) == 1
+        write_wav(folder / file, waveform, network.sample_rate)
+    one_length = len({row.length for row in drawn.rows}) == 1
     if one_length:
-        _write_arrays(folder, model, drawn, conditions)
-    _write_manifest(folder, drawn, rows, indices, files, {**facts, "sample_rate": network.sample_rate})
-    titles = [f"{file}  {title(row)}" for file, row in zip(files, rows, strict=True)]
+        _write_arrays(folder, network.levels, drawn)
+    _write_manifest(folder, drawn, files, {**facts, "sample_rate": network.sample_rate})
+    titles = [f"{file}  {title(row)}" for file, row in zip(files, drawn.rows, strict=True)]
     save_waveforms(folder / "waveforms.png", waveforms[:8], network.sample_rate, titles[:8])
     return f"{files[0]} …, {'samples.npz, ' if one_length else ''}waveforms.png, manifest.jsonl"
 
 
 def title(row: Combination) -> str:
     """Say in a few words what was asked for."""
-    return (
-        ", ".join(Path(label).name if label.endswith(".wav") else label for label in row.labels.values()) or "samples"
-    )
+    labels = [Path(label).name if label.endswith(".wav") else label for label in row.labels.values()]
+    return ", ".join(labels) or "samples"
 
 
-def _write_arrays(folder: Path, model: Model, drawn: Samples, conditions: Mapping[str, Tensor]) -> None:
+def _write_arrays(folder: Path, levels: int, drawn: Drawn) -> None:
+    conditions = stacked(drawn.rows)
     for name in conditions:
         if name in ("samples", "log_prob", "file"):
             raise ValueError(f"a condition named '{name}' has no place in samples.npz; name it otherwise in training")
-    dtype = np.uint8 if model.network.levels <= 256 else np.int32
-    arrays: dict[str, Any] = {name: values.cpu().numpy() for name, values in conditions.items()}
-    if drawn.log_prob is not None:
-        arrays["log_prob"] = drawn.log_prob.cpu().numpy()
-    np.savez_compressed(folder / "samples.npz", samples=drawn.x.cpu().numpy().astype(dtype), **arrays)
+    arrays: dict[str, Any] = {name: values.numpy() for name, values in conditions.items()}
+    if drawn.samples.log_prob is not None:
+        arrays["log_prob"] = drawn.samples.log_prob.cpu().numpy()
+    samples = drawn.samples.x.cpu().numpy().astype(np.uint8 if levels <= 256 else np.int32)
+    np.savez_compressed(folder / "samples.npz", samples=samples, **arrays)
 
 
-def _write_manifest(
-    folder: Path,
-    drawn: Samples,
-    rows: Sequence[Combination],
-    indices: Sequence[int],
-    files: list[str],
-    facts: dict[str, Any],
-) -> None:
+def _write_manifest(folder: Path, drawn: Drawn, files: Sequence[str], facts: Mapping[str, Any]) -> None:
     facts = {**facts, "versions": {name: version(name) for name in ("condgen", "torch", "numpy")}}
-    log_prob = None if drawn.log_prob is None else drawn.log_prob.tolist()
+    log_prob = None if drawn.samples.log_prob is None else drawn.samples.log_prob.tolist()
     with open(folder / "manifest.jsonl", "w", encoding="utf-8") as manifest:
-        for i, (row, file) in enumerate(zip(rows, files, strict=True)):
-            own = {"index": indices[i], "conditions": row.labels, "file": file}
+        for i, (row, file) in enumerate(zip(drawn.rows, files, strict=True)):
+            own = {"index": drawn.indices[i], "conditions": row.labels, "file": file}
             own |= {} if log_prob is None else {"log_prob": log_prob[i]}
             own |= {} if row.length is None else {"samples": row.length}
             manifest.write(json.dumps({**own, **facts}) + "\n")

@@ -9,8 +9,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +18,7 @@ from typing import TypedDict, TypeVar
 
 import numpy as np
 
+from condgen.atomic import whole_folder
 from condgen.data import synthesis
 from condgen.data.batch import Split
 from condgen.data.clips import Clip, Phoneme
@@ -210,17 +209,12 @@ def _data_folder() -> Path:
 
 def _prepare(folder: Path, jobs: list[Job]) -> None:
     """Write a data set to a folder beside its place, and move it there when it is complete."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
     try:
-        _synthesise(unfinished, jobs)
-        unfinished.chmod(0o755)  # mkdtemp keeps others out
-        os.rename(unfinished, folder)
+        with whole_folder(folder) as unfinished:
+            _synthesise(unfinished, jobs)
     except OSError:
         if not folder.exists():  # otherwise another process has just written the same files
             raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _synthesise(folder: Path, jobs: list[Job]) -> None:

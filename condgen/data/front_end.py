@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jsonargparse import ArgumentParser
 from torch import Tensor
 
 from condgen.data.clips import Clip
 from condgen.data.features import FrameFeature
+from condgen.data.hyperparameters import build
 from condgen.data.recordings import RecordingReader
 
 
@@ -20,11 +20,11 @@ class FrontEnd:
     """Measures local conditions.
 
     Attributes:
-        features: by the name of their condition.
-        reader: brings waveforms to the rate and level of the training data.
-        voice: eSpeak NG's voice for texts, where the model has one speaker only.
-        pitch: of texts, 0 to 99: the middle one of the training data.
-        rate: of texts, in words a minute: that of the training data.
+        features: features by the name of their condition.
+        reader: reader that brings waveforms to the rate and level of the training data.
+        voice: voice of eSpeak NG for texts, where the model has one speaker only.
+        pitch: pitch of texts, 0 to 99: the middle one of the training data.
+        rate: speed of texts, in words a minute: that of the training data.
     """
 
     features: dict[str, FrameFeature]
@@ -61,9 +61,7 @@ class FrontEnd:
 
 def front_end(settings: Mapping[str, Any]) -> FrontEnd:
     """Rebuild the front end from the arguments of `Speech`, without its source."""
-    parser = ArgumentParser()
-    parser.add_argument("--features", type=dict[str, FrameFeature], default={})
-    features = parser.instantiate(parser.parse_object({"features": settings.get("features") or {}})).features
+    features = build(dict[str, FrameFeature], settings.get("features") or {})
     source = settings["source"].get("init_args", {})
     voices, pitches = source.get("voices") or [None, None], sorted(source.get("pitches") or [50])
     # Whole files are heard, whatever was trimmed of the training clips.

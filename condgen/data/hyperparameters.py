@@ -1,10 +1,19 @@
-"""What a Lightning module was built from, stored in its checkpoints."""
+"""What a Lightning module was built from, as plain data: stored in its checkpoints, and built again."""
 
 from __future__ import annotations
 
+import copy
 import inspect
 import warnings
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+FORMAT = 1  # of checkpoints; to be raised when what is in them changes
+# What jsonargparse writes around the cause of an error.
+FRAMES = ("Parser key", "Does not validate", "Subtypes", "Errors", "Given value", "Expected a <class 'NoneType'>")
 
 
 def store_hyperparameters(module: Any) -> None:
@@ -19,3 +28,64 @@ def store_hyperparameters(module: Any) -> None:
         module.save_hyperparameters(logger=False, frame=frame and frame.f_back)
     if "_class_path" not in module.hparams:
         module.hparams.clear()
+
+
+def write_format(checkpoint: dict[str, object]) -> None:
+    """Make a checkpoint one of condgen's. Call it in a task's `on_save_checkpoint`.
+
+    It gets the number of the format, and every class its public path: files may move within a package, these stay.
+    """
+    checkpoint["format"] = FORMAT
+    for part in ("hyper_parameters", "datamodule_hyper_parameters"):
+        if part in checkpoint:
+            checkpoint[part] = _published(checkpoint[part])
+
+
+def _published(tree: Any) -> Any:
+    """Return plain data with the shortest path of every class in them."""
+    if isinstance(tree, Mapping):
+        return {key: _shortest(value) if key in ("class_path", "_class_path") else _published(value)
+                for key, value in tree.items()}  # fmt: skip
+    return [_published(value) for value in tree] if isinstance(tree, list | tuple) else tree
+
+
+def _shortest(class_path: str) -> str:
+    module, _, name = class_path.rpartition(".")
+    parts, found = module.split("."), getattr(import_module(module), name)
+    for package in (".".join(parts[:length]) for length in range(1, len(parts))):
+        if getattr(import_module(package), name, None) is found:
+            return f"{package}.{name}"
+    return class_path
+
+
+def build(kind: Any, settings: Any) -> Any:
+    """Build what plain data describe. Whoever calls it has made sure that the classes in them may be imported.
+
+    Args:
+        kind: type wanted, such as `nn.Module`, a Protocol, or a dictionary of them.
+        settings: class paths with their arguments, as in a configuration.
+
+    Raises:
+        ValueError: they do not describe such a thing.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--built", type=kind)
+    try:
+        # The parser puts objects of its own into what it is given.
+        return parser.instantiate(parser.parse_object({"built": copy.deepcopy(settings)})).built
+    except ArgumentError as error:
+        raise ValueError(innermost(str(error)).removeprefix("built").lstrip(":. ")) from None
+
+
+def innermost(message: str) -> str:
+    """Pick the cause out of jsonargparse's tree of types that a value could have had."""
+    if "Parser key" not in message and "Does not validate" not in message:
+        return message
+    lines = [(len(line) - len(line.lstrip(" -")), line.lstrip(" -")) for line in message.splitlines()]
+    keys = [text.split('"')[1] for _, text in lines if text.startswith("Parser key")]
+    causes = [(depth, text) for depth, text in lines if text and not text.startswith(FRAMES)]
+    if not causes:
+        return message
+    deepest = max(depth for depth, _ in causes)
+    cause = next(text for depth, text in causes if depth == deepest)
+    return ": ".join(filter(None, [".".join(keys), cause]))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from condgen.atomic import whole_folder
 from condgen.data.clips import Clip
 from condgen.data.features import FrameFeature
 from condgen.data.recordings import RecordingReader
@@ -92,39 +91,49 @@ def write_store(
         unit: samples of which a clip's length must be a multiple; the rest is cut off its end.
         description: text of the progress bar.
     """
-    dtype = np.dtype(np.uint8 if quantization.levels <= 256 else np.int32)
     index: dict[str, Any] = {
-        "dtype": dtype.name, "ends": [0], "files": [str(clip.path) for clip in clips], "dropped": 0.0,
+        "dtype": _dtype(quantization).name, "ends": [0], "files": [str(clip.path) for clip in clips], "dropped": 0.0,
         "sizes": {name: feature.size for name, feature in features.items()},
         "ids": {name: [_id(clip, name, known) for clip in clips] for name, known in names.items()},
     }  # fmt: skip
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        for clip in tqdm(clips, desc=description, unit="clip", delay=1, leave=False):
-            waveform, moved, dropped = reader.read(clip)
-            kept = waveform[: len(waveform) // unit * unit]
-            if not len(kept):
-                raise ValueError(f"{clip.path} ({clip.origin}) has {len(waveform)} samples, fewer than the {unit} "
-                                 "that the frames of its features need")  # fmt: skip
-            for name, feature in features.items():
-                frames = feature.measure(kept, reader.sample_rate, moved)
-                if frames.shape != (feature.size, len(kept) // feature.hop):
-                    raise ValueError(f"{clip.path}: feature '{name}' has {frames.shape[-1]} frames: × hop {feature.hop}"
-                                     f" ≠ {len(kept)} samples")  # fmt: skip
-                _append(temporary / f"{name}.frames", frames.T.numpy().astype(np.float32))
-            _append(temporary / "levels", quantization.encode(kept).numpy().astype(dtype))
-            index["ends"].append(index["ends"][-1] + len(kept))
-            index["dropped"] += dropped + (len(waveform) - len(kept)) / reader.sample_rate
-        (temporary / INDEX).write_text(json.dumps(index))
-        temporary.chmod(0o755)
-        try:
-            os.replace(temporary, folder)
-        except OSError:  # another process has prepared the same clips in the meantime
-            if not (folder / INDEX).is_file():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with whole_folder(folder) as unfinished:
+            for clip in tqdm(clips, desc=description, unit="clip", delay=1, leave=False):
+                samples, dropped = _append_clip(unfinished, clip, reader, quantization, features, unit)
+                index["ends"].append(index["ends"][-1] + samples)
+                index["dropped"] += dropped
+            (unfinished / INDEX).write_text(json.dumps(index))
+    except OSError:  # another process may have prepared the same clips meanwhile
+        if not (folder / INDEX).is_file():
+            raise
+
+
+def _append_clip(
+    folder: Path,
+    clip: Clip,
+    reader: RecordingReader,
+    quantization: Quantization,
+    features: Mapping[str, FrameFeature],
+    unit: int,
+) -> tuple[int, float]:
+    """Append a clip to the arrays of a store; return its samples, and the seconds of it that were dropped."""
+    waveform, moved, dropped = reader.read(clip)
+    kept = waveform[: len(waveform) // unit * unit]
+    if not len(kept):
+        raise ValueError(f"{clip.path} ({clip.origin}) has {len(waveform)} samples, fewer than the {unit} "
+                         "that the frames of its features need")  # fmt: skip
+    for name, feature in features.items():
+        frames = feature.measure(kept, reader.sample_rate, moved)
+        if frames.shape != (feature.size, len(kept) // feature.hop):
+            raise ValueError(f"{clip.path}: feature '{name}' has {frames.shape[-1]} frames: × hop {feature.hop}"
+                             f" ≠ {len(kept)} samples")  # fmt: skip
+        _append(folder / f"{name}.frames", frames.T.numpy().astype(np.float32))
+    _append(folder / "levels", quantization.encode(kept).numpy().astype(_dtype(quantization)))
+    return len(kept), dropped + (len(waveform) - len(kept)) / reader.sample_rate
+
+
+def _dtype(quantization: Quantization) -> np.dtype:
+    return np.dtype(np.uint8 if quantization.levels <= 256 else np.int32)
 
 
 def _append(path: Path, array: np.ndarray) -> None:

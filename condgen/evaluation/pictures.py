@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from condgen.atomic import whole_file
 from condgen.models.conditional import Model
 
 
@@ -55,33 +57,33 @@ def save_grid(path: str | os.PathLike[str], x: Tensor, levels: int, columns: int
     """Write a grid of images as PNG, with a label beside each row.
 
     Args:
-        path: path of the PNG file, which is written under a temporary name first.
+        path: file to write.
         x: levels, (rows × columns, channels, height, width).
         levels: whole levels per channel.
         columns: images per row.
         labels: label of each row.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from PIL import Image, ImageDraw, ImageFont
 
-    canvas = tile(x, levels, columns)
-    height = x.shape[-2]
-    zoom = max(1, round(44 / height))
-    dpi, margin = 100, 12 * max(len(label) for label in labels) + 10
-    size = (margin + canvas.shape[1] * zoom, canvas.shape[0] * zoom)
-    figure = Figure(figsize=(size[0] / dpi, size[1] / dpi), dpi=dpi)
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((margin / size[0], 0, 1 - margin / size[0], 1))
-    axes.imshow(canvas, interpolation="nearest", aspect="auto")
-    axes.set_xticks([])
-    axes.set_yticks([(height + 1) * (i + 0.5) for i in range(len(labels))], labels, fontsize=11)
-    axes.tick_params(left=False)
-    for label in axes.get_yticklabels():
-        label.set_parse_math(False)
-    axes.set_frame_on(False)
-    temporary = Path(path).with_suffix(".partial.png")
-    figure.savefig(temporary, facecolor="white")
-    os.replace(temporary, path)
+    tiles = Image.fromarray(tile(x, levels, columns))
+    row, zoom = x.shape[-2] + 1, max(1, round(44 / x.shape[-2]))
+    font = ImageFont.truetype(_font(), 15)
+    margin = int(max(font.getlength(label) for label in labels)) + 12
+    picture = Image.new("RGB", (margin + tiles.width * zoom, tiles.height * zoom), "white")
+    picture.paste(tiles.resize((tiles.width * zoom, tiles.height * zoom), Image.Resampling.NEAREST), (margin, 0))
+    writing = ImageDraw.Draw(picture)
+    for i, label in enumerate(labels):
+        writing.text((margin - 6, (row * (i + 0.5) + 0.5) * zoom), label, "black", font, anchor="rm")
+    with whole_file(path) as temporary:
+        picture.save(temporary)
+
+
+def _font() -> Path:
+    """Find the font of matplotlib's pictures, which knows the letters of most languages, without importing it."""
+    package = find_spec("matplotlib")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
 def save_counts(path: str | os.PathLike[str], counts: Tensor, names: list[str], condition: str) -> None:
@@ -112,9 +114,8 @@ def save_counts(path: str | os.PathLike[str], counts: Tensor, names: list[str], 
                 axes.text(
                     read, asked, count, ha="center", va="center", color="white" if 2 * count > sum(row) else "black"
                 )
-    temporary = Path(path).with_suffix(".partial.png")
-    figure.savefig(temporary, facecolor="white")
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, facecolor="white")
 
 
 def save_waveforms(
@@ -156,6 +157,5 @@ def save_waveforms(
         below.locator_params(axis="x", nbins=5)
         below.set_xlabel("seconds")
         below.set_ylabel("Hz" if i % columns == 0 else "")
-    temporary = Path(path).with_suffix(".partial.png")
-    figure.savefig(temporary, facecolor="white")
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, facecolor="white")

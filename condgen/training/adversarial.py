@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from condgen.conditioning.contract import Encoder, require
 from condgen.conditioning.film_generator import Conditioning
 from condgen.data.batch import Batch
-from condgen.data.hyperparameters import store_hyperparameters
+from condgen.data.hyperparameters import store_hyperparameters, write_format
 from condgen.models import ConditionalDiscriminator, ConditionalGenerator
 from condgen.models.conditional import DiscriminatorConditioning
 from condgen.training.averaging import checked_decay, move_average
@@ -160,6 +160,7 @@ class AdversarialTask(pl.LightningModule):
         self.seed = torch.initial_seed() if self.seed is None else self.seed
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        write_format(checkpoint)
         checkpoint["adversarial_seed"] = self.seed
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from condgen.conditioning.film_generator import Conditioning
 from condgen.data.batch import Batch, count_dims
-from condgen.data.hyperparameters import store_hyperparameters
+from condgen.data.hyperparameters import store_hyperparameters, write_format
 from condgen.models import ConditionalModel
 from condgen.training.averaging import EMA, checked_decay
 from condgen.training.compatibility import check_data, check_receptive_field, data_of
@@ -90,6 +90,9 @@ class LikelihoodTask(pl.LightningModule):
             if not any(shutil.which(name) for name in (os.environ.get("CXX", "c++"), "g++", "clang++", "cl")):
                 raise ValueError("model.compile needs a C++ compiler and there is none; set model.compile to false")
             self.model.get_submodule("network").compile()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
+        write_format(checkpoint)
 
     def own_conditions(self, conditions: dict[str, Tensor]) -> dict[str, Tensor]:
         """Pick the conditions that the model uses."""

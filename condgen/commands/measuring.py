@@ -1,0 +1,77 @@
+"""What `condgen evaluate` measures besides likelihoods, and the pictures and sounds of its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from condgen.checkpoint import Checkpoint
+from condgen.evaluation.pictures import conditions_grid, save_counts, save_grid, save_waveforms
+from condgen.evaluation.samples import Generated, Lesson, Reading, teach
+from condgen.evaluation.sound import write_wav
+from condgen.models.conditional import Model, as_generator
+from condgen.sampling import sampler
+
+
+def data_of(checkpoint: Checkpoint, changes: Mapping[str, Any]) -> Any:
+    """Rebuild the data module of a checkpoint, with changes of the command line; what is wrong is one line."""
+    try:
+        return checkpoint.data(changes)
+    except Exception as error:
+        raise ValueError(f"data with {changes}: {error}" if changes else str(error)) from error
+
+
+def lessons(
+    model: Model, data: Any, count: int | None, seed: int, classifier_steps: int, **options: Any
+) -> dict[str, Lesson]:
+    """Teach with samples, and with as many real examples; see `condgen evaluate` for what a missing count means."""
+    available = len(data.dataset("train"))
+    if count is None:
+        count = available if as_generator(model) is not None else 0
+    count = min(count, available)
+    if not count:
+        return {}
+    own = teach(model, data, count, seed, classifier_steps, **options)
+    real = teach(None, data, count, seed, classifier_steps)
+    return {name: Lesson(count, own[name], real[name]) for name in own}
+
+
+def illustrate(
+    folder: Path,
+    model: Model,
+    data: Any,
+    generated: Generated,
+    readings: Mapping[str, Reading],
+    seed: int,
+    tempering: dict[str, Any],
+) -> None:
+    """Draw samples and real examples, and which class was read for which."""
+    for name, found in readings.items():
+        save_counts(folder / f"read_{name}.png", found.asked_and_read, data.names[name], name)
+    if generated.lengths is not None:
+        _sounds(folder, data, generated)
+        return
+    test = data.dataset("test")
+    conditions, labels = conditions_grid(model, generated.conditions, 12)
+    drawn = sampler(model)(model, conditions, num_samples=12 * len(labels), seed=seed + 1, **tempering)
+    save_grid(folder / "samples.png", drawn.x, data.levels, 12, labels)
+    for name, names in list(data.names.items())[:1]:
+        real = [test.images.x[test.images.conditions[name] == label][:12] for label in range(len(names))]
+        if all(len(images) == 12 for images in real):
+            save_grid(folder / "real.png", torch.cat(real), data.levels, 12, names)
+
+
+def _sounds(folder: Path, data: Any, generated: Generated, count: int = 8) -> None:
+    """Write some samples, and the held-out clips whose conditions they have, as sound and as pictures."""
+    ids = {name: values for name, values in generated.conditions.items() if name in data.names}
+    for kind, x in (("sample", generated.x), ("real", generated.originals)):
+        waveforms = [w[0, :n].numpy() for w, n in zip(data.quantization.decode(x[:count]), generated.lengths or [],
+                                                      strict=False)]  # fmt: skip
+        labels = [", ".join(data.names[n][int(v[i])] for n, v in ids.items()) for i in range(len(waveforms))]
+        titles = [f"{kind}_{i}.wav  {label}" for i, label in enumerate(labels)]
+        for i, waveform in enumerate(waveforms):
+            write_wav(folder / f"{kind}_{i}.wav", waveform, data.sample_rate)
+        save_waveforms(folder / f"{kind}s.png", waveforms, data.sample_rate, titles)

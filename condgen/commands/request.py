@@ -1,0 +1,124 @@
+"""What a command asks of a model's sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from condgen.commands.conditions import read_npy
+from condgen.data.clips import Clip
+from condgen.data.front_end import FrontEnd
+from condgen.data.recordings import read_audio
+from condgen.models import ConditionalModel
+from condgen.models.conditional import Model, as_likelihood
+from condgen.models.contract import audio
+from condgen.sampling import Interrupted, Samples, sampler
+
+
+class Request(NamedTuple):
+    """What is asked of a sampler.
+
+    Attributes:
+        options: arguments of the sampler.
+        facts: options that the manifest names, in its words.
+    """
+
+    options: dict[str, Any]
+    facts: dict[str, Any]
+
+
+def request(
+    model: Model,
+    front_end: FrontEnd | None,
+    lengths: Sequence[int] | None,
+    *,
+    truncation: float | None,
+    engine: str,
+    tempering: dict[str, Any],
+    completing: dict[str, Any],
+) -> Request:
+    """Turn options of the command line into arguments of the model's sampler.
+
+    Args:
+        model: model to draw from.
+        front_end: front end of an audio model; `None` for images.
+        lengths: samples of audio asked for, per sample.
+        truncation: option of generators.
+        engine: name of an engine, or `auto`.
+        tempering: options of likelihood models that temper the distribution.
+        completing: options of likelihood models that say what is to be completed; see `read_given`.
+    """
+    likelihood = as_likelihood(model)
+    if likelihood is None:
+        return Request({"truncation": truncation}, {"truncation": truncation})
+    given = read_given(likelihood, front_end, lengths, **completing)
+    return Request({**tempering, **given, "length": lengths, "engine": engine}, {**tempering, **completing})
+
+
+def finished(
+    model: Model, conditions: Mapping[str, Tensor], count: int, **options: Any
+) -> tuple[Samples, Sequence[int]]:
+    """Draw samples; return them and their indices: all, or those that were finished when Ctrl-C was pressed."""
+    try:
+        return sampler(model)(model, conditions, num_samples=count, **options), range(count)
+    except Interrupted as interruption:
+        return interruption.samples, interruption.rows
+
+
+def read_given(
+    model: ConditionalModel,
+    front_end: FrontEnd | None,
+    lengths: Sequence[int] | None,
+    prime: str | None,
+    complete: str | None,
+    keep_rows: int,
+) -> dict[str, Tensor]:
+    """Read what is to be completed.
+
+    Args:
+        model: likelihood model.
+        front_end: front end of an audio model; `None` for images.
+        lengths: samples of audio asked for.
+        prime: audio file to begin with.
+        complete: .npy file with an image.
+        keep_rows: upper rows of it to keep.
+
+    Returns:
+        The arguments `given` and `known` of `condgen.sampling.sample`; empty where nothing is to be completed.
+
+    Raises:
+        ValueError: an option is for the other kind of model, or does not fit; the message names it.
+    """
+    if front_end is None:
+        if prime is not None:
+            raise ValueError("--prime is for audio; an image is completed with --complete FILE.npy --keep_rows N")
+        return _upper_rows(model.network.canvas(), complete, keep_rows)
+    if complete is not None or keep_rows:
+        raise ValueError("--complete and --keep_rows are for images; audio is primed with --prime FILE.wav")
+    network = audio(model.network)
+    if prime is None or network is None:
+        return {}
+    reader = replace(front_end.reader, normalise="none")  # a beginning is no whole clip: its level stays
+    waveform = reader.prepare(*read_audio(Path(prime)), Clip(Path(prime), {}, origin=prime)).waveform
+    if lengths and len(waveform) > min(lengths):
+        raise ValueError(f"{prime} has {len(waveform) / reader.sample_rate:.2f} s, more than the "
+                         f"{min(lengths) / reader.sample_rate:.2f} s that are asked for")  # fmt: skip
+    return {"given": network.quantization.encode(waveform)[None, None]}
+
+
+def _upper_rows(shape: tuple[int, ...], complete: str | None, keep_rows: int) -> dict[str, Tensor]:
+    if complete is None:
+        if keep_rows:
+            raise ValueError("keep_rows needs --complete FILE.npy, the image to keep rows of")
+        return {}
+    if not 0 < keep_rows < shape[1]:
+        raise ValueError(f"keep_rows {keep_rows} is not between 1 and {shape[1] - 1}")
+    image = torch.from_numpy(read_npy(complete))
+    known = torch.zeros(shape[1:], dtype=torch.bool)
+    known[:keep_rows] = True
+    return {"given": image[None] if image.ndim == 3 else image, "known": known}

@@ -1,0 +1,47 @@
+"""Conditions in words: classes, lengths and sounds that are taken, and one line for all others."""
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--condition.digit", "eleven"], ["condition 'digit' has no class 'eleven'", "0, 1, 2"]),
+        (["--condition.digit", "10"], ["has no class '10'", "ids 0 to 9"]),
+        (["--condition.digit", "-1"], ["has no class '-1'"]),
+        (["--condition.speaker", "jackson", "--condition.digit", "1"], ["no condition 'speaker'", "digit"]),
+        ([], ["needs --condition.digit"]),
+        (["--condition.digit", "1", "--seconds", "1"], ["--seconds is for audio; this model draws images"]),
+    ],
+)
+def test_conditions_that_a_model_lacks_are_one_line_and_leave_nothing(
+    options, words, pixelcnn, sample, tmp_path, one_line
+):
+    assert sample(pixelcnn, tmp_path / "out", *options) == 1
+    one_line(*words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_class_that_a_generator_does_not_have_is_one_line(cdcgan, sample, tmp_path, one_line):
+    assert sample(cdcgan, tmp_path / "o", "--condition.digit", "11") == 1
+    one_line("condition 'digit' has no class '11'")
+
+
+@pytest.mark.slow
+def test_audio_of_conditions_or_lengths_that_cannot_be_is_one_line_and_leaves_nothing(
+    draw, asked, recordings, tmp_path, one_line
+):
+    sound = ["--condition.mel", str(recordings / "0_theo_0.wav")]
+    for model, options, words in (
+        ("wavenet_fsdd", asked("jackson"), ["no class 'jackson'", "george, theo"]),
+        ("wavenet_fsdd", asked()[:4], ["--seconds"]),
+        ("wavenet_fsdd", asked(seconds="-1"), ["seconds -1.0 is not more than 0"]),
+        ("wavenet_fsdd", asked(seconds="0.001"), ["less than a frame of 0.01 seconds"]),
+        ("wavenet_fsdd", [*asked(), "--condition.position", "x.npy"], ["no condition 'position' to choose"]),
+        ("wavenet_fsdd_mel", ["--condition.speaker", "theo"], ["--condition.mel", "an audio file"]),
+        ("wavenet_fsdd_mel", ["--condition.speaker", "theo", "--condition.mel", "no.wav"], ["no.wav does not exist"]),
+        ("wavenet_fsdd_mel", ["--condition.speaker", "theo", *sound, "--seconds", "1"], ["leave --seconds out"]),
+    ):
+        assert draw(model, tmp_path / "out", *options) == 1
+        one_line(*words)
+        assert not list(tmp_path.iterdir())

@@ -1,0 +1,74 @@
+"""`condgen evaluate`: what a report holds for every kind of model."""
+
+import json
+
+import pytest
+import soundfile
+
+
+@pytest.mark.slow
+def test_evaluate_writes_a_report_with_pictures(pixelcnn, evaluate, tmp_path, capsys):
+    out = tmp_path / "report"
+    assert evaluate(pixelcnn, out, "--num_samples", "60", "--limit", "50", "--classifier_steps", "20") == 0
+    assert {path.name for path in out.iterdir()} == {"report.md", "report.json", "samples.png", "real.png",
+                                                     "read_digit.png"}  # fmt: skip
+    report = json.loads((out / "report.json").read_text())
+    assert report["likelihood"]["examples"] == 50
+    assert report["likelihood"]["swap_gap"].keys() == {"digit"}
+    assert report["samples"]["digit"]["count"] == 60
+    assert (out / "report.md").read_text() in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_evaluate_reports_reading_lessons_and_distances_of_a_generator(cdcgan, evaluate, tmp_path, capsys):
+    options = ["--num_samples", "60", "--classifier_steps", "30", "--lesson_samples", "100"]
+    assert evaluate(cdcgan, tmp_path / "r", *options) == 0
+    report = json.loads((tmp_path / "r" / "report.json").read_text())
+    found = report["samples"]["digit"]
+    assert "likelihood" not in report
+    assert {"accuracy", "shuffled", "coverage", "frechet", "within", "lesson", "floor"} <= found.keys()
+    assert found["lesson"]["count"] == 100
+    assert found["lesson"]["real_accuracy"] > found["lesson"]["accuracy"]  # a generator of three steps teaches nothing
+    assert found["floor"]["shuffled"] < 0.3 < found["floor"]["accuracy"]
+    text = capsys.readouterr().out
+    assert "| held-out examples read right by a classifier trained on 100 of these alone |" in text
+    assert {"report.md", "report.json", "samples.png", "real.png", "read_digit.png"} == {
+        path.name for path in (tmp_path / "r").iterdir()
+    }
+
+
+@pytest.mark.slow
+def test_evaluate_measures_audio_of_a_generator(cdcgan_audio, evaluate, tmp_path):
+    options = ["--num_samples", "8", "--classifier_steps", "5", "--truncation", "0.5", "--weights", "live"]
+    assert evaluate(cdcgan_audio, tmp_path / "r", *options) == 0
+    report = json.loads((tmp_path / "r" / "report.json").read_text())
+    assert report["samples"].keys() == {"digit", "speaker"}
+    assert (report["truncation"], report["weights"]) == (0.5, "live")
+    assert soundfile.info(tmp_path / "r" / "sample_0.wav").frames == 1024
+
+
+@pytest.mark.slow
+def test_reports_name_bits_gaps_readings_and_copies(trained, evaluate, tmp_path):
+    for model in ("wavenet_fsdd", "wavenet_fsdd_mel"):
+        options = ["--num_samples", "8", "--classifier_steps", "3", "--temperature", "0.9"]
+        assert evaluate(trained(model), tmp_path / model, *options) == 0
+        report = json.loads((tmp_path / model / "report.json").read_text())
+        assert report["likelihood"]["dim"] == "sample"
+        assert 6 < report["likelihood"]["bits_per_dim"] < 9
+        assert set(report["samples"]) == {"speaker", "digit"}
+        assert (tmp_path / model / "samples.png").is_file()
+        assert soundfile.info(tmp_path / model / "real_0.wav").samplerate == 8000
+        assert "bits per sample" in (tmp_path / model / "report.md").read_text()
+        assert ("copy_synthesis" in report) == (model == "wavenet_fsdd_mel")
+    assert report["copy_synthesis"]["quantized"] < report["copy_synthesis"]["distance"]
+    assert list(report["likelihood"]["swap_gap"]) == ["speaker"]
+    first = json.loads((tmp_path / "wavenet_fsdd" / "report.json").read_text())
+    assert list(first["likelihood"]["swap_gap"]) == ["speaker", "digit", "speaker + digit"]
+
+
+def test_changes_of_the_data_that_it_does_not_know_are_one_line(pixelcnn, evaluate, tmp_path, one_line):
+    assert evaluate(pixelcnn, tmp_path / "r", "--data.colour", "red") == 1
+    one_line("data with {'colour': 'red'}", "colour")
+    assert evaluate(pixelcnn, tmp_path / "r", "--data.batch_size", "many") == 1
+    one_line("data with {'batch_size': 'many'}", "batch_size")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,65 @@
+"""What samples are written as: arrays, sound, pictures, and a manifest that says what decided each."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+
+def rows(out):
+    return [json.loads(line) for line in Path(out, "manifest.jsonl").read_text().splitlines()]
+
+
+def test_the_manifest_says_what_decided_the_samples(pixelcnn, sample, tmp_path):
+    options = ["--temperature", "0.7", "--top_k", "5"]
+    assert sample(pixelcnn, tmp_path / "o", "--condition.digit", "1", *options) == 0
+    row = rows(tmp_path / "o")[0]
+    assert (row["temperature"], row["top_k"], row["top_p"], row["keep_rows"]) == (0.7, 5, None, 0)
+
+
+def test_a_generator_writes_what_every_model_writes(cdcgan, sample, tmp_path):
+    options = ["--condition.digit", "all", "--num_samples", "3", "--seed", "5", "--truncation", "0.8"]
+    assert sample(cdcgan, tmp_path / "o", *options) == 0
+    assert {path.name for path in (tmp_path / "o").iterdir()} == {"samples.npz", "grid.png", "manifest.jsonl"}
+    with np.load(tmp_path / "o" / "samples.npz") as arrays:
+        assert set(arrays) == {"samples", "digit"}
+        assert arrays["samples"].shape == (30, 1, 8, 8)
+        assert arrays["samples"].dtype == np.uint8
+        assert arrays["samples"].max() <= 16
+        assert arrays["digit"].tolist() == [i // 3 for i in range(30)]
+    row = rows(tmp_path / "o")[29]
+    assert {k: row[k] for k in ("index", "conditions", "seed", "truncation", "weights")} == {
+        "index": 29, "conditions": {"digit": "9"}, "seed": 5, "truncation": 0.8, "weights": "ema",
+    }  # fmt: skip
+    assert "temperature" not in row
+
+
+def test_audio_of_a_generator_is_written_as_wav_files_of_its_length(cdcgan_audio, sample, tmp_path):
+    options = ["--condition.digit", "1,2", "--condition.speaker", "theo", "--num_samples", "2"]
+    assert sample(cdcgan_audio, tmp_path / "o", *options) == 0
+    waves = sorted((tmp_path / "o").glob("*.wav"))
+    assert [soundfile.info(wave).frames for wave in waves] == [1024] * 4
+    assert soundfile.info(waves[0]).samplerate == 8000
+    with np.load(tmp_path / "o" / "samples.npz") as arrays:
+        assert arrays["samples"].shape == (4, 1, 1024)
+    assert rows(tmp_path / "o")[3]["samples"] == 1024
+
+
+@pytest.mark.slow
+def test_samples_are_sound_with_a_manifest_and_a_picture(draw, asked, tmp_path):
+    out = tmp_path / "out"
+    assert draw("wavenet_fsdd", out, *asked("all"), "--num_samples", "2") == 0
+    assert sorted(p.name for p in out.iterdir()) == [
+        "0000.wav", "0001.wav", "0002.wav", "0003.wav", "manifest.jsonl", "samples.npz", "waveforms.png",
+    ]  # fmt: skip
+    found = soundfile.info(out / "0003.wav")
+    assert (found.samplerate, found.channels, found.subtype, found.frames) == (8000, 1, "PCM_16", 400)
+    assert [row["conditions"] for row in rows(out)] == [{"speaker": s, "digit": "1"} for s in ("george", "theo")
+                                                        for _ in range(2)]  # fmt: skip
+    assert all(row["samples"] == 400 and row["log_prob"] < 0 for row in rows(out))
+    with np.load(out / "samples.npz") as file:
+        assert file["samples"].shape == (4, 1, 400)
+        assert file["samples"].dtype == np.uint8
+        assert file["position"].shape == (4, 10, 5)

@@ -1,0 +1,40 @@
+"""Pictures: every image where it belongs, enlarged without smoothing, and its label beside its row."""
+
+import numpy as np
+import torch
+from PIL import Image
+
+from condgen.evaluation.pictures import save_grid, tile
+
+
+def grid(tmp_path, x, levels, columns, labels):
+    save_grid(tmp_path / "grid.png", x, levels, columns, labels)
+    assert [path.name for path in tmp_path.iterdir()] == ["grid.png"]
+    return np.array(Image.open(tmp_path / "grid.png"))
+
+
+def test_images_stand_row_by_row_with_white_lines_between_them():
+    canvas = tile(torch.arange(4).view(4, 1, 1, 1) // 2, 2, 2)
+    assert canvas.shape == (5, 5, 3)
+    assert canvas[1, 1].tolist() == canvas[1, 3].tolist() == [0, 0, 0]
+    assert canvas[3, 1].tolist() == canvas[3, 3].tolist() == [255, 255, 255]
+    assert (canvas[::2] == 255).all()
+
+
+def test_the_picture_holds_every_level_and_nothing_between_them(tmp_path):
+    x = torch.tensor([0, 1, 2, 2, 1, 0]).view(6, 1, 1, 1).expand(-1, 1, 8, 8)
+    picture = grid(tmp_path, x, 3, 3, ["", ""])
+    images = picture[:, -(3 * 9 + 1) * 6 :]  # right of the labels; 8 rows are enlarged 6 times
+    assert images.shape[:2] == ((2 * 9 + 1) * 6, (3 * 9 + 1) * 6)
+    assert set(np.unique(images)) == {0, 128, 255}
+    middles = images[(4 * 6 + 27, 13 * 6 + 27), :][:, [5 * 6, 14 * 6, 23 * 6]][..., 0]
+    assert middles.tolist() == [[0, 128, 255], [255, 128, 0]]
+
+
+def test_a_label_stands_beside_its_row_in_letters_of_any_language(tmp_path):
+    x = torch.zeros(3, 1, 8, 8)
+    picture = grid(tmp_path, x, 2, 1, ["", "ʃ", "наша $x_1$"])
+    margin = picture.shape[1] - (9 + 1) * 6
+    dark = [(picture[row * 54 + 6 : (row + 1) * 54, :margin] < 100).any() for row in range(3)]
+    assert dark == [False, True, True]
+    assert (picture[:, :4] == 255).all()

@@ -1,0 +1,303 @@
+"""Checkpoints: opened once, of one format, checked before anything is built, and enough to draw and to measure."""
+
+import hashlib
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from condgen.checkpoint import Checkpoint, changed, load
+from condgen.cli import main
+from condgen.models.conditional import as_likelihood
+from condgen.sampling import sampler
+
+ROOT = Path(__file__).resolve().parents[1]
+KINDS = ("pixelcnn_digits", "cdcgan_digits", "wavenet_fsdd", "wavenet_fsdd_mel", "cdcgan_fsdd")
+KEPT = sorted((Path(__file__).parent / "checkpoints").glob("*.ckpt"))
+RUN = {"class_path": "torch.fx.symbolic_trace", "init_args": {"root": {"class_path": "os.popen"}}}
+
+
+@pytest.fixture
+def pixelcnn(trained):
+    return trained("pixelcnn_digits")
+
+
+@pytest.fixture
+def cdcgan(trained):
+    return trained("cdcgan_digits")
+
+
+@pytest.fixture
+def altered(pixelcnn, tmp_path):
+    """Write a checkpoint with changes to the arguments of its task and of its data; return its path."""
+
+    def write(task=None, data=None, **other):
+        content = torch.load(pixelcnn, weights_only=True)
+        content["hyper_parameters"] |= task or {}
+        content["datamodule_hyper_parameters"] |= data or {}
+        torch.save({**content, **other}, tmp_path / "altered.ckpt")
+        return str(tmp_path / "altered.ckpt")
+
+    return write
+
+
+def levels(model, front_end):
+    """Draw two samples under the first class of every condition, and half a second or what the network draws."""
+    conditions = {name: torch.tensor([0, 1]) for name, encoder in model.encoders.items() if encoder.classes}
+    length = {} if front_end is None else {"length": 2 * front_end.unit}
+    for name in set(model.encoders) - set(conditions):
+        feature = front_end.features[name]
+        conditions[name] = torch.zeros(2, feature.size, 2 * front_end.unit // feature.hop)
+    options = {} if as_likelihood(model) is None else length
+    return sampler(model)(model, conditions, progress=False, **options).x
+
+
+@pytest.mark.parametrize("kind", KEPT or KINDS, ids=lambda kind: getattr(kind, "stem", kind))
+def test_every_kind_that_was_released_opens_draws_and_rebuilds_its_task(kind, trained):
+    checkpoint = Checkpoint.open(kind if KEPT else trained(kind))
+    for weights in ("ema", "live"):
+        drawn = levels(checkpoint.model(weights), checkpoint.front_end())
+        assert len(drawn) == 2
+        assert 0 <= int(drawn.min()) <= int(drawn.max()) < checkpoint.model().network.levels
+    task = checkpoint.task()
+    assert type(task).__name__ == checkpoint.task_path.split(".")[-1]
+    model, rebuilt = checkpoint.model().state_dict(), task.model.state_dict()
+    assert model.keys() == rebuilt.keys()
+    assert all(torch.equal(value, rebuilt[name]) for name, value in model.items())
+    assert checkpoint.data_settings["batch_size"] > 0
+
+
+def test_a_checkpoint_is_read_once_and_hashed_once(pixelcnn, monkeypatch):
+    seen = []
+    original = torch.load
+    monkeypatch.setattr(torch, "load", lambda *given, **named: seen.append(given) or original(*given, **named))
+    checkpoint = Checkpoint.open(pixelcnn)
+    checkpoint.model("live")
+    checkpoint.task()
+    checkpoint.data()
+    assert checkpoint.front_end() is None
+    assert checkpoint.data_settings["batch_size"] == 64
+    assert len(seen) == 1
+    assert checkpoint.sha256 == hashlib.sha256(Path(pixelcnn).read_bytes()).hexdigest()
+    monkeypatch.setattr("builtins.open", None)
+    assert len(checkpoint.sha256) == 64
+
+
+def test_what_is_built_leaves_the_plain_data_as_they_are(pixelcnn):
+    checkpoint, again = Checkpoint.open(pixelcnn), Checkpoint.open(pixelcnn)
+    checkpoint.model()
+    checkpoint.task()
+    checkpoint.data({"batch_size": 7})
+    assert checkpoint.hyper_parameters == again.hyper_parameters
+    assert checkpoint.data_settings == again.data_settings
+
+
+def test_each_kind_of_weights_of_a_generator_is_the_one_of_that_name(cdcgan):
+    state = torch.load(cdcgan, weights_only=True)["state_dict"]
+    for weights, prefix in (("ema", "model."), ("live", "generator.")):
+        model = load(cdcgan, weights=weights)
+        assert not model.training
+        assert all(torch.equal(value, state[prefix + name]) for name, value in model.state_dict().items())
+
+
+def test_live_weights_of_a_likelihood_model_are_the_last_ones(pixelcnn):
+    checkpoint = torch.load(pixelcnn, weights_only=True)
+    averaged, live = (load(pixelcnn, weights=weights).state_dict() for weights in ("ema", "live"))
+    assert all(torch.equal(v, checkpoint["current_model_state"][f"model.{n}"]) for n, v in live.items())
+    assert all(torch.equal(v, checkpoint["state_dict"][f"model.{n}"]) for n, v in averaged.items())
+    assert any(not torch.equal(v, averaged[n]) for n, v in live.items())
+
+
+def test_without_an_average_both_kinds_of_weights_are_one(pixelcnn, tmp_path):
+    content = torch.load(pixelcnn, weights_only=True)
+    del content["current_model_state"]
+    torch.save(content, tmp_path / "plain.ckpt")
+    one, other = (load(tmp_path / "plain.ckpt", weights=weights).state_dict() for weights in ("ema", "live"))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_changes_of_data_go_to_the_module_or_else_to_its_source(pixelcnn):
+    settings = {"source": {"class_path": "condgen.data.MNIST", "init_args": {"root": "a", "binarize": "none"}},
+                "batch_size": 64}  # fmt: skip
+    found = changed(settings, {"batch_size": 3, "root": "b", "source": {"binarize": "fixed"}})
+    assert found == {"source": {"class_path": "condgen.data.MNIST", "init_args": {"root": "b", "binarize": "fixed"}},
+                     "batch_size": 3}  # fmt: skip
+    assert changed(settings, {"source.root": "c"})["source"]["init_args"]["root"] == "c"
+    assert settings["source"]["init_args"]["root"] == "a"
+    assert Checkpoint.open(pixelcnn).data({"batch_size": 3}).batch_size == 3
+
+
+@pytest.mark.parametrize("options", [
+    [],
+    ["--model", "LikelihoodTask"],
+    ["--model", "condgen.training.likelihood.LikelihoodTask"],
+    ["--data", "Images"],
+    ["--data", "condgen.data.images.Images"],
+    ["--model.network", "condgen.models.pixelcnn.PixelCNN"],
+], ids=" ".join)  # fmt: skip
+def test_a_checkpoint_names_public_paths_alone_however_a_class_was_given(options, make, tmp_path):
+    network = ["--model.network.shape=[1,8,8]", "--model.network.levels", "17"] if "--model.network" in options else []
+    checkpoint = torch.load(make.trained("pixelcnn_digits", tmp_path, *options, *network), weights_only=True)
+    assert checkpoint["format"] == 1
+    assert checkpoint["hyper_parameters"]["_class_path"] == "condgen.training.LikelihoodTask"
+    assert checkpoint["hyper_parameters"]["network"]["class_path"] == "condgen.models.PixelCNN"
+    assert checkpoint["datamodule_hyper_parameters"]["_class_path"] == "condgen.data.Images"
+
+
+def test_an_adversarial_task_too_is_named_by_its_public_path(make, tmp_path):
+    checkpoint = make.trained("cdcgan_digits", tmp_path, "--model", "AdversarialTask")
+    assert Checkpoint.open(checkpoint).task_path == "condgen.training.AdversarialTask"
+
+
+@pytest.mark.parametrize(("format", "said"), [(None, "format none"), (2, "format 2"), ("1", "format 1")])
+def test_another_format_is_refused_in_one_line(format, said, altered, tmp_path, one_line):
+    path = altered(format=format)
+    with pytest.raises(ValueError, match=rf"written by another version of condgen \({said}\); this one reads format 1"):
+        Checkpoint.open(path)
+    for command in (["sample", "--out", str(tmp_path / "o")], ["evaluate", "--out", str(tmp_path / "o")], ["test"]):
+        assert main([*command, "--ckpt_path", path]) == 1
+        one_line("altered.ckpt was written by another version of condgen", "train the model again")
+
+
+@pytest.mark.parametrize("command", ["sample", "evaluate", "test", "fit"])
+def test_checkpoints_that_are_broken_or_foreign_are_refused(command, pixelcnn, tmp_path, one_line):
+    whole = Path(pixelcnn).read_bytes()
+    (tmp_path / "truncated.ckpt").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.ckpt").write_text("not a checkpoint")
+    (tmp_path / "empty.ckpt").touch()
+    torch.save({"state_dict": {}, "hyper_parameters": {"_class_path": "other.Model"}}, tmp_path / "foreign.ckpt")
+    torch.save([1, 2], tmp_path / "list.ckpt")
+    config = ["-c", str(ROOT / "configs" / "pixelcnn_digits.yaml")]
+    out = config if command in ("fit", "test") else ["--out", str(tmp_path / "o")]
+    broken, foreign = "may be truncated", "not a checkpoint of a condgen model"
+    cases = {"missing": "does not exist", "truncated": broken, "text": broken, "empty": broken, "foreign": foreign}
+    cases["list"] = foreign
+    for name, words in cases.items():
+        assert main([command, "--ckpt_path", str(tmp_path / f"{name}.ckpt"), *out]) == 1
+        one_line(f"{name}.ckpt", words)
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_checkpoint_never_runs_code(tmp_path, one_line):
+    class Trap:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "ran",))
+
+    torch.save(
+        {"hyper_parameters": {"_class_path": "condgen.training.LikelihoodTask"}, "trap": Trap()}, tmp_path / "t.ckpt"
+    )
+    assert main(["sample", "--ckpt_path", str(tmp_path / "t.ckpt"), "--out", str(tmp_path / "o")]) == 1
+    one_line("t.ckpt cannot be read")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("changes", [
+    {"task": {"_class_path": "spy.Anything"}},
+    {"task": {"network": {"class_path": "spy.run", "init_args": {"command": "id"}}}},
+    {"task": {"network": {"class_path": "condgen.models.PixelCNN", "init_args": {"shape": [{"class_path": "spy.x"}]}}}},
+    {"task": {"network": "spy.run"}},
+    {"task": {"conditions": {"digit": {"class_path": "spy.run"}}}},
+    {"task": {"conditioning": {"class_path": "spy.run"}}},
+    {"task": {"discriminator": {"class_path": "spy.run"}}},
+    {"task": {"_instantiator": "spy.run"}},
+    {"data": {"_class_path": "spy.run"}},
+    {"data": {"_instantiator": "spy.run"}},
+    {"data": {"source": {"class_path": "spy.run"}}},
+    {"data": {"features": {"mel": {"class_path": "spy.run"}}}},
+    {"data": {"batch_size": {"class_path": "spy.run"}}},
+    {"task": {"network": RUN}},
+    {"data": {"source": {"class_path": "condgen.data.Folder", "init_args": {"root": RUN}}}},
+])  # fmt: skip
+def test_no_command_imports_or_runs_what_a_hostile_checkpoint_names(changes, altered, tmp_path, monkeypatch, one_line):
+    (tmp_path / "spy.py").write_text("import pathlib\npathlib.Path('ran').touch()\ndef run(**given): pass\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    path = altered(**changes)
+    config = ["-c", str(ROOT / "configs" / "pixelcnn_digits.yaml")]
+    for command in (["sample", "--condition.digit", "1", "--out", "o"], ["evaluate", "--out", "o"], ["validate"],
+                    ["test"], ["fit", *config]):  # fmt: skip
+        assert main([*command, "--ckpt_path", path]) == 1
+        one_line("altered.ckpt names")
+    assert main(["fit", *config, "--weights", path]) == 1
+    one_line("altered.ckpt names")
+    with pytest.raises(ValueError, match="names"):
+        load(path)
+    assert not (tmp_path / "ran").exists()
+    assert "spy" not in sys.modules
+
+
+OWN = """
+from condgen.models import PixelCNN
+
+class Mine(PixelCNN):
+    '''A network of one's own.'''
+"""
+
+
+@pytest.fixture
+def own(make, tmp_path, monkeypatch):
+    """A checkpoint of a network of one's own, and the folder of its module, which is imported from nowhere yet."""
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / "own_network.py").write_text(textwrap.dedent(OWN))
+    monkeypatch.syspath_prepend(tmp_path / "place")
+    network = ["--model.network", "own_network.Mine", "--model.network.shape=[1,8,8]", "--model.network.levels", "17"]
+    checkpoint = make.trained("pixelcnn_digits", tmp_path / "runs", *network)
+    monkeypatch.undo()
+    sys.modules.pop("own_network", None)
+    yield str(checkpoint), tmp_path / "place"
+    sys.modules.pop("own_network", None)
+    sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path / "place")]
+
+
+def test_a_network_of_ones_own_is_built_where_its_module_is_trusted(own, tmp_path, monkeypatch, one_line):
+    checkpoint, place = own
+    monkeypatch.chdir(place)
+    options = ["sample", "--ckpt_path", checkpoint, "--condition.digit", "1", "--out", str(tmp_path / "o")]
+    assert main(options) == 1
+    one_line("last.ckpt names the class own_network.Mine in network", "--trust own_network")
+    assert main([*options, "--trust", "own_network"]) == 0
+    assert np.load(tmp_path / "o" / "samples.npz")["samples"].shape == (1, 1, 8, 8)
+    assert type(load(checkpoint, trust=["own_network"]).network).__name__ == "Mine"
+    report = ["--num_samples", "20", "--limit", "20", "--classifier_steps", "2", "--out", str(tmp_path / "r")]
+    assert main(["evaluate", "--ckpt_path", checkpoint, "--trust", "own_network", *report]) == 0
+    assert main(["test", "--ckpt_path", checkpoint, "--trust", "own_network"]) == 0
+
+
+def test_a_trusted_module_that_is_not_there_is_one_line(own, tmp_path, monkeypatch, one_line):
+    checkpoint, _ = own
+    monkeypatch.chdir(tmp_path)
+    options = ["--condition.digit", "1", "--out", str(tmp_path / "o"), "--trust", "own_network"]
+    assert main(["sample", "--ckpt_path", checkpoint, *options]) == 1
+    one_line("last.ckpt needs the module own_network", f"neither in {tmp_path}", "PYTHONPATH")
+
+
+def test_a_checkpoint_whose_weights_do_not_fit_is_one_line(altered, tmp_path, one_line):
+    network = torch.load(altered(), weights_only=True)["hyper_parameters"]["network"]
+    wider = {**network, "init_args": {**network["init_args"], "channels": 8}}
+    unknown = {**network, "init_args": {**network["init_args"], "colour": "red"}}
+    for task in ({"network": wider}, {"network": unknown}, {"conditioning": "bent"}):
+        with pytest.raises(ValueError, match="does not fit this version of condgen"):
+            load(altered(task))
+    options = ["--condition.digit", "1", "--out", str(tmp_path / "o")]
+    assert main(["sample", "--ckpt_path", altered({"network": unknown}), *options]) == 1
+    one_line("does not fit this version of condgen", "colour")
+
+
+def test_sampling_loads_neither_lightning_nor_what_it_brings(pixelcnn, cdcgan, tmp_path):
+    code = textwrap.dedent(f"""
+        import sys
+        from condgen.cli import main
+        for name in {[pixelcnn, cdcgan]!r}:
+            options = ["--condition.digit", "1", "--overwrite", "--out", {str(tmp_path / "o")!r}]
+            assert main(["sample", "--ckpt_path", name, *options]) == 0
+        print(*sys.modules, file=sys.stderr)
+    """)
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
+    assert "condgen.commands.sample" in found
+    heavy = {"pytorch_lightning", "lightning", "lightning_utilities", "torchmetrics", "torchvision", "torchaudio",
+             "librosa", "sklearn", "matplotlib", "torch._dynamo", "torch._inductor", "condgen.training"}  # fmt: skip
+    assert not heavy & set(found)

@@ -1,0 +1,111 @@
+"""What a checkpoint may name is decided from plain data, whatever depth and role it stands in."""
+
+import sys
+
+import pytest
+
+import condgen.conditioning
+import condgen.data
+import condgen.models
+import condgen.training
+from condgen.trust import DATA_MODULES, INSTANTIATOR, NETWORKS, PARTS, TASKS, check
+
+
+def settings(**changes):
+    network = {"class_path": "condgen.models.PixelCNN", "init_args": {"shape": [1, 8, 8]}}
+    conditions = {"digit": {"class_path": "condgen.conditioning.ClassEmbedding", "init_args": {"names": ["a", "b"]}}}
+    return {"_class_path": TASKS[0], "_instantiator": INSTANTIATOR, "network": network, "conditions": conditions,
+            "learning_rate": 0.1, **changes}  # fmt: skip
+
+
+SOURCE = {"class_path": "condgen.data.Digits"}
+RUN = {"class_path": "torch.fx.symbolic_trace", "init_args": {"root": "os.popen"}}
+INSIDE = {"class_path": "condgen.models.PixelCNN", "init_args": {"shape": [1, {"deeper": [RUN]}]}}
+
+
+def test_what_condgen_writes_is_taken():
+    assert check(settings(), TASKS) == []
+    assert check(settings(conditions=None), TASKS) == []
+    assert check({"_class_path": "condgen.data.Images", "source": SOURCE, "batch_size": 3}, DATA_MODULES) == []
+
+
+@pytest.mark.parametrize("changes", [
+    {"_class_path": "torch.fx.symbolic_trace"},
+    {"_class_path": "condgen.data.Images"},
+    {"_class_path": None},
+    {"network": RUN},
+    {"network": INSIDE},
+    {"network": "torch.fx.symbolic_trace"},
+    {"network": "condgen.models.PixelCNN"},
+    {"network": [RUN]},
+    {"network": {"init_args": {}}},
+    {"network": {"class_path": ["condgen.models.PixelCNN"]}},
+    {"network": {"class_path": "condgen.data.Digits"}},
+    {"network": {"class_path": "condgen.models.pixelcnn.PixelCNN"}},
+    {"network": {"class_path": "condgen.modelsPixelCNN"}},
+    {"network": {"class_path": "condgen.models.PixelCNN", "dict_kwargs": {"extra": RUN}}},
+    {"discriminator": RUN},
+    {"discriminator": INSIDE},
+    {"conditions": {"digit": RUN}},
+    {"conditions": {"digit": "os.popen"}},
+    {"conditions": "os.popen"},
+    {"conditions": {"digit": {"class_path": "condgen.models.PixelCNN"}}},
+    {"conditions": {"source": SOURCE}},
+    {"source": RUN},
+    {"source": {"class_path": "condgen.data.Folder", "init_args": {"root": RUN}}},
+    {"features": {"mel": RUN}},
+    {"features": {"mel": SOURCE}},
+    {"learning_rate": RUN},
+    {"learning_rate": [{"a": RUN}]},
+    {"learning_rate": '{"class_path": "torch.fx.symbolic_trace"}'},
+    {"_instantiator": "os.system"},
+    {"_instantiator": None},
+])  # fmt: skip
+def test_everything_else_is_refused_and_nothing_is_imported(changes):
+    before = set(sys.modules)
+    with pytest.raises(ValueError, match="names"):
+        check(settings(**changes), TASKS)
+    assert set(sys.modules) == before
+
+
+def test_the_message_names_the_class_and_the_remedy():
+    with pytest.raises(ValueError, match=r"names the class mine\.nets\.Net in network.* add --trust mine\.nets .*"
+                                         r'trust=\["mine\.nets"\]'):  # fmt: skip
+        check(settings(network={"class_path": "mine.nets.Net"}), TASKS)
+
+
+def test_trust_is_of_a_module_and_what_lies_in_it():
+    own = settings(network={"class_path": "mine.nets.Net"})
+    for module in ("mine", "mine.nets"):
+        assert [named.path for named in check(own, TASKS, [module])] == ["mine.nets.Net"]
+    for module in ("min", "mine.nets.Net", "mine.net", ""):
+        with pytest.raises(ValueError, match="names the class"):
+            check(own, TASKS, [module])
+    with pytest.raises(ValueError, match=r"torch\.fx\.symbolic_trace"):
+        check(settings(network={"class_path": "mine.nets.Net", "init_args": {"inner": RUN}}), TASKS, ["mine"])
+
+
+def public(package, names):
+    return {f"{package.__name__}.{name}": getattr(package, name) for name in names}
+
+
+def test_every_class_that_may_be_named_is_there_under_its_public_name():
+    listed = {*TASKS, *DATA_MODULES, *(path for paths in PARTS.values() for path in paths)}
+    packages = (condgen.conditioning, condgen.data, condgen.models, condgen.training)
+    found = {path for package in packages for path in public(package, package.__all__)}
+    assert listed <= found
+
+
+def test_no_public_class_of_a_role_is_forgotten():
+    models = public(condgen.models, condgen.models.__all__)
+    networks = {path for path, found in models.items() if isinstance(found, type) and hasattr(found, "film_layers")}
+    assert networks == set(NETWORKS)
+    encoders = {path for path, found in public(condgen.conditioning, condgen.conditioning.__all__).items()
+                if hasattr(found, "parse") and not getattr(found, "_is_protocol", False)}  # fmt: skip
+    assert encoders == set(PARTS["conditions"])
+    data = {path: found for path, found in public(condgen.data, condgen.data.__all__).items()
+            if not getattr(found, "_is_protocol", False)}  # fmt: skip
+    assert {path for path, found in data.items() if hasattr(found, "measure")} == set(PARTS["features"])
+    assert {path for path, found in data.items() if hasattr(found, "class_ids")} == set(DATA_MODULES)
+    sources = {path for path, found in data.items() if hasattr(found, "load") or hasattr(found, "clips")}
+    assert sources == set(PARTS["source"])
