@@ -82,8 +82,8 @@ def pack_film(pairs: Sequence[GammaBeta], biases: Sequence[Tensor], rows: int, n
     Args:
         pairs: (γ, β) per layer, (batch or 1, channels) or (batch or 1, channels, places).
         biases: bias of the convolution before each layer, (channels,) each.
-        rows: rows of the batch.
-        normalised: true where a normalisation stands between a convolution and γ.
+        rows: number of rows of the batch.
+        normalised: presence of a normalisation between a convolution and γ.
     """
     return Film(*(_whole_rows(part, rows) for part in fold(pairs, biases, normalised)))
 
@@ -138,8 +138,8 @@ def blocks(rows: int, work: int) -> list[slice]:
     """Split a batch among the threads that PyTorch is set to.
 
     Args:
-        rows: rows of the batch.
-        work: multiplications of all rows between two points at which threads wait for each other.
+        rows: number of rows of the batch.
+        work: number of multiplications for all rows between two points at which threads wait for each other.
     """
     count = max(1, min(torch.get_num_threads(), rows, work // LEAST_WORK))
     ends = [rows * i // count for i in range(count + 1)]

@@ -124,9 +124,9 @@ class Frames:
     """FiLM parameters of some frames, folded; those that are global serve every step.
 
     Attributes:
-        network: network that they are for.
+        network: network that they belong to.
         film: (γ, β) per FiLM layer for the whole clip.
-        frames: frames that are folded; empty where all parameters are global.
+        frames: frames that are folded; empty if all parameters are global.
         packed: folded parameters, (frames, layers, rows, padded features).
     """
 
@@ -175,7 +175,7 @@ class WaveNetRun:
         rings: last inputs of each layer.
         last: level before the next step per row, −1 for none, (batch,).
         step: step that comes next.
-        turn: steps to take before Python hears from the kernel.
+        turn: number of steps between two reports of the kernel to Python.
     """
 
     engine: CompiledWaveNet

@@ -16,9 +16,9 @@ class Folded(NamedTuple):
     place; `None` where there is nothing to do. A single place serves all.
 
     Attributes:
-        inner: offset of the convolution; without a normalisation and γ, all that is added.
-        gamma: factor.
-        beta: offset that comes last.
+        inner: term added to the convolution; without a normalisation and γ, the only one.
+        gamma: factor γ.
+        beta: term added last.
     """
 
     inner: Tensor | None = None
@@ -32,7 +32,7 @@ def fold(pairs: Sequence[GammaBeta], biases: Sequence[Tensor], normalised: bool)
     Args:
         pairs: (γ, β) per layer, (batch or 1, features) or (batch or 1, features, *places).
         biases: bias of the convolution before each layer, (features,) each.
-        normalised: true where a normalisation stands between a convolution and γ.
+        normalised: presence of a normalisation between a convolution and γ.
     """
     free = not normalised and all(pair.gamma is None for pair in pairs)
     inner = [_sum(bias, pair.inner, pair.beta if free else None) for bias, pair in zip(biases, pairs, strict=True)]
@@ -72,7 +72,7 @@ class Places:
 
     Args:
         folded: parameters of the first places.
-        most: number of places that are in sight at once; 1 where one serves all.
+        most: largest number of places needed at once; 1 if one place serves all.
     """
 
     def __init__(self, folded: Folded, most: int) -> None:
@@ -106,7 +106,7 @@ def apply(
     """Add the present input of one layer and apply FiLM to the sum.
 
     Args:
-        before: features that `apply_before` made of the rest, (layers, batch, features).
+        before: result of `apply_before` for all other inputs, (layers, batch, features).
         h: present input, (batch, in).
         weight: weight of the present input, (in, features).
         folded: parameters at this place.

@@ -24,9 +24,9 @@ class Replayed:
     """Runs a step many times: from CUDA graphs, or as it is where there are none.
 
     Args:
-        step: function that reads and writes fixed buffers alone, those of `device`.
+        step: function that runs one step, reading and writing only fixed buffers on `device`.
         device: device of the buffers.
-        unrolled: steps in one graph.
+        unrolled: number of steps in one graph.
     """
 
     def __init__(self, step: Callable[[], None], device: torch.device, unrolled: int = UNROLLED) -> None:

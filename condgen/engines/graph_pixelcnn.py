@@ -95,7 +95,7 @@ class RowFilm:
     """The FiLM parameters of one row of the image.
 
     Args:
-        network: network that the parameters are for.
+        network: network that the parameters belong to.
         film: (γ, β) per FiLM layer for the whole image.
     """
 
@@ -129,9 +129,10 @@ class Group:
     """Blocks of one size: what their horizontal stack has seen of the row, and the weights for it.
 
     Attributes:
-        inputs: (blocks, radius + columns, batch, in); the first columns lie outside the image and stay 0.
+        inputs: inputs of the blocks, (blocks, radius + columns, batch, in); the first columns lie outside the image and
+            stay 0.
         left: weights of the columns to the left, (blocks, radius · in, 2p).
-        near: numbers of these columns, (radius,).
+        near: indices of these columns, 0 … radius − 1, (radius,).
     """
 
     inputs: Tensor
@@ -160,9 +161,9 @@ class Stacks:
     """The state of both stacks.
 
     Attributes:
-        groups: first block, and all others, whose kernels have another size.
-        above: last rows, for each block, of the vertical stack's input, (batch, in, radius, width).
-        linked: sum that the rows above add to the current row, (blocks, width, batch, 2p).
+        groups: groups of blocks: the first block, and all others, whose kernels have another size.
+        above: last rows of the vertical stack's input, per block, (batch, in, radius, width).
+        linked: features that the rows above add to the current row, (blocks, width, batch, 2p).
     """
 
     groups: list[Group]

@@ -31,7 +31,7 @@ class GraphWaveNet:
 
     Attributes:
         network: network that it read.
-        weights: weights, laid out.
+        weights: weights, laid out for whole products.
     """
 
     network: WaveNet
@@ -75,7 +75,7 @@ class GraphWaveNetRun:
         rings: last inputs of each layer.
         heard: input of the first layer at the next step, (batch, channels).
         step: step that comes next.
-        turn: steps to take before Python hears from the device.
+        turn: number of steps between two reports of the device to Python.
     """
 
     engine: GraphWaveNet
@@ -119,10 +119,10 @@ class Window:
     """The frames of FiLM parameters that a turn lies in.
 
     Args:
-        network: network that they are for.
+        network: network that they belong to.
         film: (γ, β) per FiLM layer for the whole clip.
         folded: parameters of one frame.
-        size: steps of a turn, at most.
+        size: largest number of steps in a turn.
     """
 
     def __init__(self, network: WaveNet, film: Film, folded: Folded, size: int) -> None:
@@ -154,9 +154,9 @@ class Weights:
     Attributes:
         past: weights of all taps but the present one, (layers, taps · channels, 2 · hidden).
         present: weights of the present tap, (channels, 2 · hidden) per layer.
-        residual: weight, (hidden, channels), and bias per layer, but for the last layer.
+        residual: weight, (hidden, channels), and bias of the residual path, per layer except the last.
         skip: weights of the skip paths of all layers, scaled, (layers · hidden, skip).
-        skip_bias: sum of their biases, scaled, (skip,).
+        skip_bias: sum of the skip paths' biases, scaled, (skip,).
     """
 
     past: Tensor

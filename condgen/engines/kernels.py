@@ -52,10 +52,10 @@ class Film(NamedTuple):
     """(γ, β) of a block of rows, (places, layers, rows, features) flat each; empty where there is nothing to do.
 
     Attributes:
-        inner: offset before a normalisation: the convolution's bias, what is concatenated, and β if nothing stands
-            between.
-        gamma: factor.
-        beta: offset that comes last.
+        inner: term added before a normalisation: the convolution's bias, the concatenated condition's part, and β if
+            nothing stands between.
+        gamma: factor γ.
+        beta: term added last.
     """
 
     inner: Array
@@ -67,13 +67,13 @@ class Drawing(NamedTuple):
     """How values are drawn: see `condgen.distributions`.
 
     Attributes:
-        family: 0 Bernoulli, 1 categorical, 2 mixture of logistics, 3 Gaussian.
-        levels: whole levels.
-        mixtures: components.
-        channels: drawn together.
+        family: output family: 0 Bernoulli, 1 categorical, 2 mixture of logistics, 3 Gaussian.
+        levels: number of whole levels.
+        mixtures: number of components.
+        channels: number of channels drawn together.
         least: floor of the log scales.
-        temperature: divides logits, multiplies scales.
-        top_k: levels to keep; 0 for all.
+        temperature: divisor of logits and factor of scales.
+        top_k: number of levels to keep; 0 for all.
         top_p: probability to keep.
     """
 
@@ -247,11 +247,11 @@ def gate(x, ld, rows, features, gated):
     """Write tanh(a) σ(b) of each row's halves, as (e^2a − 1) / ((e^2a + 1) (1 + e^−b)): one division.
 
     Args:
-        x: halves a and b, (rows, ld): `features` of each, one behind the other.
+        x: halves a and b, (rows, ld): `features` of each, one after the other.
         ld: entries from row to row.
         rows: rows of the block.
         features: features of the result.
-        gated: array for the result, (rows, features + 1); the last entry of a row, the 1 that a bias multiplies, stays.
+        gated: output, (rows, features + 1); the last entry of a row, the 1 that a bias multiplies, is not changed.
     """
     top = np.float32(40)  # beyond, both are flat in float32
     for row in range(rows):
@@ -274,7 +274,7 @@ def modulate(acc, rows, features, ld, film, at, groups):
         features: features of each row.
         ld: entries from row to row.
         film: (γ, β).
-        at: beginnings of those of this layer and place, for the scopes of γ and β.
+        at: offsets of the parameters of this layer and place, as `scopes` returns them.
         groups: groups of the normalisation.
     """
     if groups:
@@ -327,9 +327,9 @@ def draw(parameters, noise, values, drawing):
 
     Args:
         parameters: parameters of the step.
-        noise: uniforms, and where a logistic or a Gaussian is drawn, standard ones of these.
-        values: array for the values.
-        drawing: options.
+        noise: uniform numbers; standard logistic or normal ones for values drawn from a logistic or a Gaussian.
+        values: output, the values drawn.
+        drawing: options of the draw.
     """
     if drawing.family == 0:
         p = np.float32(1) / (np.float32(1) + np.exp(parameters[0] / np.float32(drawing.temperature)))
@@ -455,10 +455,10 @@ class WaveNetWeights(NamedTuple):
         weights: entries of all matrices, (in, out) each, in the order of their use; out is padded to whole vectors, and
             so are the residual and the skip part of it. The last row of an output's matrix is its bias: its input
             ends in 1.
-        table: numbers per layer: taps, dilation, beginnings of its weights and of its past, and steps computed ahead.
-        entry: features of a level, (levels, channels); or, for numbers, weight, bias and a level's width.
-        sizes: channels, hidden, skip, head, parameters, levels of the input or 0 where it is a number, hop, groups of
-            the normalisation or 0.
+        table: numbers per layer: taps, dilation, offsets of its weights and of its past, and steps computed ahead.
+        entry: features of each level, (levels, channels); or, for numbers, weight, bias and a level's width.
+        sizes: channels, hidden, skip, head, parameters, levels of the input or 0 if it is a number, hop, groups of the
+            normalisation or 0.
         skip_scale: factor of the sum of the skips.
     """
 
@@ -483,17 +483,17 @@ def wavenet(net, film, drawing, first, last, past, noise, known, given, drawn, p
     reads their weights once for all.
 
     Args:
-        net: `WaveNetWeights`.
-        film: (γ, β) of these rows; a place per frame, from that of the first step on.
+        net: weights and shape of the network.
+        film: (γ, β) of these rows; a place per frame, beginning with the frame of the first step.
         drawing: options of the draw.
         first: step that the run begins with.
-        last: level before it per row, −1 for none; ends as the last level drawn.
+        last: previous level per row, −1 for none; overwritten with the last level drawn.
         past: inputs of each layer in rings, (dilation · (taps − 1), rows, channels) each; step t is at t mod length.
-        noise: (rows, steps, uniforms), float64.
-        known: marks of the steps that are given, (steps,).
+        noise: random numbers, (rows, steps, uniforms), float64.
+        known: mask of the steps whose levels are given, (steps,).
         given: levels of these, (rows, steps).
-        drawn: levels, (rows, steps).
-        parameters: parameters of every step, (rows, steps, parameters).
+        drawn: output, the levels, (rows, steps).
+        parameters: output, the parameters of every step, (rows, steps, parameters).
     """
     channels, hidden, skip, head, count, levels, hop, groups = net.sizes
     rows, steps = drawn.shape
@@ -556,13 +556,13 @@ def look_back(net, layer, begin, past, rows, ahead, own):
     """Write what the past taps of a layer give to the steps from `begin` on, (steps ahead, rows, padded 2 · hidden).
 
     Args:
-        net: `WaveNetWeights`.
+        net: weights and shape of the network.
         layer: number of the layer.
-        begin: step that the steps ahead divide.
+        begin: first step, a multiple of the number of steps ahead.
         past: inputs of each layer, as in `wavenet`.
         rows: rows of the block.
-        ahead: array for the result.
-        own: beginning of the layer's part of it.
+        ahead: output for all layers, flat.
+        own: offset of the layer's part of it.
     """
     channels, wide = net.sizes[0], padded(2 * net.sizes[1])
     taps, dilation, at_w, at_past, block = net.table[layer]
@@ -629,10 +629,10 @@ class PixelCNNWeights(NamedTuple):
     Attributes:
         weights: entries of all matrices, (in, out) each, in the order of their use, as in `WaveNetWeights`: the
             horizontal stack; the head, whose second matrix is one for each colour; the vertical stack, a matrix for
-            each row of a kernel, with the link of each block behind.
+            each row of a kernel, followed by the link of each block.
         bias: bias of each vertical convolution, (blocks, padded 2p).
-        table: numbers per block: features of its input, radius, beginnings of its weights and of its inputs, 1 for a
-            residual, beginnings of the vertical convolution's weights and of its rows.
+        table: numbers per block: features of its input, radius, offsets of its weights and of its inputs, 1 for a
+            residual, offsets of the vertical convolution's weights and of its rows.
         sizes: p, head, parameters per step, steps per pixel, groups of the normalisation or 0.
     """
 
@@ -649,19 +649,20 @@ def pixels(net, film, below, drawing, above, linked, inputs, noise, known, given
     What lies to the left of a pixel serves all its colours.
 
     Args:
-        net: `PixelCNNWeights`.
-        film: (γ, β) of the horizontal stack, these rows and this row of the image; a place per column.
-        below: (γ, β) of the vertical stack, alike.
+        net: weights and shape of the network.
+        film: (γ, β) of the horizontal stack for these rows and this row of the image; a place per column.
+        below: (γ, β) of the vertical stack, likewise.
         drawing: options of the draw.
         above: last rows of each block's inputs in the vertical stack, (rows, radius + 1, radius + width + radius,
             features) flat; zeros on either side of the image.
-        linked: sums that the rows above add, (blocks, width, rows, padded 2p) flat; end as those of the next row.
+        linked: features that the rows above add, (blocks, width, rows, padded 2p) flat; overwritten with those for the
+            next row.
         inputs: inputs of each block, (rows, radius + width, features) flat; zeros to the left of the image.
-        noise: (rows, width · steps per pixel, uniforms), float64.
-        known: marks of the pixels that are given, (width,).
+        noise: random numbers, (rows, width · steps per pixel, uniforms), float64.
+        known: mask of the pixels whose levels are given, (width,).
         given: levels of these, (rows, channels, width).
-        drawn: levels, (rows, channels, width).
-        parameters: parameters of every step, (rows, width · steps per pixel, parameters).
+        drawn: output, the levels, (rows, channels, width).
+        parameters: output, the parameters of every step, (rows, width · steps per pixel, parameters).
     """
     features, head, count, steps, _ = net.sizes
     rows, channels, width = drawn.shape
@@ -709,12 +710,12 @@ def descend(net, film, drawn, levels, above, linked):
     """Run the vertical stack on a row that was drawn.
 
     Args:
-        net: `PixelCNNWeights`.
-        film: (γ, β) of the vertical stack, as in `pixels`.
+        net: weights and shape of the network.
+        film: (γ, β) of the vertical stack, as `below` in `pixels`.
         drawn: levels of the row, (rows, channels, width).
-        levels: whole levels.
-        above: last rows, as in `pixels`; move up by a row.
-        linked: sums, as in `pixels`.
+        levels: number of whole levels.
+        above: last rows of each block's inputs, as in `pixels`; they move up by a row.
+        linked: output, the features added to the next row, as in `pixels`.
     """
     rows, channels, width = drawn.shape
     features, blocks, wide = net.sizes[0], len(net.table), padded(2 * net.sizes[0])

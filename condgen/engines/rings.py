@@ -16,11 +16,11 @@ class Rings:
     """A ring per layer: what the layer heard at step t stands in slot t mod its length.
 
     Attributes:
-        bank: (slots of all layers, rows, channels).
+        bank: inputs in the slots of all layers, (slots, rows, channels).
         firsts: slot that each ring begins with, (layers,).
         lengths: lengths of the rings, (layers,).
-        backs: steps back that each tap of a layer looks, the furthest first, (layers, taps); without the present.
-        reaches: furthest step back of each layer.
+        backs: steps that each past tap of a layer looks back, furthest first, (layers, taps).
+        reaches: steps that the furthest tap of each layer looks back.
     """
 
     bank: Tensor

@@ -102,9 +102,9 @@ class Turns:
 
     Args:
         steps: steps to cut.
-        most: steps of a turn, at most.
+        most: largest number of steps in a turn.
         device: device to wait for.
-        size: steps to begin with; afterwards, steps of the turn that would come next.
+        size: steps of the first turn; afterwards, steps of the turn that would come next.
     """
 
     def __init__(self, steps: range, most: int, device: torch.device, size: int = 1) -> None:

@@ -65,21 +65,21 @@ def wavenet(
     """Draw `count` samples, from step `first` on, for a block of ROWS rows of the batch.
 
     Args (capitals are sizes, whole powers of 2; zeros fill weights up to them):
-        rings: (slots, padded rows, CHANNELS); see `condgen.engines.rings`.
+        rings: last inputs of each layer, (slots, padded rows, CHANNELS); see `condgen.engines.rings`.
         ring_table: first slot, length and dilation of each layer, (LAYERS, 3).
         entry: input of the first layer for each level, (levels, CHANNELS).
-        taps: furthest first, the halves of the gate apart, (LAYERS, TAPS, 2, CHANNELS, HIDDEN).
-        residual: (LAYERS, HIDDEN, CHANNELS), and residual_bias, (LAYERS, CHANNELS); 0 in the last layer.
-        skip: weights, scaled, (LAYERS, HIDDEN, SKIP), and skip_bias, their sum, (SKIP,).
+        taps: weights of the taps, furthest first, the gate's halves apart, (LAYERS, TAPS, 2, CHANNELS, HIDDEN).
+        residual: weights, (LAYERS, HIDDEN, CHANNELS), and residual_bias, (LAYERS, CHANNELS); 0 in the last layer.
+        skip: scaled weights, (LAYERS, HIDDEN, SKIP), and skip_bias, the scaled sum of the biases, (SKIP,).
         head: weights in blocks, (HEAD / HEAD_COLUMNS, SKIP, HEAD_COLUMNS), and head_bias, (HEAD,).
         out: weights in blocks, (LEVELS / OUT_COLUMNS, HEAD, OUT_COLUMNS), and out_bias, (LEVELS,).
-        inner: FiLM parameters, (frames from the first step's on, LAYERS, FILM_ROWS, 2, HIDDEN); gamma and beta alike.
-        noise: uniforms, (batch, steps from `first_noise` on), `noise_row` numbers apart.
-        known: marks of the steps given, (steps,), and given, levels, (steps, GIVEN_ROWS); unread where that is 0.
+        inner: FiLM parameters, (frames from the first step's on, LAYERS, FILM_ROWS, 2, HIDDEN); likewise gamma, beta.
+        noise: uniform numbers, (batch, steps from `first_noise` on), with rows `noise_row` numbers apart.
+        known: mask of given steps, (steps,), and given, their levels, (steps, GIVEN_ROWS); unread if GIVEN_ROWS is 0.
         last: levels drawn before the first step and, at the end, the last ones, (padded rows,); −1 for none.
-        scratch: (padded rows, HEAD).
-        parameters: logits of each step, (count, padded rows, levels).
-        values: levels, (count, padded rows).
+        scratch: workspace, (padded rows, HEAD).
+        parameters: output, the logits of each step, (count, padded rows, levels).
+        values: output, the levels, (count, padded rows).
     """
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     rows = tl.num_programs(0) * ROWS

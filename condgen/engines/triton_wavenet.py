@@ -93,9 +93,9 @@ class TritonRun:
         folded: folded parameters of the frame that it began with.
         rings: last inputs of each layer, (slots, padded rows, padded channels).
         last: level before the next step, −1 for none, (padded rows,).
-        batch: rows without the padding.
+        batch: number of rows without the padding.
         step: step that comes next.
-        turn: steps to take before Python hears from the device.
+        turn: number of steps between two reports of the device to Python.
     """
 
     engine: TritonWaveNet
