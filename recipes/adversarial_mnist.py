@@ -2,7 +2,8 @@
 
     python recipes/adversarial_mnist.py DIR
 
-DIR holds MNIST in torchvision's layout. Within an hour on two cores; every step is a command, printed before it runs.
+DIR holds MNIST in torchvision's layout. It takes less than an hour on two cores; every step is a command, which is
+printed before it runs.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ def main(
     Args:
         root: folder of MNIST.
         out: folder for the results.
-        config: `cdcgan_mnist`, or `cdcgan_mnist_concat` for the historical model.
+        config: name of the configuration: `cdcgan_mnist`, or `cdcgan_mnist_concat` for the historical model.
         max_epochs: epochs of training.
-        num_samples: samples to have read by the classifiers.
-        classifier_steps: steps of training each classifier.
+        num_samples: number of samples for the classifiers to read.
+        classifier_steps: training steps of each classifier.
     """
     condgen("fit", "-c", str(CONFIGS / f"{config}.yaml"), "--data.source.root", root,
             "--trainer.logger.save_dir", out, "--trainer.max_epochs", str(max_epochs))  # fmt: skip

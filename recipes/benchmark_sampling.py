@@ -1,15 +1,16 @@
-"""How fast every engine samples, beside the limits of the machine, measured in the same run.
+"""How fast every engine samples, compared with the limits of the machine, measured in the same run.
 
     python recipes/benchmark_sampling.py
 
-The limits are PyTorch's float32 matrix product (large, and at the size of a step), and how fast the machine reads as
-many numbers as a WaveNet's step has weights, over and over, so that they stay in its cache. Every weight is counted
-once a step and block of rows; the compiled engine reads those of past taps less often, and beats PyTorch's product at
-the size of a step, so these two shares may pass 100 %. The naive engine runs the whole network at every step, at a cost
-that hardly depends on the step; it is timed over a few steps and scaled to all of them, which the table says.
+The limits are PyTorch's float32 matrix product (large, and at the size of a step), and the speed at which the machine
+reads as many numbers as a WaveNet's step has weights, over and over, so that they stay in its cache. Every weight is
+counted once per step and block of rows; the compiled engine reads those of past taps less often, and beats PyTorch's
+product at the size of a step, so these two shares may exceed 100 %. The naive engine runs the whole network at every
+step, at a cost that hardly depends on the step; it is timed over a few steps and scaled to all of them, as the table
+states.
 
 With `--checkpoints`, a dictionary from checkpoints to conditions as `condgen sample` takes them, samples of these
-models tell how often rounding decides between two levels, and what weights of 16 bits cost in bits:
+models show how often rounding decides between two levels, and what 16-bit weights cost in bits:
 
     python recipes/benchmark_sampling.py --checkpoints '{"last.ckpt": {"digit": "all"}}'
 """
@@ -72,7 +73,7 @@ print(time.perf_counter() - start)
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement. A sample is an image, or a sample of a waveform. `scaled_from_steps` of the naive engine."""
+    """One measurement. A sample is an image or a value of a waveform; only the naive engine has `scaled_from_steps`."""
 
     model: str
     parameters: int
@@ -92,8 +93,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the machine can do per CPU-second: GFLOP/s of a large matrix product and of the product of a step, and
-    GB/s of reading as many numbers as a WaveNet's step has weights."""
+    """What the machine can do per CPU-second: GFLOP/s of a large matrix product and of a product the size of a step's,
+    and GB/s of reading as many numbers as a WaveNet's step has weights."""
 
     matmul: float
     matmul_at_size: float
@@ -114,7 +115,7 @@ def timed(work: Callable[[], object], device: str, repeats: int) -> tuple[float,
 
 @numba.njit(fastmath=True)
 def read(numbers: NDArray[np.float32], times: int) -> np.float32:
-    """Add up numbers, so many times."""
+    """Add up numbers `times` times."""
     total = np.float32(0)
     for _ in range(times):
         for i in range(len(numbers)):
@@ -129,7 +130,7 @@ def matmul_rate(device: str, dtype: torch.dtype = torch.float32) -> float:
 
 
 def limits(rows: int, device: str) -> Limits:
-    """Measure the machine, on one thread or one GPU; `rows` is what a thread has of the batch."""
+    """Measure the machine, on one thread or one GPU; `rows` is a thread's share of the batch."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     few, step = torch.randn(rows, 128, device=device), list(torch.randn(46, 128, 128, device=device))
@@ -146,12 +147,12 @@ def limits(rows: int, device: str) -> Limits:
 
 
 def weights_per_step(network: nn.Module) -> int:
-    """Count the weights that a step multiplies by: all but biases and tables."""
+    """Count the weights that a step multiplies by: all except biases and tables."""
     return sum(p.numel() for n, p in network.named_parameters() if p.ndim > 1 and not n.startswith("input."))
 
 
 def build(name: str, device: str) -> ConditionalModel:
-    """Make an untrained class-conditional model: its speed is that of a trained one."""
+    """Make an untrained class-conditional model, which is as fast as a trained one."""
     torch.manual_seed(0)
     return ConditionalModel(MODELS[name](), {"class": ClassEmbedding(num_classes=10)}).eval().to(device)
 
@@ -159,7 +160,7 @@ def build(name: str, device: str) -> ConditionalModel:
 def time_engine(
     model: ConditionalModel, engine: str, batch: int, steps: int, device: str, repeats: int
 ) -> tuple[float, float, int | None]:
-    """Return the wall and CPU seconds of drawing a batch; and for `naive`, how many steps they are scaled from."""
+    """Return the wall and CPU seconds of drawing a batch and, for `naive`, the number of steps they are scaled from."""
     network, heard = model.network, streaming(model.network)
     length = steps if heard else None
     labels = torch.arange(batch) % 10
@@ -195,7 +196,7 @@ def measure(name: str, engine: str, batch: int, threads: int, device: str, secon
 
 
 def streamed(steps: int, repeats: int) -> str:
-    """Say what streams in chunks keep of a long draw's speed on one thread, and how fast they are."""
+    """Say how much of a long draw's speed streams in chunks keep on one thread, and how fast they are."""
     model, label = build(AUDIO, "cpu"), {"class": torch.zeros(1, dtype=torch.long)}
 
     def in_chunks(chunk: int) -> None:
@@ -203,7 +204,7 @@ def streamed(steps: int, repeats: int) -> str:
 
     runs: list[Callable[[], object]] = [partial(sample, model, label, length=steps, progress=False)]
     runs += [partial(in_chunks, chunk) for chunk in CHUNKS]
-    # One after the other, again and again, so that all share the machine's busy moments.
+    # In turn, over and over, so that all of them share the machine's busy moments.
     rounds = [[timed(run, "cpu", 0)[1] for run in runs] for _ in range(repeats + 1)]
     whole, *each = (steps / 16000 / min(seconds) for seconds in zip(*rounds, strict=True))
     kept = ", ".join(f"{rate / whole:.0%} ({rate:.3g} × real time)" for rate in each)
@@ -221,14 +222,14 @@ def compile_seconds() -> list[float]:
 
 
 def ready(checkpoint: str, asked: dict[str, str], count: int = 32) -> tuple[Any, list[Combination]]:
-    """Load a trained model, and make `count` rows of each combination of conditions that are asked for."""
+    """Load a trained model, and make `count` rows for each combination of the conditions asked for."""
     opened = Checkpoint.open(checkpoint)
     model = opened.model()
     return model, [row for row in combine(model, asked, opened.front_end()) for _ in range(count)]
 
 
 def compared(checkpoint: str, model: Any, rows: list[Combination]) -> str:
-    """Say how often rounding decides between two levels of a trained model, and what weights of 16 bits cost it."""
+    """Say how often rounding decides between two levels of a trained model, and what 16-bit weights cost it."""
     ties, positions, lost, dims = 0, 0, [], 0
     for i, row in enumerate(tqdm(rows, desc="comparing")):
         conditions = stacked([row])
@@ -246,17 +247,17 @@ def compared(checkpoint: str, model: Any, rows: list[Combination]) -> str:
         positions, dims = positions + math.prod(size), dims + exact.x.numel()
     bits = torch.cat(lost) * len(rows) / dims / math.log(2)
     cost = f"{bits.mean():.1e} ± {bits.std() / len(bits) ** 0.5:.0e} bits per {model.network.dim}"
-    return (f"{checkpoint}: rounding decided {ties} of {positions:,} draws; weights of 16 bits cost {cost}, over "
+    return (f"{checkpoint}: rounding decided {ties} of {positions:,} draws; 16-bit weights cost {cost}, over "
             f"{len(rows)} samples.")  # fmt: skip
 
 
 def number(x: float) -> str:
-    """Write a number for people, with three digits at least."""
+    """Format a number for reading, with at least three digits."""
     return f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
 
 
 def table(rows: list[Row], machine: dict[int, Limits]) -> str:
-    """Write the rows for people."""
+    """Format the rows as a table."""
     lines = ["| model | engine | batch | threads | samples/s | samples per CPU-s | × naive | × real time | "
              "of matmul, large | at size | of reading |", "| --- " * 11 + "|"]  # fmt: skip
     naive = {(r.model, r.batch): r.samples_per_cpu_second for r in rows if r.engine == "naive" and r.threads == 1}
@@ -278,7 +279,7 @@ def table(rows: list[Row], machine: dict[int, Limits]) -> str:
 
 
 def plot(path: Path, rows: list[Row]) -> None:
-    """Draw samples per CPU-second of every engine, a panel a model, a bar for each batch and number of threads."""
+    """Plot samples per CPU-second of every engine: a panel per model, a bar for each batch and number of threads."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -321,22 +322,22 @@ def main(
     """Time all engines, print a table, and write table.md and table.png.
 
     Args:
-        models: names of models; all of them where left out.
-        batches: samples drawn together.
-        threads: of the CPU.
-        device: `cpu` or `cuda`.
-        seconds: of work per repeat, about, where a length is to be chosen.
-        repeats: the best of so many is kept.
-        checkpoints: conditions, as `condgen sample` takes them, for each of some trained models.
-        compile: time the compilation too.
+        models: names of the models to time; all if left out.
+        batches: batch sizes to time.
+        threads: numbers of CPU threads to time.
+        device: device to sample on: `cpu` or `cuda`.
+        seconds: approximate seconds of work per repeat, for models of audio, whose length can be chosen.
+        repeats: number of repeats, of which the best is kept.
+        checkpoints: conditions, as `condgen sample` takes them, for each checkpoint of a trained model.
+        compile: timing of the compilation, included if true.
         out: folder for the table and the plot.
-        json: a file for the rows.
+        json: file for the rows, as JSON.
     """
     unknown = sorted(set(models or ()) - set(MODELS))
     if unknown or min(*batches, *threads, repeats) < 1 or (device == "cuda" and not torch.cuda.is_available()):
         sys.exit(f"benchmark_sampling: models are {', '.join(map(repr, MODELS))}; batches, threads and repeats are at "
                  "least 1; and device cuda needs a GPU")  # fmt: skip
-    try:  # before the work of minutes, which would be lost
+    try:  # before minutes of work, which would be lost
         trained = {checkpoint: ready(checkpoint, asked) for checkpoint, asked in (checkpoints or {}).items()}
     except (ValueError, OSError) as error:
         sys.exit(f"benchmark_sampling: {error}")

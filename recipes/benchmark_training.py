@@ -1,11 +1,12 @@
-"""How fast the likelihood models train, beside the machine's limit and the same networks written plainly.
+"""How fast the likelihood models train, compared with the machine's limit and with plain versions of the same networks.
 
     python recipes/benchmark_training.py
 
-Plain is what one finds in most repositories: dilated `nn.Conv1d` over (batch, channels, time) for WaveNet; square
-`nn.Conv2d` kernels times a mask at every call for PixelCNN. Both are given condgen's weights, and their answers are
-compared before anything is timed. A step is forward, backward and Adam; its work is counted as 6 operations a weight
-and position, what masks hide left out, and set against a large matrix product in float32 or, for bf16, in that.
+Plain is what most repositories do: dilated `nn.Conv1d` over (batch, channels, time) for WaveNet; square `nn.Conv2d`
+kernels multiplied by a mask at every call for PixelCNN. Both are given condgen's weights, and their outputs are
+compared before anything is timed. A step is forward, backward and Adam; its work is counted as 6 operations per weight
+and position, without masked weights, and compared with a large matrix product in float32 or, for bf16 variants, in
+bf16.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ VARIANTS = (
 
 
 class PlainWaveNet(nn.Module):
-    """WaveNet of dilated `nn.Conv1d` over (batch, channels, time), with the weights of ours."""
+    """WaveNet of dilated `nn.Conv1d` over (batch, channels, time), with the weights of a condgen WaveNet."""
 
     def __init__(self, ours: Any) -> None:
         super().__init__()
@@ -108,7 +109,7 @@ class MaskedConv2d(nn.Conv2d):
 
 
 class PlainPixelCNN(nn.Module):
-    """Gated PixelCNN of square masked `nn.Conv2d`, with the weights of ours."""
+    """Gated PixelCNN of square masked `nn.Conv2d`, with the weights of a condgen PixelCNN."""
 
     def __init__(self, ours: Any) -> None:
         super().__init__()
@@ -145,7 +146,7 @@ def give(layer: Any, weight: Tensor, bias: Tensor | None) -> Any:
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """Write a network plainly."""
+    """Return the plain version of a network."""
     return PlainWaveNet(network) if isinstance(network, WaveNet) else PlainPixelCNN(network)
 
 
@@ -160,7 +161,7 @@ def build(name: str, variant: str, device: str) -> ConditionalModel:
         with torch.no_grad():
             assert torch.allclose(network(x, film), model.network(x, film), atol=1e-4)
         model.add_module("network", network)
-    if variant == "masks applied once":  # what not multiplying by them would gain; such a model must not be trained on
+    if variant == "masks applied once":  # shows what the multiplications cost; such a model must not be trained further
         for module in own.modules():
             if getattr(module, "mask", None) is not None:
                 module.mask = None
@@ -209,7 +210,7 @@ def work(name: str, variant: str, device: str) -> Callable[[], None]:
 
 
 def measure(name: str, steps: Mapping[str, Callable[[], None]], device: str, repeats: int) -> list[Row]:
-    """Time the variants of a model in turn, so that all see the same load; the best of some repeats of each."""
+    """Time the variants of a model in turn, so that all see the same load; keep the best of some repeats of each."""
     best = dict.fromkeys(steps, (math.inf, math.inf))
     for repeat in range(repeats + 1):  # the first, which compiles, is not kept
         for variant, step in steps.items():
@@ -224,14 +225,14 @@ def measure(name: str, steps: Mapping[str, Callable[[], None]], device: str, rep
     single, half = (matmul_rate(device, dtype) for dtype in (torch.float32, torch.bfloat16))
     rows = []
     for variant, (wall, cpu) in best.items():
-        # Of all threads, like the rates of matrix products.
+        # For all threads together, like the rates of matrix products.
         share, busy = flop / wall / (half if "bf16" in variant else single), wall if device == "cuda" else cpu
         rows.append(Row(name, variant, shape[0], count, wall, cpu, shape[0] / wall, shape[0] / cpu, flop / busy, share))
     return rows
 
 
 def delivered(data: Any, epochs: int = 5) -> float:
-    """Return how many dimensions per second the loader of a data module delivers, after an epoch to warm up."""
+    """Return the dimensions per second that the loader of a data module delivers, after an epoch to warm up."""
     data.setup()
     list(data.train_dataloader())
     start = time.perf_counter()
@@ -240,7 +241,7 @@ def delivered(data: Any, epochs: int = 5) -> float:
 
 
 def data_rates() -> str:
-    """Say how fast batches come: of the digits, and of noise at 16 kHz, in crops, with its mel spectrogram."""
+    """Say how fast batches come: of digits, and of crops of noise at 16 kHz with their mel spectrograms."""
     pixels = delivered(Images(Digits(), batch_size=64))
     with TemporaryDirectory() as folder:
         noise = np.random.default_rng(0).uniform(-1, 1, (40, 48_000))
@@ -254,7 +255,7 @@ def data_rates() -> str:
 
 
 def table(rows: list[Row]) -> str:
-    """Write the rows for people."""
+    """Format the rows as a table."""
     lines = ["| model | variant | batch | examples per CPU-s | × plain | GFLOP per CPU-s | of matmul, same type |",
              "| --- " * 7 + "|"]  # fmt: skip
     base = {row.model: row.examples_per_cpu_second for row in rows if row.variant == VARIANTS[0]}
@@ -279,13 +280,13 @@ def main(
     """Time training steps; print a table and write table.md.
 
     Args:
-        models: names of models; all of them where left out.
-        variants: names of what is timed beside "plain nn.Conv"; everything where left out.
-        threads: threads of the CPU.
-        device: `cpu` or `cuda`.
-        repeats: the best of so many is kept.
+        models: names of the models to time; all if left out.
+        variants: names of the variants to time, in addition to "plain nn.Conv"; all if left out.
+        threads: number of CPU threads.
+        device: device to train on: `cpu` or `cuda`.
+        repeats: number of repeats, of which the best is kept.
         out: folder for the table.
-        json: a file for the rows.
+        json: file for the rows, as JSON.
     """
     unknown = set(models or ()) - set(MODELS) | set(variants or ()) - set(VARIANTS)
     if unknown or min(threads, repeats) < 1 or (device == "cuda" and not torch.cuda.is_available()):

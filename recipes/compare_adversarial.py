@@ -1,9 +1,9 @@
-"""Every conditioning mechanism of the conditional DCGAN on the same body, data and budget: handwritten digits, some
+"""Every conditioning mechanism of the conditional DCGAN on the same network, data and budget: handwritten digits, a few
 seeds, one table and its plot.
 
     python recipes/compare_adversarial.py
 
-Takes minutes per mechanism and seed; a run whose figures are already in the output folder is not done again.
+It takes minutes per mechanism and seed; a run whose figures are already in the output folder is not repeated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from condgen.evaluation.classifier import ImageClassifier
 from condgen.evaluation.samples import generate, read, summary, teach, train_classifiers
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "cdcgan_digits.yaml"
-# Generator's mechanism, its norm, where labels enter, and the discriminator's mechanism.
+# The generator's mechanism, its norm, where labels enter, and the discriminator's mechanism.
 ROWS = {
     "film + batch norm | projection": ("film", "batch", "every", "projection"),
     "film, no norm | projection": ("film", "none", "every", "projection"),
@@ -65,7 +65,7 @@ class Judge:
     classifiers: dict[str, ImageClassifier]
 
     def __call__(self, checkpoint: Path) -> dict[str, Any]:
-        """Return the figures of a checkpoint; those of real data stay in `real`."""
+        """Return the figures of a checkpoint; those of real data are kept in `real`."""
         opened = Checkpoint.open(checkpoint)
         if self.data is None:
             self.data = opened.data()
@@ -94,7 +94,7 @@ def measure(folder: Path, row: str, seed: int, max_epochs: int, judge: Judge) ->
                 "--trainer.enable_progress_bar", "false")  # fmt: skip
         newest = {kind: max(folder.rglob(f"{kind}.ckpt"), key=lambda p: p.stat().st_mtime) for kind in ("best", "last")}
         figures = {kind: judge(checkpoint) for kind, checkpoint in newest.items()}
-        partial = written.with_suffix(".partial")  # an interrupted run is to be done again
+        partial = written.with_suffix(".partial")  # an interrupted run must be repeated
         partial.write_text(json.dumps(figures, indent=2) + "\n")
         partial.replace(written)
     return json.loads(written.read_text())
@@ -117,7 +117,7 @@ def table(figures: dict[str, list[dict[str, Any]]], kind: str) -> list[str]:
 
 
 def plot(path: Path, figures: dict[str, list[dict[str, Any]]]) -> None:
-    """Draw three figures of the last checkpoints, a dot a seed, with a line where real data stand."""
+    """Plot three figures of the last checkpoints: a dot per seed, and a line for real data."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -147,10 +147,10 @@ def main(
 
     Args:
         out: folder for the runs, the table and the plot.
-        rows: names of rows, such as "film + batch norm | projection"; all of them where left out.
+        rows: names of the rows to run, such as "film + batch norm | projection"; all if left out.
         seeds: number of seeds, from 0.
         max_epochs: epochs of each run.
-        classifier_steps: steps of training each classifier.
+        classifier_steps: training steps of each classifier.
     """
     quiet()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)

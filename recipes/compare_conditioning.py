@@ -1,8 +1,8 @@
-"""Every conditioning mechanism on the same body, data and budget: handwritten digits, some seeds, one table.
+"""Every conditioning mechanism on the same network, data and budget: handwritten digits, a few seeds, one table.
 
     python recipes/compare_conditioning.py
 
-Takes minutes per mechanism and seed; a run whose report is already in the output folder is not done again.
+It takes minutes per mechanism and seed; a run whose report is already in the output folder is not repeated.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def condgen(log: Path, *arguments: str) -> None:
 
 
 def measure(folder: Path, conditioning: str, seed: int, max_epochs: int, classifier_steps: int) -> dict[str, Any]:
-    """Train and evaluate one mechanism with one seed; returns the report."""
+    """Train and evaluate one mechanism with one seed; return the report."""
     report = folder / "report" / "report.json"
     if not report.is_file():
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,10 +74,10 @@ def main(
 
     Args:
         out: folder for the runs and table.md.
-        conditionings: mechanisms; all of them where left out.
+        conditionings: mechanisms to run; all if left out.
         seeds: number of seeds, from 0.
         max_epochs: epochs of each run.
-        classifier_steps: steps of training the classifier that reads the samples.
+        classifier_steps: training steps of the classifier that reads the samples.
     """
     todo = [(conditioning, seed) for conditioning in conditionings or get_args(Conditioning) for seed in range(seeds)]
     reports: dict[str, list[dict[str, Any]]] = {}

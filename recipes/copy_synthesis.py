@@ -2,8 +2,8 @@
 
     python recipes/copy_synthesis.py DIR
 
-DIR holds the recordings of the Free Spoken Digit Dataset. An hour on a CPU; every step is a command, printed before it
-runs.
+DIR holds the recordings of the Free Spoken Digit Dataset. It takes an hour on a CPU; every step is a command, which is
+printed before it runs.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def main(
         root: folder of the Free Spoken Digit Dataset.
         out: folder for the results.
         max_epochs: epochs of training.
-        num_samples: held-out clips to copy.
-        classifier_steps: steps of training each classifier that reads the copies.
-        compile: choice to compile the network for training.
+        num_samples: number of held-out clips to copy.
+        classifier_steps: training steps of each classifier that reads the copies.
+        compile: compilation of the network for training, done if true.
     """
     condgen("fit", "-c", str(CONFIGS / "wavenet_fsdd_mel.yaml"), "--data.source.root", root,
             "--trainer.logger.save_dir", out, "--trainer.max_epochs", str(max_epochs),

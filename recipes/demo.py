@@ -1,5 +1,5 @@
 """Images and speech: train on handwritten digits, draw every digit, measure the result; then train on synthetic speech
-and say a word that it has never heard, in two voices. Minutes on two cores; `make demo` runs it.
+and say a word that it has never heard, in two voices. It takes minutes on two cores; `make demo` runs it.
 
 Each step is a command that you could type; it is printed before it runs.
 """
@@ -58,7 +58,7 @@ def speech(out: str, max_epochs: int, word: str) -> str:
     condgen("sample", "--ckpt_path", checkpoint, "--condition.speaker", "all", "--condition.text", word,
             "--temperature", "0.8", "--out", f"{out}/speech", "--overwrite")  # fmt: skip
     return (
-        f"Listen to {out}/speech/: each voice says '{word}', which no training text holds. Its waveforms and "
+        f"Listen to {out}/speech/: each voice says '{word}', which no training text contains. Its waveforms and "
         f"spectrograms are in {out}/speech/waveforms.png.\nThe model is {checkpoint}."
     )
 
@@ -72,7 +72,7 @@ def main(
     Args:
         out: folder for the results.
         max_epochs: epochs of training on images.
-        classifier_steps: steps of training the classifier that reads the images.
+        classifier_steps: training steps of the classifier that reads the images.
         speech_epochs: epochs of training on speech.
         word: word to say at the end.
     """

@@ -2,7 +2,7 @@
 
     python recipes/spoken_digits.py DIR
 
-DIR holds the dataset's recordings. Hours on a CPU; every step is a command, printed before it runs.
+DIR holds the dataset's recordings. It takes hours on a CPU; every step is a command, which is printed before it runs.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def main(
         root: folder of the Free Spoken Digit Dataset.
         out: folder for the results.
         max_epochs: epochs of training.
-        num_samples: samples to have read by the classifiers.
-        classifier_steps: steps of training each classifier.
-        compile: choice to compile the network for training.
+        num_samples: number of samples for the classifiers to read.
+        classifier_steps: training steps of each classifier.
+        compile: compilation of the network for training, done if true.
     """
     condgen("fit", "-c", str(CONFIGS / "wavenet_fsdd.yaml"), "--data.source.root", root,
             "--trainer.logger.save_dir", out, "--trainer.max_epochs", str(max_epochs),

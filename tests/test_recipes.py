@@ -62,7 +62,7 @@ def test_the_sampling_benchmark_writes_a_row_per_engine_and_model(tmp_path, monk
     compared = json.dumps({checkpoint: {"digit": "3"}})
     found = run("benchmark_sampling.py", *options, "--json", "rows.json", "--checkpoints", compared, cwd=tmp_path)
     assert "Streams in chunks of 160, 800, 4000 samples keep" in found
-    assert f"{checkpoint}: rounding decided 0 of 2,048 draws; weights of 16 bits cost" in found
+    assert f"{checkpoint}: rounding decided 0 of 2,048 draws; 16-bit weights cost" in found
     rows = json.loads((tmp_path / "rows.json").read_text())
     engines = ("naive", "cached", "compiled", "compiled_bfloat16")
     assert {(row["model"], row["engine"]) for row in rows} == {(m, e) for m in names for e in engines}
