@@ -203,7 +203,7 @@ def check_parameters(layers: Mapping[str, FiLM], parameters: Mapping[str, GammaB
     """Refuse FiLM parameters that belong to another network.
 
     Args:
-        layers: the network's FiLM layers.
+        layers: FiLM layers of the network.
         parameters: (γ, β) per FiLM layer; an empty mapping fits every network.
         axes: number of axes of the network's features, batch and channels included.
 

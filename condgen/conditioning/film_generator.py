@@ -82,8 +82,8 @@ class FiLMGenerator(nn.Module):
                              "conditioning 'none'")  # fmt: skip
         for name in encoders:
             if not name or "." in name or name in dir(nn.ModuleDict()):
-                raise ValueError(f"a condition cannot be called '{name}', which PyTorch does not take as the name of a "
-                                 "module: rename it in the data and the model")  # fmt: skip
+                raise ValueError(f"a condition cannot be called '{name}', which PyTorch does not accept as the name of "
+                                 "a module: rename it in the data and the model")  # fmt: skip
         self.conditioning: Conditioning = conditioning
         self.encoders = nn.ModuleDict({} if conditioning == "none" else encoders)
         for encoder in self.encoders.values():
@@ -116,8 +116,8 @@ class FiLMGenerator(nn.Module):
         """Write (γ, β) for every FiLM layer.
 
         Args:
-            conditions: tensor per named condition, all with the same batch size; or FiLM parameters, which pass
-                through, so that whatever takes the one takes the other.
+            conditions: tensor per named condition, all with the same batch size; or FiLM parameters, which are returned
+                unchanged, so that whatever accepts conditions accepts FiLM parameters too.
 
         Raises:
             ValueError: a name is unknown or missing, or a shape does not fit; the message gives names and shapes.

@@ -29,7 +29,7 @@ class Batch(NamedTuple):
 
 
 class BatchSet(Protocol):
-    """A split of the data: its length, and whole batches by their rows."""
+    """A split of the data, with its length and with whole batches by row."""
 
     def __len__(self) -> int: ...
     def __getitems__(self, indices: Sequence[int]) -> Batch: ...

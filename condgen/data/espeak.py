@@ -28,7 +28,7 @@ Value = TypeVar("Value")
 
 
 class Job(TypedDict):
-    """What `synthesis.py` is asked to speak."""
+    """A text for `synthesis.py` to speak."""
 
     text: str
     voice: str

@@ -36,7 +36,7 @@ class SpeechSet(Dataset[Batch]):
         crop: samples of each clip to score; `None` for all.
         context: samples before a crop that are given but not scored.
         lookahead: samples after a crop that are given but not scored.
-        unit: samples of which the beginning of a crop is a multiple, so that frames and samples stay aligned.
+        unit: grid of crops in samples: each begins at a multiple of it, so that frames and samples stay aligned.
         silence: level that pads shorter clips; padding is not scored.
         length: samples of every example: the beginning of a longer clip, or a clip and silence; `None` for whole clips.
     """

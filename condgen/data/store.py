@@ -88,7 +88,7 @@ def write_store(
         quantization: quantization of their samples.
         features: frame features to measure, by the name of their condition.
         names: class names per condition.
-        unit: samples of which a clip's length must be a multiple; the rest is cut off its end.
+        unit: grid of lengths in samples: what exceeds a multiple of it is cut off the end of a clip.
         description: text of the progress bar.
     """
     index: dict[str, Any] = {
@@ -103,7 +103,7 @@ def write_store(
                 index["ends"].append(index["ends"][-1] + samples)
                 index["dropped"] += dropped
             (unfinished / INDEX).write_text(json.dumps(index))
-    except OSError:  # another process may have prepared the same clips meanwhile
+    except OSError:  # another process may have prepared the same clips in the meantime
         if not (folder / INDEX).is_file():
             raise
 
@@ -116,7 +116,7 @@ def _append_clip(
     features: Mapping[str, FrameFeature],
     unit: int,
 ) -> tuple[int, float]:
-    """Append a clip to the arrays of a store; return its samples, and the seconds of it that were dropped."""
+    """Append a clip to the arrays of a store; return the samples appended and the seconds dropped."""
     waveform, moved, dropped = reader.read(clip)
     kept = waveform[: len(waveform) // unit * unit]
     if not len(kept):

@@ -1,4 +1,4 @@
-"""Sound for people: WAV files."""
+"""Sound to listen to: WAV files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 
 def write_wav(path: str | os.PathLike[str], waveform: np.ndarray, sample_rate: int) -> None:
-    """Write a WAV file of 16 bits per sample.
+    """Write a WAV file with 16 bits per sample.
 
     Args:
         path: file to write.
-        waveform: samples in [−1, 1], (samples,).
+        waveform: waveform in [−1, 1], (samples,).
         sample_rate: samples per second.
     """
     import soundfile

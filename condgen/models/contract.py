@@ -111,7 +111,7 @@ class StreamingNetwork(SequentialNetwork, AudioNetwork, Protocol):
     Attributes:
         hop: samples per frame of local conditions.
         receptive_field: samples that an output depends on.
-        receptive_field_ms: the same in milliseconds.
+        receptive_field_ms: receptive field in milliseconds.
     """
 
     @property

@@ -148,8 +148,8 @@ class CausalConv1d(nn.Module):
         """Compute one position, (batch, out_channels).
 
         Args:
-            x: the present input, (batch, in_channels).
-            past: the last `reach` inputs, oldest first, each (batch, in_channels).
+            x: present input, (batch, in_channels).
+            past: last `reach` inputs, oldest first, each (batch, in_channels).
         """
         *weights, present = self.weight
         y = F.linear(x, present, self.bias)
