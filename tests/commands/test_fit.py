@@ -1,5 +1,6 @@
 """`condgen fit | validate | test`: what a run leaves, how it goes on, and what is refused in one line."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from condgen.cli import main
-from condgen.commands.fit import cli, run_name
+from condgen.commands.fit import cli, find_last, run_name
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 DIGITS = CONFIGS / "pixelcnn_digits.yaml"
@@ -283,3 +284,16 @@ def test_a_generator_or_discriminator_that_lacks_members_is_told_all_of_them(fol
     (folder / "own.yaml").write_text(f"model: {{init_args: {{{part}: {{class_path: mynets.MyNet}}}}}}")
     assert main(["fit", "-c", str(CONFIGS / "cdcgan_digits.yaml"), "-c", "own.yaml"]) == 1
     one_line("MyNet has no", "film_layers", "shape", "condgen.models.contract")
+
+
+# `condgen fit`: which run is gone on from.
+
+
+@pytest.mark.parametrize("newest", ["version_0", "version_2", "version_10"])
+def test_last_is_the_newest(tmp_path, newest):
+    for version in ("version_0", "version_2", "version_10"):
+        path = tmp_path / "runs" / version / "checkpoints" / "last.ckpt"
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (2000, 2000) if version == newest else (1000, 1000))
+    assert find_last({"default_root_dir": str(tmp_path)}).parts[-3] == newest

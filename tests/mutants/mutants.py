@@ -31,17 +31,18 @@ MUTANTS = [
     Mutant(
         "ranks_share_noise", "every process of a distributed run draws the same noise",
         "training/adversarial.py", "self.global_rank, count", "0, count",
-        ("training/test_adversarial_glue.py::test_every_rank_draws_noise_of_its_own",),
+        ("training/test_adversarial.py::test_every_rank_draws_noise_of_its_own",),
     ),
     Mutant(
         "labels_of_other_rows", "the discriminator judges generated data under other rows' labels",
         "training/adversarial.py", "torch.cat([value, value])", "torch.cat([value, value.flip(0)])",
-        ("training/test_adversarial_glue.py::test_generated_data_are_judged_under_the_conditions_they_were_drawn_with",),
+        ("training/test_adversarial.py::test_generated_data_are_judged_under_the_conditions_they_were_drawn_with",),
     ),
     Mutant(
         "quality_of_live_generator", "SampleQuality looks at the live generator, not at the average",
-        "training/callbacks.py", "view(data), pl_module.model", "view(data), pl_module.generator",
-        ("training/test_adversarial_glue.py::test_sample_quality_looks_at_the_average_under_validation_conditions",),
+        "training/callbacks.py", "draw_like(cast(Model, pl_module.model)",
+        "draw_like(cast(Model, pl_module.generator)",
+        ("training/test_adversarial.py::test_sample_quality_looks_at_the_average_under_validation_conditions",),
     ),
     Mutant(
         "swapped_labels_score_padding", "the label-swap gap of audio scores padding",
@@ -57,7 +58,7 @@ MUTANTS = [
     Mutant(
         "noise_of_neighbouring_seeds", "sample 1000 of a seed is sample 0 of the next",
         "sampling/noise.py", "np.array([seed, index]", "np.array([0, seed * 1000 + index]",
-        ("sampling/test_noise_glue.py",),
+        ("sampling/test_noise.py::test_every_pair_of_seed_and_index_has_noise_of_its_own",),
     ),
     Mutant(
         "griffin_lim_is_late", "Griffin and Lim's copies come half a hop late",
@@ -77,13 +78,13 @@ MUTANTS = [
     Mutant(
         "adam_for_adamw", "weight decay is not decoupled",
         "training/likelihood.py", "torch.optim.AdamW(", "torch.optim.Adam(",
-        ("training/test_likelihood_glue.py::test_without_gradients_a_step_shrinks_the_networks_matrices_and_nothing_else",),
+        ("training/test_likelihood.py::test_without_gradients_a_step_shrinks_the_networks_matrices_and_nothing_else",),
     ),
     Mutant(
         "crops_from_inside", "crops begin inside clips alone, so that their ends are all but never scored",
         "data/speech.py", "torch.randint(-self.crop // self.unit, length // self.unit + 1, ())",
         "torch.randint(0, (length - self.crop) // self.unit + 1, ())",
-        ("data/test_speech_crops.py::test_the_ends_of_a_clip_are_scored_too",),
+        ("data/test_speech.py::test_the_ends_of_a_clip_are_scored_too",),
     ),
     Mutant(
         "order_of_images_not_resumed", "the seed of the order of images is not restored",
@@ -93,7 +94,7 @@ MUTANTS = [
     Mutant(
         "order_of_speech_not_resumed", "the seed of the order of clips is not restored",
         "data/speech.py", 'self.seed = state_dict["seed"]', "pass",
-        ("data/test_speech_crops.py::test_a_resumed_module_goes_on_in_the_order_that_was_saved",),
+        ("data/test_speech.py::test_a_resumed_module_goes_on_in_the_order_that_was_saved",),
     ),
     # Data.
     Mutant(
@@ -109,7 +110,7 @@ MUTANTS = [
     Mutant(
         "context_for_lookahead", "a crop's context and lookahead change places",
         "data/speech.py", "self.context, self.lookahead, self.unit", "self.lookahead, self.context, self.unit",
-        ("data/test_speech_crops.py::test_context_stands_before_what_is_scored_and_lookahead_behind_it",),
+        ("data/test_speech.py::test_context_stands_before_what_is_scored_and_lookahead_behind_it",),
     ),
     Mutant(
         "padding_is_counted", "bits per sample are averaged over padding too",
@@ -148,61 +149,61 @@ MUTANTS = [
     Mutant(
         "grid_under_other_labels", "a grid's conditions come class by class in columns, its labels in rows",
         "evaluation/pictures.py", "values.repeat_interleave(per_row, dim=0)", "torch.cat([values] * per_row)",
-        ("evaluation/test_pictures_glue.py::test_every_row_of_a_grid_has_the_conditions_of_its_label",),
+        ("evaluation/test_pictures.py::test_every_row_of_a_grid_has_the_conditions_of_its_label",),
     ),
     # Training.
     Mutant(
         "live_generator_held_out", "held-out data are ranked against the live generator, not the average",
-        "training/adversarial.py", "self.draw(self.model, real)", "self.draw(self.generator, real)",
-        ("training/test_adversarial_glue.py::test_held_out_data_are_ranked_against_the_average",),
+        "training/adversarial.py", "self.generate(self.model, real)", "self.generate(self.generator, real)",
+        ("training/test_adversarial.py::test_held_out_data_are_ranked_against_the_average",),
     ),
     Mutant(
         "adversarial_seed_not_resumed", "a resumed adversarial run draws other noise than the uninterrupted one",
         "training/adversarial.py", 'checkpoint.get("adversarial_seed")', "None",
-        ("training/test_adversarial_glue.py::test_a_run_resumed_under_another_global_seed_goes_on_bit_for_bit",),
+        ("training/test_adversarial.py::test_a_run_resumed_under_another_global_seed_goes_on_bit_for_bit",),
     ),
     Mutant(
         "r1_at_generated_data", "R1 is taken at generated data",
         "training/adversarial.py", "x = real.x.float().requires_grad_()", "x = drawn.float().requires_grad_()",
-        ("training/test_adversarial_glue.py::test_r1_is_taken_at_real_data",),
+        ("training/test_adversarial.py::test_r1_is_taken_at_real_data",),
     ),
     Mutant(
         "quality_under_training_conditions", "SampleQuality compares with training examples",
-        "training/callbacks.py", 'held_out = data.dataset("val")', 'held_out = data.dataset("train")',
-        ("training/test_adversarial_glue.py::test_sample_quality_looks_at_the_average_under_validation_conditions",),
+        "training/callbacks.py", 'view(data), data.dataset("val")', 'view(data), data.dataset("train")',
+        ("training/test_adversarial.py::test_sample_quality_looks_at_the_average_under_validation_conditions",),
     ),
     Mutant(
         "learning_rate_by_epochs", "the learning rate's schedule counts epochs as steps",
         "training/likelihood.py", '"interval": "step"', '"interval": "epoch"',
-        ("training/test_likelihood_glue.py::test_the_learning_rate_moves_at_every_step",),
+        ("training/test_likelihood.py::test_the_learning_rate_moves_at_every_step",),
     ),
     # Sampling.
     Mutant(
         "truncation_lost", "a generator's truncation is not handed on to its noise",
         "sampling/pushforward.py", "model.network.noise, truncation)", "model.network.noise)",
-        ("sampling/test_noise_glue.py::test_truncation_reaches_the_generator",),
+        ("sampling/test_noise.py::test_truncation_reaches_the_generator",),
     ),
     Mutant(
         "streams_begin_at_index_0", "a stream draws the noise of sample 0 whatever its first index",
         "sampling/streaming.py", "range(first_index, first_index + count_samples(conditions, num_samples))",
         "range(count_samples(conditions, num_samples))",
-        ("sampling/test_noise_glue.py::test_a_stream_and_a_sample_of_one_index_are_one",),
+        ("sampling/test_noise.py::test_a_stream_and_a_sample_of_one_index_are_one",),
     ),
     # Commands.
     Mutant(
         "manifest_counts_anew", "after Ctrl-C the manifest's indices are places in the file, which no noise belongs to",
-        "commands/writing.py", '"index": indices[i]', '"index": i',
-        ("commands/test_writing_glue.py::test_the_manifest_names_the_index_that_made_each_sample",),
+        "commands/writing.py", '"index": drawn.indices[i]', '"index": i',
+        ("commands/test_writing.py::test_the_manifest_names_the_index_that_made_each_sample",),
     ),
     Mutant(
         "last_is_the_oldest", "`--ckpt_path last` goes on from the oldest run",
         "commands/fit.py", "return found[-1]", "return found[0]",
-        ("commands/test_fit_glue.py::test_last_is_the_newest",),
+        ("commands/test_fit.py::test_last_is_the_newest",),
     ),
     Mutant(
         "temperature_lost_in_evaluation", "`evaluate --temperature` is reported and not handed to the sampler",
-        "commands/evaluate.py", "num_samples, seed, batch_size=batch_size, **tempering)",
+        "commands/evaluate.py", "num_samples, seed, **options)",
         "num_samples, seed, batch_size=batch_size)",
-        ("commands/test_evaluate_glue.py::test_options_of_sampling_reach_the_sampler",),
+        ("commands/test_evaluate.py::test_options_of_sampling_reach_the_sampler",),
     ),
 ]  # fmt: skip
