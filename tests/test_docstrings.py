@@ -17,7 +17,7 @@ what where which who whose when how why whether if as
 for in on at by to from with without behind before after over under between beside beyond besides than like
 is are was be can may must do does has have not only also and or but see give given gives
 draw draws drop bring make makes add adds convert keep keeps show shows use uses replace replaces take takes choose
-run runs read reads write writes say says call calls split start fetch print return returns leave divide
+read reads write writes say says call calls split start fetch print return returns leave divide
 drawn made used added shown told kept taken needed left learned measured
 """
 
