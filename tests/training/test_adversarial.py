@@ -344,7 +344,7 @@ class Broken:
         self.names, self.change = Digits().names, change
 
     def load(self, split):
-        x, conditions = Digits().load(split)
+        x, conditions, _ = Digits().load(split)
         return Labelled(*self.change(x, conditions["digit"]))
 
 
@@ -491,7 +491,7 @@ def test_sample_quality_looks_at_the_average_under_validation_conditions():
     assert len(live) == 2  # of the only training step
     assert sum(len(x) for *_, x in average) == 20 + 20  # of the held-out rank and of the callback
     assert all((ids == 1).all() for ids, _ in asked)
-    assert "val/read_side" in trainer.callback_metrics
+    assert "val/accuracy_side" in trainer.callback_metrics
 
 
 def test_r1_is_taken_at_real_data(monkeypatch):
