@@ -21,7 +21,7 @@ from tqdm import tqdm
 from condgen.checkpoint import Checkpoint
 from condgen.commands.fit import quiet
 from condgen.evaluation.classifier import ImageClassifier
-from condgen.evaluation.samples import generate, read, summary, teach, train_classifiers
+from condgen.evaluation.samples import assess, generate, summary, teach, train_classifiers
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "cdcgan_digits.yaml"
 # The generator's mechanism, its norm, where labels enter, and the discriminator's mechanism.
@@ -72,7 +72,7 @@ class Judge:
             self.data.setup()
             self.classifiers = train_classifiers(self.data, self.steps, seed=0)
         count, model = len(self.data.dataset("train")), opened.model()
-        readings = read(generate(model, self.data, 500), self.data, self.classifiers)
+        readings = assess(generate(model, self.data, 500), self.data, self.classifiers)
         found = summary(None, readings)["samples"]["digit"]
         found["taught"] = teach(model, self.data, count, classifier_steps=self.steps)["digit"]
         if not self.real:

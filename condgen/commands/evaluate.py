@@ -59,7 +59,7 @@ def evaluate(
     from condgen.commands.options import refuse_foreign
     from condgen.evaluation.copy_synthesis import copy_synthesis, mel_condition
     from condgen.evaluation.likelihood import likelihood
-    from condgen.evaluation.samples import generate, read, summary, train_classifiers
+    from condgen.evaluation.samples import assess, generate, summary, train_classifiers
     from condgen.models.conditional import as_likelihood
     from condgen.training.compatibility import check_data
 
@@ -80,16 +80,16 @@ def evaluate(
         options: dict[str, Any] = {"batch_size": batch_size, **tempering}
         generated = generate(model, module, num_samples, seed, **options)
         classifiers = train_classifiers(module, classifier_steps, seed)
-        readings = read(generated, module, classifiers)
+        assessments = assess(generated, module, classifiers)
         taught = lessons(model, module, lesson_samples, seed, classifier_steps, **options)
         facts = {"checkpoint": checkpoint.sha256, "seed": seed, "weights": weights, **tempering,
                  "classifier_steps": classifier_steps, "split": "test",
                  "data": {**checkpoint.data_settings, "changed": data or {}}}  # fmt: skip
-        report = {**facts, **summary(measured, readings, taught)}
+        report = {**facts, **summary(measured, assessments, taught)}
         if scored is not None and mel_condition(scored, module):
             report["copy_synthesis"] = asdict(copy_synthesis(scored, module, generated, classifiers, seed))
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-        illustrate(folder, model, module, generated, readings, seed, tempering)
+        illustrate(folder, model, module, generated, assessments, seed, tempering)
         text = markdown(report)
         (folder / "report.md").write_text(text)
     print(text)

@@ -10,7 +10,7 @@ import torch
 
 from condgen.checkpoint import Checkpoint
 from condgen.evaluation.pictures import conditions_grid, save_counts, save_grid, save_waveforms
-from condgen.evaluation.samples import Generated, Lesson, Reading, teach
+from condgen.evaluation.samples import Assessment, Generated, Lesson, teach
 from condgen.evaluation.sound import write_wav
 from condgen.models.conditional import Model, as_generator
 from condgen.sampling import sampler
@@ -44,20 +44,20 @@ def illustrate(
     model: Model,
     data: Any,
     generated: Generated,
-    readings: Mapping[str, Reading],
+    assessments: Mapping[str, Assessment],
     seed: int,
     tempering: dict[str, Any],
 ) -> None:
     """Draw samples and real examples, and which class was read for which."""
-    for name, found in readings.items():
+    for name, found in assessments.items():
         save_counts(folder / f"read_{name}.png", found.asked_and_read, data.names[name], name)
     if generated.lengths is not None:
         _sounds(folder, data, generated)
         return
     test = data.dataset("test")
     conditions, labels = conditions_grid(model, generated.conditions, 12)
-    drawn = sampler(model)(model, conditions, num_samples=12 * len(labels), seed=seed + 1, **tempering)
-    save_grid(folder / "samples.png", drawn.x, data.levels, 12, labels)
+    samples = sampler(model)(model, conditions, num_samples=12 * len(labels), seed=seed + 1, **tempering)
+    save_grid(folder / "samples.png", samples.x, data.levels, 12, labels)
     for name, names in list(data.names.items())[:1]:
         real = [test.images.x[test.images.conditions[name] == label][:12] for label in range(len(names))]
         if all(len(images) == 12 for images in real):

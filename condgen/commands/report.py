@@ -8,12 +8,12 @@ from typing import Any
 def markdown(report: dict[str, Any]) -> str:
     """Write the report."""
     options = ("temperature", "truncation")
-    drawn = "".join(f", {name} {report[name]:g}" for name in options if report.get(name) is not None)
+    tempered = "".join(f", {name} {report[name]:g}" for name in options if report.get(name) is not None)
     lines = [
         "# Evaluation",
         "",
-        f"Checkpoint {report['checkpoint'][:12]}, {report['weights']} weights, seed {report['seed']}{drawn}; the test "
-        f"split of {describe(report['data'])}.",
+        f"Checkpoint {report['checkpoint'][:12]}, {report['weights']} weights, seed {report['seed']}{tempered}; the "
+        f"test split of {describe(report['data'])}.",
         *_likelihood(report.get("likelihood")),
     ]
     for name, samples in report["samples"].items():

@@ -68,7 +68,7 @@ def sample(
     from condgen.commands.conditions import combine, stacked
     from condgen.commands.options import refuse_foreign
     from condgen.commands.request import finished, request
-    from condgen.commands.writing import Drawn, write
+    from condgen.commands.writing import SampleSet, write
 
     with output_folder(out, overwrite) as folder:
         checkpoint = Checkpoint.open(ckpt_path, trust)
@@ -83,13 +83,13 @@ def sample(
         lengths = [row.length for row in rows if row.length is not None] or None
         asked = request(model, front_end, lengths, truncation=truncation, engine=engine, tempering=tempering,
                         completing=completing)  # fmt: skip
-        drawn, indices = finished(model, stacked(rows), len(rows), batch_size=batch_size, seed=seed, **asked.options)
+        samples, indices = finished(model, stacked(rows), len(rows), batch_size=batch_size, seed=seed, **asked.options)
         found = [rows[index] for index in indices]
-        facts = {"seed": seed, "weights": weights, **asked.facts, "engine": drawn.engine,
+        facts = {"seed": seed, "weights": weights, **asked.facts, "engine": samples.engine,
                  "checkpoint": checkpoint.sha256}  # fmt: skip
         per_combination = num_samples if len(found) == len(rows) else 1
-        written = write(folder, model, Drawn(drawn, found, indices), per_combination, facts)
-    print(f"{len(found)} samples in {out}: {written}; engine '{drawn.engine}' ({drawn.why})")
+        written = write(folder, model, SampleSet(samples, found, indices), per_combination, facts)
+    print(f"{len(found)} samples in {out}: {written}; engine '{samples.engine}' ({samples.why})")
     if len(found) < len(rows):
         print(f"condgen: stopped after {len(found)} of {len(rows)} samples, which are kept", file=sys.stderr)
         sys.exit(130)

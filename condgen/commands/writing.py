@@ -19,7 +19,7 @@ from condgen.models.contract import AudioNetwork, audio
 from condgen.sampling import Samples
 
 
-class Drawn(NamedTuple):
+class SampleSet(NamedTuple):
     """Samples and what was asked for.
 
     Attributes:
@@ -33,46 +33,46 @@ class Drawn(NamedTuple):
     indices: Sequence[int]
 
 
-def write(folder: Path, model: Model, drawn: Drawn, per_combination: int, facts: Mapping[str, Any]) -> str:
+def write(folder: Path, model: Model, found: SampleSet, per_combination: int, facts: Mapping[str, Any]) -> str:
     """Write samples, a picture, and manifest.jsonl; return the names of the files.
 
     Args:
         folder: folder to write into.
         model: model that the samples are drawn from.
-        drawn: samples.
+        found: samples.
         per_combination: samples of each combination of conditions.
         facts: facts that decided the samples besides their conditions.
     """
     network = audio(model.network)
     if network is None:
-        return _write_images(folder, model.network.levels, drawn, per_combination, facts)
-    return _write_audio(folder, network, drawn, facts)
+        return _write_images(folder, model.network.levels, found, per_combination, facts)
+    return _write_audio(folder, network, found, facts)
 
 
-def _write_images(folder: Path, levels: int, drawn: Drawn, per_combination: int, facts: Mapping[str, Any]) -> str:
+def _write_images(folder: Path, levels: int, found: SampleSet, per_combination: int, facts: Mapping[str, Any]) -> str:
     """Write samples.npz, manifest.jsonl, and grid.png with up to 16 samples of 100 combinations."""
-    _write_arrays(folder, levels, drawn)
-    _write_manifest(folder, drawn, ["samples.npz"] * len(drawn.rows), facts)
+    _write_arrays(folder, levels, found)
+    _write_manifest(folder, found, ["samples.npz"] * len(found.rows), facts)
     shown = min(per_combination, 16)
-    chosen = torch.arange(len(drawn.rows)).view(-1, per_combination)[:100, :shown].flatten()
-    titles = [title(row) for row in drawn.rows[::per_combination][:100]]
-    save_grid(folder / "grid.png", drawn.samples.x.cpu()[chosen], levels, shown, titles)
+    chosen = torch.arange(len(found.rows)).view(-1, per_combination)[:100, :shown].flatten()
+    titles = [title(row) for row in found.rows[::per_combination][:100]]
+    save_grid(folder / "grid.png", found.samples.x.cpu()[chosen], levels, shown, titles)
     return "samples.npz, grid.png, manifest.jsonl"
 
 
-def _write_audio(folder: Path, network: AudioNetwork, drawn: Drawn, facts: Mapping[str, Any]) -> str:
+def _write_audio(folder: Path, network: AudioNetwork, found: SampleSet, facts: Mapping[str, Any]) -> str:
     """Write WAV files, samples.npz where all are of one length, manifest.jsonl, and a picture of the first eight."""
-    digits = max(4, len(str(max(drawn.indices))))
-    files = [f"{i:0{digits}d}.wav" for i in drawn.indices]
-    decoded = network.quantization.decode(drawn.samples.x.cpu())
-    waveforms = [wave[0, : row.length].numpy() for wave, row in zip(decoded, drawn.rows, strict=True)]
+    digits = max(4, len(str(max(found.indices))))
+    files = [f"{i:0{digits}d}.wav" for i in found.indices]
+    decoded = network.quantization.decode(found.samples.x.cpu())
+    waveforms = [wave[0, : row.length].numpy() for wave, row in zip(decoded, found.rows, strict=True)]
     for file, waveform in zip(files, waveforms, strict=True):
         write_wav(folder / file, waveform, network.sample_rate)
-    one_length = len({row.length for row in drawn.rows}) == 1
+    one_length = len({row.length for row in found.rows}) == 1
     if one_length:
-        _write_arrays(folder, network.levels, drawn)
-    _write_manifest(folder, drawn, files, {**facts, "sample_rate": network.sample_rate})
-    titles = [f"{file}  {title(row)}" for file, row in zip(files, drawn.rows, strict=True)]
+        _write_arrays(folder, network.levels, found)
+    _write_manifest(folder, found, files, {**facts, "sample_rate": network.sample_rate})
+    titles = [f"{file}  {title(row)}" for file, row in zip(files, found.rows, strict=True)]
     save_waveforms(folder / "waveforms.png", waveforms[:8], network.sample_rate, titles[:8])
     return f"{files[0]} …, {'samples.npz, ' if one_length else ''}waveforms.png, manifest.jsonl"
 
@@ -83,24 +83,24 @@ def title(row: Combination) -> str:
     return ", ".join(labels) or "samples"
 
 
-def _write_arrays(folder: Path, levels: int, drawn: Drawn) -> None:
-    conditions = stacked(drawn.rows)
+def _write_arrays(folder: Path, levels: int, found: SampleSet) -> None:
+    conditions = stacked(found.rows)
     for name in conditions:
         if name in ("samples", "log_prob", "file"):
             raise ValueError(f"a condition named '{name}' has no place in samples.npz; name it otherwise in training")
     arrays: dict[str, Any] = {name: values.numpy() for name, values in conditions.items()}
-    if drawn.samples.log_prob is not None:
-        arrays["log_prob"] = drawn.samples.log_prob.cpu().numpy()
-    samples = drawn.samples.x.cpu().numpy().astype(np.uint8 if levels <= 256 else np.int32)
+    if found.samples.log_prob is not None:
+        arrays["log_prob"] = found.samples.log_prob.cpu().numpy()
+    samples = found.samples.x.cpu().numpy().astype(np.uint8 if levels <= 256 else np.int32)
     np.savez_compressed(folder / "samples.npz", samples=samples, **arrays)
 
 
-def _write_manifest(folder: Path, drawn: Drawn, files: Sequence[str], facts: Mapping[str, Any]) -> None:
+def _write_manifest(folder: Path, found: SampleSet, files: Sequence[str], facts: Mapping[str, Any]) -> None:
     facts = {**facts, "versions": {name: version(name) for name in ("condgen", "torch", "numpy")}}
-    log_prob = None if drawn.samples.log_prob is None else drawn.samples.log_prob.tolist()
+    log_prob = None if found.samples.log_prob is None else found.samples.log_prob.tolist()
     with open(folder / "manifest.jsonl", "w", encoding="utf-8") as manifest:
-        for i, (row, file) in enumerate(zip(drawn.rows, files, strict=True)):
-            own = {"index": drawn.indices[i], "conditions": row.labels, "file": file}
+        for i, (row, file) in enumerate(zip(found.rows, files, strict=True)):
+            own = {"index": found.indices[i], "conditions": row.labels, "file": file}
             own |= {} if log_prob is None else {"log_prob": log_prob[i]}
             own |= {} if row.length is None else {"samples": row.length}
             manifest.write(json.dumps({**own, **facts}) + "\n")

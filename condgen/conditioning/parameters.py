@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from condgen.atomic import whole_file
 from condgen.conditioning.film import GammaBeta, align
 
 Binary = Callable[[Tensor, Tensor], Tensor]
@@ -101,16 +101,15 @@ class FiLMParameters(Mapping[str, GammaBeta]):
         return self.map(lambda tensor: tensor.to(*args, **kwargs))  # type: ignore[call-overload]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a file of safetensors, through a temporary name: each tensor in its own type, the layers in order."""
+        """Write a file of safetensors: each tensor in its own type, the layers in order."""
         tensors = {
             f"{name}/{part}": tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
             for name, pair in self.items()
             for part, tensor in zip(GammaBeta._fields, pair, strict=True)
             if tensor is not None
         }
-        temporary = Path(f"{os.fspath(path)}.partial")
-        save_file(tensors, temporary, {LAYERS: json.dumps(list(self))})
-        os.replace(temporary, path)
+        with whole_file(path) as temporary:
+            save_file(tensors, temporary, {LAYERS: json.dumps(list(self))})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FiLMParameters:

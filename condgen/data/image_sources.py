@@ -72,9 +72,9 @@ class MNIST:
         if self.binarize == "dynamic" and split == "train":
             return images._replace(binarize=True)
         if self.binarize == "dynamic":
-            generator = torch.Generator().manual_seed({"val": 1, "test": 2}[split])
-            drawn = torch.rand(images.x.shape, generator=generator) * 255 < images.x
-            return images._replace(x=drawn.byte())
+            rng = torch.Generator().manual_seed({"val": 1, "test": 2}[split])
+            pixels = torch.rand(images.x.shape, generator=rng) * 255 < images.x
+            return images._replace(x=pixels.byte())
         return images
 
 

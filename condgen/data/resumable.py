@@ -32,8 +32,8 @@ class Shuffled(Sampler[int]):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed((self.seed + 0x9E3779B97F4A7C15 * (self.epoch + 1)) % 2**63)
-        yield from torch.randperm(self.rows, generator=generator).tolist()
+        rng = torch.Generator().manual_seed((self.seed + 0x9E3779B97F4A7C15 * (self.epoch + 1)) % 2**63)
+        yield from torch.randperm(self.rows, generator=rng).tolist()
 
 
 class ResumableLoader(DataLoader[Batch]):

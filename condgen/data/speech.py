@@ -86,8 +86,8 @@ class SpeechSet(Dataset[Batch]):
         if self.crop is None or length <= self.crop:
             return 0, 0, length, length
         # Drawn also from beyond both ends and moved inside; otherwise the ends of clips would hardly ever be scored.
-        drawn = int(torch.randint(-self.crop // self.unit, length // self.unit + 1, ()))
-        first = min(max(0, self.unit * drawn), length - self.crop)
+        place = int(torch.randint(-self.crop // self.unit, length // self.unit + 1, ()))
+        first = min(max(0, self.unit * place), length - self.crop)
         last = first + self.crop
         return max(0, first - self.context), first, last, min(length, last + self.lookahead)
 

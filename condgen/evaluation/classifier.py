@@ -56,14 +56,14 @@ class ImageClassifier(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     @torch.no_grad()
-    def read(self, x: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
+    def classify(self, x: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
         """Read images: features (images, 64) and the most probable class of each, (images,)."""
         features = torch.cat([self.features(part) for part in x.split(batch_size)])
         return features, self.output(features).argmax(1)
 
     def accuracy(self, x: Tensor, asked: Tensor) -> float:
         """Return the share of images read as the class asked for."""
-        return float((self.read(x)[1] == asked).double().mean())
+        return float((self.classify(x)[1] == asked).double().mean())
 
 
 def _block(inputs: int, outputs: int) -> list[nn.Module]:
@@ -94,8 +94,8 @@ def train_classifier(
         torch.manual_seed(seed)
         shape = tuple(data.images.x.shape[1:])
         classifier = ImageClassifier(shape, levels, condition, classes, steps)  # type: ignore[arg-type]
-        drawn = RandomSampler(data, replacement=True, num_samples=steps * 128)
-        loader = DataLoader(data, batch_size=128, sampler=drawn, collate_fn=as_is)
+        sampler = RandomSampler(data, replacement=True, num_samples=steps * 128)
+        loader = DataLoader(data, batch_size=128, sampler=sampler, collate_fn=as_is)
         trainer = pl.Trainer(
             max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False,
             enable_progress_bar=progress and sys.stdout.isatty(),

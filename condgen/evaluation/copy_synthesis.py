@@ -11,7 +11,7 @@ from torch import Tensor
 
 from condgen.data import Images, MelSpectrogram, Speech
 from condgen.evaluation.classifier import ImageClassifier
-from condgen.evaluation.samples import Generated, read
+from condgen.evaluation.samples import Generated, assess
 from condgen.models import ConditionalModel
 
 
@@ -77,7 +77,7 @@ def copy_synthesis(
     padded = torch.stack([torch.nn.functional.pad(r, (0, longest - len(r)), value=data.quantization.silence)
                           for r in rebuilt])[:, None]  # fmt: skip
     kinds = (generated, replace(generated, x=padded), replace(generated, x=generated.originals))
-    accuracies = [{n: r.samples.accuracy for n, r in read(kind, data, classifiers).items()} for kind in kinds]
+    accuracies = [{n: r.samples.accuracy for n, r in assess(kind, data, classifiers).items()} for kind in kinds]
     distances = (distance(map(data.quantization.decode, copies)), distance(heard),
                  distance(map(data.quantization.decode, originals)))  # fmt: skip
     return Copies(*distances, *accuracies)

@@ -64,7 +64,7 @@ def likelihood(
     classes = class_conditions(model)
     only = next(iter(classes)) if len(model.encoders) == 1 and classes else None
     groups = {name: [name] for name in classes} | ({" + ".join(classes): list(classes)} if len(classes) > 1 else {})
-    generator = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     device = next(model.parameters()).device
     true: list[Tensor] = []
     swapped: dict[str, list[Tensor]] = {name: [] for name in groups}
@@ -78,7 +78,7 @@ def likelihood(
         dims += count_dims(batch)
         true.append(model.log_prob(x, own, scored))
         for name, members in groups.items():
-            others = {m: swap_labels(batch.conditions[m], classes[m], generator).to(device) for m in members}
+            others = {m: swap_labels(batch.conditions[m], classes[m], rng).to(device) for m in members}
             swapped[name].append(model.log_prob(x, {**own, **others}, scored))
         if only:
             every = [torch.full_like(own[only], label) for label in range(classes[only])]
@@ -112,6 +112,6 @@ def class_conditions(model: ConditionalModel) -> dict[str, int]:
     return {name: encoder.classes for name, encoder in model.encoders.items() if encoder.classes is not None}
 
 
-def swap_labels(ids: Tensor, classes: int, generator: torch.Generator) -> Tensor:
+def swap_labels(ids: Tensor, classes: int, rng: torch.Generator) -> Tensor:
     """Give every example a class other than its own, with all others equally probable."""
-    return (ids + 1 + torch.randint(classes - 1, ids.shape, generator=generator)) % classes if classes > 1 else ids
+    return (ids + 1 + torch.randint(classes - 1, ids.shape, generator=rng)) % classes if classes > 1 else ids

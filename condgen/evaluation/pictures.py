@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,6 +15,10 @@ from torch import Tensor
 
 from condgen.atomic import whole_file
 from condgen.models.conditional import Model
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def conditions_grid(model: Model, example: Mapping[str, Tensor], per_row: int) -> tuple[dict[str, Tensor], list[str]]:
@@ -95,27 +101,20 @@ def save_counts(path: str | os.PathLike[str], counts: Tensor, names: list[str], 
         names: names of the classes.
         condition: condition that the classes belong to.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(1.5 + 0.45 * len(names), 1.2 + 0.45 * len(names)), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.imshow((counts / counts.sum(1, keepdim=True).clamp(min=1)).numpy(), cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 3 else 90)
-    axes.set_yticks(range(len(names)), names)
-    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        label.set_parse_math(False)
-    axes.set_xlabel(f"{condition} read by the classifier")
-    axes.set_ylabel(f"{condition} asked for")
-    for asked, row in enumerate(counts.tolist()):
-        for read, count in enumerate(row):
-            if count:
-                axes.text(
-                    read, asked, count, ha="center", va="center", color="white" if 2 * count > sum(row) else "black"
-                )
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, facecolor="white")
+    with figure(path, 1.5 + 0.45 * len(names), 1.2 + 0.45 * len(names)) as canvas:
+        axes = canvas.add_subplot()
+        axes.imshow((counts / counts.sum(1, keepdim=True).clamp(min=1)).numpy(), cmap="Blues", vmin=0, vmax=1)
+        axes.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 3 else 90)
+        axes.set_yticks(range(len(names)), names)
+        for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+            label.set_parse_math(False)
+        axes.set_xlabel(f"{condition} read by the classifier")
+        axes.set_ylabel(f"{condition} asked for")
+        for asked, row in enumerate(counts.tolist()):
+            for found, count in enumerate(row):
+                if count:
+                    colour = "white" if 2 * count > sum(row) else "black"
+                    axes.text(found, asked, count, ha="center", va="center", color=colour)
 
 
 def save_waveforms(
@@ -129,33 +128,48 @@ def save_waveforms(
         sample_rate: samples per second.
         titles: title of each waveform.
     """
+    columns = min(len(waveforms), 4)
+    rows = -(-len(waveforms) // columns)
+    with figure(path, 3.4 * columns, 3.6 * rows) as canvas:
+        axes = canvas.subplots(2 * rows, columns, squeeze=False, height_ratios=[1, 2] * rows)
+        for ax in axes.flat:
+            ax.set_axis_off()
+        for i, (waveform, title) in enumerate(zip(waveforms, titles, strict=True)):
+            above, below = axes[2 * (i // columns), i % columns], axes[2 * (i // columns) + 1, i % columns]
+            _draw_waveform(above, waveform, sample_rate, title)
+            _draw_spectrogram(below, waveform, sample_rate)
+            below.set_ylabel("Hz" if i % columns == 0 else "")
+
+
+def _draw_waveform(axes: Axes, waveform: np.ndarray, sample_rate: int, title: str) -> None:
+    axes.set_axis_on()
+    axes.plot(np.arange(len(waveform)) / sample_rate, waveform, linewidth=0.5)
+    axes.set_xlim(0, len(waveform) / sample_rate)
+    axes.set_ylim(-1, 1)
+    axes.set_xticks([])
+    axes.set_title(title, fontsize=9, parse_math=False)
+
+
+def _draw_spectrogram(axes: Axes, waveform: np.ndarray, sample_rate: int) -> None:
     from librosa import amplitude_to_db, stft
     from librosa.display import specshow
+
+    hop = max(1, sample_rate // 200)
+    decibels = amplitude_to_db(np.abs(stft(waveform, n_fft=8 * hop, hop_length=hop)), ref=np.max, top_db=70)
+    axes.set_axis_on()
+    specshow(decibels, sr=sample_rate, hop_length=hop, x_axis="time", y_axis="linear", ax=axes, cmap="magma")
+    axes.locator_params(axis="x", nbins=5)
+    axes.set_xlabel("seconds")
+
+
+@contextmanager
+def figure(path: str | os.PathLike[str], width: float, height: float) -> Iterator[Figure]:
+    """Give an empty figure of a size in inches, and write it to a PNG file when the block ends well."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    count = len(waveforms)
-    columns = min(count, 4)
-    rows = -(-count // columns)
-    figure = Figure(figsize=(3.4 * columns, 3.6 * rows), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[1, 2] * rows)
-    hop = max(1, sample_rate // 200)
-    for ax in axes.flat:
-        ax.set_axis_off()
-    for i, (waveform, title) in enumerate(zip(waveforms, titles, strict=True)):
-        above, below = axes[2 * (i // columns), i % columns], axes[2 * (i // columns) + 1, i % columns]
-        above.set_axis_on()
-        above.plot(np.arange(len(waveform)) / sample_rate, waveform, linewidth=0.5)
-        above.set_xlim(0, len(waveform) / sample_rate)
-        above.set_ylim(-1, 1)
-        above.set_xticks([])
-        above.set_title(title, fontsize=9, parse_math=False)
-        decibels = amplitude_to_db(np.abs(stft(waveform, n_fft=8 * hop, hop_length=hop)), ref=np.max, top_db=70)
-        below.set_axis_on()
-        specshow(decibels, sr=sample_rate, hop_length=hop, x_axis="time", y_axis="linear", ax=below, cmap="magma")
-        below.locator_params(axis="x", nbins=5)
-        below.set_xlabel("seconds")
-        below.set_ylabel("Hz" if i % columns == 0 else "")
+    canvas = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(canvas)
+    yield canvas
     with whole_file(path) as temporary:
-        figure.savefig(temporary, facecolor="white")
+        canvas.savefig(temporary, facecolor="white")

@@ -77,8 +77,8 @@ def fidelity(classifier: ImageClassifier, x: Tensor, asked: Tensor, held_out: Te
         held_out: levels of real images, (held-out images, channels, height, width).
         true: classes of the real images, (held-out images,).
     """
-    features, read = classifier.read(x)
-    real, _ = classifier.read(held_out)
+    features, read = classifier.classify(x)
+    real, _ = classifier.classify(held_out)
     others = asked[torch.randperm(len(asked), generator=torch.Generator().manual_seed(0))]
     pairs = [(real[true == label], features[asked == label]) for label in range(classifier.classes)]
     within = [frechet_distance(*pair) for pair in pairs if min(map(len, pair)) > 1]
@@ -92,7 +92,7 @@ def fidelity(classifier: ImageClassifier, x: Tensor, asked: Tensor, held_out: Te
 
 
 @dataclass(frozen=True)
-class Reading:
+class Assessment:
     """What a classifier of one kind of class reads.
 
     Attributes:
@@ -145,11 +145,11 @@ def generate(model: Model, data: Images | Speech, num_samples: int, seed: int = 
     view(data)  # fails before any long work if a classifier cannot read the data
     chosen = some_rows(len(test), min(num_samples, len(test), len(data.dataset("train"))))
     held_out = Batch(*test.__getitems__(chosen))
-    x, lengths = draw_like(model, held_out, seed, **options)
+    x, lengths = sample_like(model, held_out, seed, **options)
     return Generated(x, held_out.x, held_out.conditions, lengths)
 
 
-def draw_like(model: Model, real: Batch, seed: int, **options: Any) -> tuple[Tensor, list[int] | None]:
+def sample_like(model: Model, real: Batch, seed: int, **options: Any) -> tuple[Tensor, list[int] | None]:
     """Draw a sample with the conditions of each real example; return levels and, for audio, lengths."""
     own = {name: real.conditions[name] for name in model.encoders}
     lengths = None if real.scored is None else real.scored.sum(1).tolist()
@@ -174,29 +174,31 @@ def train_classifiers(data: Images | Speech, steps: int, seed: int) -> dict[str,
     return {n: train_classifier(train, seen.levels, n, kinds[n], steps, seed) for n in kinds if n in known}
 
 
-def read(generated: Generated, data: Images | Speech, classifiers: Mapping[str, ImageClassifier]) -> dict[str, Reading]:
+def assess(
+    generated: Generated, data: Images | Speech, classifiers: Mapping[str, ImageClassifier]
+) -> dict[str, Assessment]:
     """Let classifiers read samples, an equal number of training examples of the same classes, and held-out examples."""
     seen, asked = view(data), generated.conditions
     train, held_out = seen.split("train"), seen.split("test").images
-    drawn = seen.drawn(generated.x, generated.lengths or [])
+    pictures = seen.pictures(generated.x, generated.lengths or [])
     # Training examples as the model saw them: binarized if that happens on the fly.
     known = train.images.conditions
     real, classes, _ = train.__getitems__(matching_rows(known, {name: asked[name] for name in known}))
-    readings = {}
+    assessments = {}
     for name, classifier in classifiers.items():
         if name not in held_out.conditions:
             continue
         true = held_out.conditions[name]
         counts = torch.zeros(classifier.classes, classifier.classes, dtype=torch.long)
-        place = (asked[name], classifier.read(drawn)[1])
-        readings[name] = Reading(
+        place = (asked[name], classifier.classify(pictures)[1])
+        assessments[name] = Assessment(
             classifier,
             counts.index_put(place, torch.tensor(1), accumulate=True),
-            fidelity(classifier, drawn, asked[name], held_out.x, true),
+            fidelity(classifier, pictures, asked[name], held_out.x, true),
             fidelity(classifier, real, classes[name], held_out.x, true),
             classifier.accuracy(held_out.x, true),
         )
-    return readings
+    return assessments
 
 
 @dataclass(frozen=True)
@@ -247,8 +249,8 @@ def teach(
     ids = {name: values[rows] for name, values in train.images.conditions.items()}
     images = ImageSet(Labelled(train.images.x[rows], ids, train.images.binarize))
     if model is not None:
-        x, lengths = draw_like(model, Batch(*data.dataset("train").__getitems__(rows)), seed + 1, **options)
-        images = ImageSet(Labelled(seen.drawn(x, lengths or []), ids))
+        x, lengths = sample_like(model, Batch(*data.dataset("train").__getitems__(rows)), seed + 1, **options)
+        images = ImageSet(Labelled(seen.pictures(x, lengths or []), ids))
     accuracy = {}
     for name, names in data.names.items():
         if len(names) > 1 and name in ids and name in held_out.conditions:
@@ -258,7 +260,7 @@ def teach(
 
 
 def summary(
-    measured: Likelihood | None, readings: Mapping[str, Reading], lessons: Mapping[str, Lesson] | None = None
+    measured: Likelihood | None, assessments: Mapping[str, Assessment], lessons: Mapping[str, Lesson] | None = None
 ) -> dict[str, Any]:
     """Convert all figures to plain data for report.json."""
     report: dict[str, Any] = {}
@@ -273,7 +275,7 @@ def summary(
             "floor": asdict(found.floor),
             "asked_and_read": found.asked_and_read.tolist(),
         }
-        for name, found in readings.items()
+        for name, found in assessments.items()
     }
     for name, lesson in (lessons or {}).items():
         report["samples"][name]["lesson"] = asdict(lesson)

@@ -29,7 +29,7 @@ class ImageView:
         """Return a split of the data."""
         return self.data.dataset(split)
 
-    def drawn(self, x: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
+    def pictures(self, x: Tensor, lengths: Sequence[int] | None = None) -> Tensor:
         """Return samples, (samples, channels, height, width)."""
         return x
 
@@ -61,7 +61,7 @@ class SpeechView:
         ]
         return ImageSet(Labelled(torch.stack(pictures), {n: torch.from_numpy(ids) for n, ids in store.ids.items()}))
 
-    def drawn(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+    def pictures(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
         """Turn levels, (samples, 1, time), of given lengths into pictures, (samples, 1, bands, columns)."""
         waveforms = self.quantization.decode(x[:, 0])
         return torch.stack([self.picture(w[:n]) for w, n in zip(waveforms, lengths, strict=True)])

@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from condgen.atomic import whole_file
 from condgen.engines.choice import Run, choose
 from condgen.engines.draw import Draw, progress_bar
 from condgen.models import ConditionalModel
@@ -42,11 +42,10 @@ class StreamState:
         return StreamState(WaveNetState.of(tensors), None if self.values is None else self.values.to(device))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a file of safetensors, through a temporary name."""
-        temporary = Path(f"{os.fspath(path)}.partial")
+        """Write a file of safetensors."""
         values = {} if self.values is None else {"values": self.values.contiguous()}
-        save_file({**self.network.tensors(), **values}, temporary)
-        os.replace(temporary, path)
+        with whole_file(path) as temporary:
+            save_file({**self.network.tensors(), **values}, temporary)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> StreamState:

@@ -16,7 +16,8 @@ from condgen.data import Images, Speech
 from condgen.data.batch import Batch
 from condgen.evaluation.classifier import ImageClassifier
 from condgen.evaluation.pictures import conditions_grid, save_grid, save_waveforms
-from condgen.evaluation.samples import NEIGHBOURS, draw_like, fidelity, train_classifiers
+from condgen.evaluation.samples import NEIGHBOURS, fidelity, sample_like, train_classifiers
+from condgen.evaluation.sound import write_wav
 from condgen.evaluation.views import view
 from condgen.models.conditional import Model
 from condgen.models.contract import audio
@@ -93,17 +94,15 @@ class SampleAudio(pl.Callback):
             return
         some = {name: values[: self.count] for name, values in batch.conditions.items()}
         real = Batch(batch.x[: self.count], some, batch.scored[: self.count])
-        x, lengths = draw_like(model, real, seed=0, progress=False)
+        x, lengths = sample_like(model, real, seed=0, progress=False)
         waveforms = network.quantization.decode(x)[:, 0].numpy()
         _save_sound(trainer, path, [w[:n] for w, n in zip(waveforms, lengths or [], strict=True)], network.sample_rate)
 
 
 def _save_sound(trainer: pl.Trainer, path: Path, waveforms: list[np.ndarray], sample_rate: int) -> None:
     """Write waveforms as WAV files and into a picture, and tell TensorBoard."""
-    import soundfile
-
     for i, waveform in enumerate(waveforms):
-        soundfile.write(f"{path}_{i}.wav", waveform, sample_rate, subtype="PCM_16")
+        write_wav(path.with_name(f"{path.name}_{i}.wav"), waveform, sample_rate)
         for logger in _tensorboards(trainer):
             logger.experiment.add_audio(f"sample_{i}", waveform, trainer.global_step, sample_rate=sample_rate)
     titles = [f"sample {i}" for i in range(len(waveforms))]
@@ -143,8 +142,8 @@ class SampleQuality(pl.Callback):
         seen, held_out = view(data), data.dataset("val")
         rows = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(0))[: self.num_samples]
         real = Batch(*held_out.__getitems__(rows.tolist()))
-        x, lengths = draw_like(cast(Model, pl_module.model), real, seed=0, batch_size=250, progress=False)
-        pictures, originals = (seen.drawn(levels, lengths or []) for levels in (x, real.x))
+        x, lengths = sample_like(cast(Model, pl_module.model), real, seed=0, batch_size=250, progress=False)
+        pictures, originals = (seen.pictures(levels, lengths or []) for levels in (x, real.x))
         distances = []
         for name, classifier in self.classifiers.items():
             asked = real.conditions[name]

@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 from condgen.commands.conditions import Combination
-from condgen.commands.writing import Drawn, write
+from condgen.commands.writing import SampleSet, write
 from condgen.sampling import Samples
 
 
@@ -80,7 +80,7 @@ def test_the_manifest_names_the_index_that_made_each_sample(tmp_path):
     x = torch.arange(3)[:, None, None, None].expand(3, 1, 4, 4)
     samples = Samples(x, torch.tensor([-1.0, -3.0, -4.0]), "cached", "as asked")
     rows = [Combination({"digit": str(i)}, {"digit": torch.tensor(i)}) for i in (1, 3, 4)]
-    write(tmp_path, model, Drawn(samples, rows, [1, 3, 4]), 1, {"seed": 5})
+    write(tmp_path, model, SampleSet(samples, rows, [1, 3, 4]), 1, {"seed": 5})
     listed = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
     assert [(row["index"], row["conditions"]["digit"], row["log_prob"], row["seed"]) for row in listed] == [
         (1, "1", -1.0, 5), (3, "3", -3.0, 5), (4, "4", -4.0, 5),

@@ -290,7 +290,7 @@ def test_names_left_out_are_the_datas_and_given_ones_stay():
     (FrameSequence(3), DataCondition(size=4, hop=8), "frames of size 3, the data's have 4"),
     (FrameSequence(3, factor=2), DataCondition(size=3, hop=8), "have 16 samples, the data's have 8 samples"),
     (LinguisticSequence(2, PHONEMES), DataCondition(["a"], 7, 8), "phonemes are .*, the data's are"),
-], ids=str)  # fmt: skip
+])  # fmt: skip
 def test_data_that_do_not_fit_are_refused_with_both(encoder, data, message):
     with pytest.raises(ValueError, match=message):
         encoder.check(data, hop=8)

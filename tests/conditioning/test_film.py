@@ -179,7 +179,7 @@ def test_frames_are_taken_of_local_parts_alone():
     ((2, 3, 4, 5), lambda p, row, column: p[:, :, row, column]),
     ((2, 3, 4, 1), lambda p, row, column: p[:, :, row, 0]),
     ((2, 3, 1, 5), lambda p, row, column: p[:, :, 0, column]),
-], ids=str)  # fmt: skip
+])  # fmt: skip
 def test_a_position_and_a_row_are_what_film_applies_there(shape, at):
     """To a map of 4 × 5: whatever the scope, FiLM of one pixel with the pair at its place is FiLM of the map there."""
     pair, x = pair_of(shape, shape), torch.randn(2, 3, 4, 5)

@@ -7,10 +7,10 @@ from condgen.conditioning import ClassEmbedding
 from condgen.data import Images, Labelled
 from condgen.evaluation.samples import (
     Generated,
+    assess,
     fidelity,
     generate,
     matching_rows,
-    read,
     summary,
     teach,
     train_classifiers,
@@ -26,7 +26,7 @@ def classifiers(digits):
 @pytest.mark.slow
 def test_an_untrained_model_reads_at_chance_and_real_data_well(digits, classifiers, make_digits_model):
     drawn = generate(make_digits_model(), digits, 200, batch_size=200, progress=False)
-    readings = read(drawn, digits, classifiers)
+    readings = assess(drawn, digits, classifiers)
     found = readings["digit"]
     assert found.held_out_accuracy > 0.95
     assert found.floor.accuracy > 0.95
@@ -41,7 +41,7 @@ def test_an_untrained_model_reads_at_chance_and_real_data_well(digits, classifie
 @pytest.mark.slow
 def test_an_unconditional_model_is_read_by_the_datas_classes(digits, classifiers, make_digits_model):
     drawn = generate(make_digits_model("none"), digits, 60, batch_size=60, progress=False)
-    found = read(drawn, digits, classifiers)["digit"]
+    found = assess(drawn, digits, classifiers)["digit"]
     assert found.asked_and_read.sum() == 60
     assert found.samples.accuracy < 0.5
 
@@ -143,12 +143,12 @@ class Shade:
 
     classes = 2
 
-    def read(self, x):
+    def classify(self, x):
         level = x.double().flatten(1).mean(1)
         return torch.stack([level, level**2], 1), (level > 8).long()
 
     def accuracy(self, x, asked):
-        return (self.read(x)[1] == asked).double().mean().item()
+        return (self.classify(x)[1] == asked).double().mean().item()
 
 
 DARK, BRIGHT = [0, 1, 2, 3, 4, 5], [11, 12, 13, 14, 15, 16]
@@ -157,7 +157,7 @@ BOTH = flat(DARK + BRIGHT, [0] * 6 + [1] * 6)
 
 def reading_of(x, asked, train=BOTH, test=BOTH):
     generated = Generated(x, x, {"shade": torch.tensor(asked)}, None)
-    return read(generated, images_of(train, test), {"shade": Shade()})["shade"]
+    return assess(generated, images_of(train, test), {"shade": Shade()})["shade"]
 
 
 def test_the_floor_is_of_training_examples_of_the_classes_asked_for():

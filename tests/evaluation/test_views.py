@@ -38,7 +38,7 @@ def test_a_tenth_of_the_amplitude_is_20_decibels_of_70(seen):
 
 def test_a_picture_is_of_the_clip_and_not_of_what_stands_behind_it(seen):
     clip = tone(3000)
-    alone = seen.drawn(seen.quantization.encode(clip)[None, None], [3000])
+    alone = seen.pictures(seen.quantization.encode(clip)[None, None], [3000])
     behind = torch.cat([clip, torch.ones(1000)])
-    assert torch.equal(seen.drawn(seen.quantization.encode(behind)[None, None], [3000]), alone)
-    assert not torch.equal(seen.drawn(seen.quantization.encode(behind)[None, None], [4000]), alone)
+    assert torch.equal(seen.pictures(seen.quantization.encode(behind)[None, None], [3000]), alone)
+    assert not torch.equal(seen.pictures(seen.quantization.encode(behind)[None, None], [4000]), alone)

@@ -40,8 +40,8 @@ MUTANTS = [
     ),
     Mutant(
         "quality_of_live_generator", "SampleQuality looks at the live generator, not at the average",
-        "training/callbacks.py", "draw_like(cast(Model, pl_module.model)",
-        "draw_like(cast(Model, pl_module.generator)",
+        "training/callbacks.py", "sample_like(cast(Model, pl_module.model)",
+        "sample_like(cast(Model, pl_module.generator)",
         ("training/test_adversarial.py::test_sample_quality_looks_at_the_average_under_validation_conditions",),
     ),
     Mutant(
@@ -120,14 +120,14 @@ MUTANTS = [
     # Evaluation.
     Mutant(
         "samples_beside_training_data", "samples are compared with training examples, not with held-out ones",
-        "evaluation/samples.py", "fidelity(classifier, drawn, asked[name], held_out.x, true)",
-        "fidelity(classifier, drawn, asked[name], real, classes[name])",
+        "evaluation/samples.py", "fidelity(classifier, pictures, asked[name], held_out.x, true)",
+        "fidelity(classifier, pictures, asked[name], real, classes[name])",
         ("evaluation/test_samples.py::test_samples_are_compared_with_held_out_examples",),
     ),
     Mutant(
         "counts_transposed", "the table of classes has read and asked change places",
-        "evaluation/samples.py", "place = (asked[name], classifier.read(drawn)[1])",
-        "place = (classifier.read(drawn)[1], asked[name])",
+        "evaluation/samples.py", "place = (asked[name], classifier.classify(pictures)[1])",
+        "place = (classifier.classify(pictures)[1], asked[name])",
         ("evaluation/test_samples.py::test_rows_of_the_counts_are_asked_and_columns_read",),
     ),
     Mutant(
@@ -192,7 +192,7 @@ MUTANTS = [
     # Commands.
     Mutant(
         "manifest_counts_anew", "after Ctrl-C the manifest's indices are places in the file, which no noise belongs to",
-        "commands/writing.py", '"index": drawn.indices[i]', '"index": i',
+        "commands/writing.py", '"index": found.indices[i]', '"index": i',
         ("commands/test_writing.py::test_the_manifest_names_the_index_that_made_each_sample",),
     ),
     Mutant(
