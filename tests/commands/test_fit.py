@@ -297,3 +297,24 @@ def test_last_is_the_newest(tmp_path, newest):
         path.touch()
         os.utime(path, (2000, 2000) if version == newest else (1000, 1000))
     assert find_last({"default_root_dir": str(tmp_path)}).parts[-3] == newest
+
+
+@pytest.mark.slow
+def test_a_network_of_ones_own_is_trained_sampled_and_evaluated_by_its_class_path(folder, one_line):
+    """As a user has it: a module in the current folder, of which condgen knows the contract alone."""
+    own = Path(__file__).parents[1] / "models" / "raster_transformer.py"
+    (folder / "mynets.py").write_text(own.read_text())
+    text = DIGITS.read_text()
+    before, network = text.index("    network:"), text.index("    conditions:")
+    ours = "    network: {class_path: mynets.RasterTransformer, init_args: {shape: [1, 8, 8], levels: 17}}\n"
+    (folder / "own.yaml").write_text(text[:before] + ours + text[network:])
+    assert main(["fit", "-c", "own.yaml", *SMALL[6:]]) == 0
+    checkpoint = str(next(folder.rglob("last.ckpt")))
+    drawing = ["sample", "--ckpt_path", checkpoint, "--condition.digit", "3,7", "--num_samples", "2", "--out"]
+    assert main([*drawing, "refused"]) == 1
+    one_line("names the class mynets.RasterTransformer in network", "--trust mynets")
+    assert main([*drawing, "samples", "--trust", "mynets"]) == 0
+    assert {path.name for path in (folder / "samples").iterdir()} == {"samples.npz", "grid.png", "manifest.jsonl"}
+    options = ["--num_samples", "10", "--limit", "10", "--classifier_steps", "2", "--trust", "mynets"]
+    assert main(["evaluate", "--ckpt_path", checkpoint, "--out", "report", *options]) == 0
+    assert "bits/dim" in (folder / "report" / "report.md").read_text()
