@@ -58,7 +58,7 @@ class Checkpoint:
 
     Attributes:
         path: file that it was read from.
-        content: all that is in it.
+        content: tensors and plain data that the file holds.
     """
 
     path: Path

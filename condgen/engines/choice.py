@@ -70,7 +70,7 @@ class Engine(Protocol[Network]):
         Args:
             film: (γ, β) per FiLM layer for the whole canvas.
             canvas: levels, (batch, channels, *size), known before the first step; stays as it is.
-            steps: one after the other; those before them, if any, are of a network that has `prime`.
+            steps: steps to draw, one after the other; those before them, if any, are of a network that has `prime`.
             draw: chooser of values.
 
         Returns:

@@ -54,9 +54,9 @@ class AdversarialTask(pl.LightningModule):
     What else a run leaves is said in `condgen.training.defaults`.
 
     Attributes:
-        generator: the live generator.
+        generator: live generator.
         discriminator: opponent of the generator.
-        model: the running average of the generator's weights and statistics, from which samples are generated.
+        model: running average of the generator's weights and statistics, from which samples are generated.
 
     Args:
         network: network of the generator, such as `condgen.models.Generator`.
