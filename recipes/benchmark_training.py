@@ -222,7 +222,9 @@ def measure(name: str, steps: Mapping[str, Callable[[], None]], device: str, rep
                 best[variant] = min(best[variant], (time.perf_counter() - wall, time.process_time() - cpu))
     network, shape = MODELS[name][0](), MODELS[name][1]
     flop, count = 6e-9 * weights_per_step(network) * shape[0] * math.prod(shape[2:]), torch.get_num_threads()
-    single, half = (matmul_rate(device, dtype) for dtype in (torch.float32, torch.bfloat16))
+    # In 16 bits only if asked for: processors that emulate them take minutes for such a product.
+    single = matmul_rate(device)
+    half = matmul_rate(device, torch.bfloat16) if any("bf16" in variant for variant in best) else single
     rows = []
     for variant, (wall, cpu) in best.items():
         # For all threads together, like the rates of matrix products.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from condgen.cli import main
 
@@ -78,11 +79,13 @@ def test_the_sampling_benchmark_writes_a_row_per_engine_and_model(tmp_path, monk
 @pytest.mark.slow
 def test_the_training_benchmark_compares_the_networks_before_it_times_them(tmp_path):
     names = ["WaveNet, 30 layers, 64/128/64", "PixelCNN, 32×32×3, 8 layers, 96 channels"]
-    options = ["--variants", '["condgen", "channels-last", "bf16"]', "--repeats", "1", "--json", "rows.json",
+    # Where a processor does not multiply in 16 bits, a step of these models takes minutes.
+    variants = ["condgen", "channels-last", *(["bf16"] if torch.ops.mkldnn._is_mkldnn_bf16_supported() else [])]
+    options = ["--variants", json.dumps(variants), "--repeats", "1", "--json", "rows.json",
                "--models", json.dumps(names)]  # fmt: skip
     found = run("benchmark_training.py", *options, cwd=tmp_path)
     rows = json.loads((tmp_path / "rows.json").read_text())
-    assert {row["variant"] for row in rows} == {"plain nn.Conv", "condgen", "channels-last", "bf16"}
+    assert {row["variant"] for row in rows} == {"plain nn.Conv", *variants}
     assert {row["model"] for row in rows} == set(names)
     assert all(0 < row["matmul_fraction"] < 2 and row["model"] in found for row in rows)
     assert (tmp_path / "runs" / "benchmark_training" / "table.md").read_text() == found
