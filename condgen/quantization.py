@@ -1,12 +1,32 @@
-"""Waveforms to whole levels and back: linear, or companded by the mu-law."""
+"""The grid of whole levels: what lies on it, and waveforms to levels and back, linear or companded by the mu-law."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 Companding = Literal["mu_law", "linear"]
+
+
+def check_levels(x: Tensor, levels: int, name: str = "the data") -> None:
+    """Check that numbers are whole levels from 0 to L − 1, whatever their type.
+
+    Args:
+        x: numbers of any shape.
+        levels: number of levels, L.
+        name: name of x in the error.
+
+    Raises:
+        ValueError: one is not.
+    """
+    if torch.compiler.is_exporting():
+        return  # there are no numbers yet
+    # As Python numbers: in 8 bits, 256 levels would become 0.
+    low, high = (x.min().item(), x.max().item()) if x.numel() else (0, 0)
+    if not 0 <= low <= high < levels or (x.is_floating_point() and (x % 1 != 0).any()):
+        raise ValueError(f"{name} must be whole levels from 0 to {levels - 1}; got {low:.10g} to {high:.10g}")
 
 
 class Quantization:

@@ -47,8 +47,8 @@ class ClassEmbedding(nn.Module):
         """Look up ids, (batch,) of whole numbers, giving (batch, features)."""
         if ids.ndim != 1 or ids.is_floating_point():
             raise ValueError(f"class ids are (batch,) whole numbers; got {tuple(ids.shape)} of {ids.dtype}")
-        if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < len(self.names):
-            wrong = sorted({int(i) for i in ids.unique() if not 0 <= i < len(self.names)})
+        wrong = _beyond(ids, len(self.names))
+        if wrong:
             raise ValueError(f"class ids {wrong} are out of range: there are {len(self.names)} classes, 0 to "
                              f"{len(self.names) - 1} ({', '.join(self.names)})")  # fmt: skip
         return self.embedding(ids.long())
@@ -245,8 +245,9 @@ class LinguisticSequence(nn.Module):
         """Map (batch, 7, frames) to (batch, features, frames × factor)."""
         _require(frames, ("batch", self.size, "frames"))
         ids = frames[:, :3].long()
-        if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < len(self.names):
-            raise ValueError(f"phoneme ids from {ids.min()} to {ids.max()}, but there are {len(self.names)} phonemes")
+        wrong = _beyond(ids, len(self.names))
+        if wrong:
+            raise ValueError(f"phoneme ids {wrong} are out of range: there are {len(self.names)} phonemes")
         phonemes = self.embedding(ids).permute(0, 1, 3, 2).flatten(1, 2)
         numbers = frames[:, 3:].to(phonemes.dtype)
         # Seconds, log Hz and voicing, scaled to roughly the size of the embeddings: phonemes last about 0.1 s, and
@@ -334,6 +335,13 @@ def check_frames(size: int, factor: int, data: DataCondition, hop: int) -> None:
     agree("the model takes frames of size", size, "the data's have", data.size)
     agree(f"the model's frames, network.hop {hop} × the encoder's factor {factor}, have", f"{hop * factor} samples",
           "the data's have", f"{data.hop} samples")  # fmt: skip
+
+
+def _beyond(ids: Tensor, classes: int) -> list[int]:
+    """List the ids that are of no class; while a model is exported, there are no ids yet."""
+    if torch.compiler.is_exporting() or not ids.numel() or 0 <= int(ids.min()) <= int(ids.max()) < classes:
+        return []
+    return [i for i in ids.unique().tolist() if not 0 <= i < classes]
 
 
 def _require(tensor: Tensor, shape: tuple[int | str, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Literal, TypeAlias, cast, get_args
 
 import torch
@@ -144,7 +145,7 @@ class FiLMGenerator(nn.Module):
                 problem = "unknown" if name not in self.encoders else "missing"
                 raise ValueError(f"condition '{name}' is {problem}; this model's conditions: {known}")
         rows = {name: condition.shape[0] if condition.ndim else 0 for name, condition in conditions.items()}
-        if len(set(rows.values())) > 1:
+        if any(count != other for count, other in pairwise(rows.values())):
             raise ValueError(f"conditions with different batch sizes: {rows}")
         features = {}
         for name, encoder in self.encoders.items():

@@ -190,7 +190,7 @@ def assess(
             continue
         true = held_out.conditions[name]
         counts = torch.zeros(classifier.classes, classifier.classes, dtype=torch.long)
-        place = (asked[name], classifier.classify(pictures)[1])
+        place = (asked[name].long(), classifier.classify(pictures)[1])
         assessments[name] = Assessment(
             classifier,
             counts.index_put(place, torch.tensor(1), accumulate=True),

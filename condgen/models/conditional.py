@@ -14,6 +14,7 @@ from condgen.conditioning import Encoder, FiLMGenerator, FiLMParameters
 from condgen.conditioning.contract import require
 from condgen.conditioning.film_generator import ConcatHead, Conditioning, Conditions, Head
 from condgen.models.contract import DiscriminatorNetwork, GeneratorNetwork, LikelihoodNetwork, StreamingNetwork
+from condgen.quantization import check_levels
 
 DiscriminatorConditioning = Literal["none", "concat", "bias", "film", "projection", "auxiliary"]
 
@@ -68,11 +69,7 @@ class ConditionalModel(nn.Module):
         Raises:
             ValueError: x holds anything but whole levels of the data grid.
         """
-        levels = self.network.levels
-        # As Python numbers: in 8 bits, 256 levels would become 0.
-        low, high = (x.min().item(), x.max().item()) if x.numel() else (0, 0)
-        if not 0 <= low <= high < levels or (x.is_floating_point() and (x % 1 != 0).any()):
-            raise ValueError(f"the data must be whole levels from 0 to {levels - 1}; got {low} to {high}")
+        check_levels(x, self.network.levels)
         log_prob = self(x, conditions).log_prob(x)
         # Some families give one log-probability for all channels of a position.
         places = log_prob if log_prob.ndim < x.ndim else log_prob.sum(1)

@@ -19,6 +19,7 @@ from condgen.engines.draw import Draw, Given, Temper, progress_bar
 from condgen.models import ConditionalModel
 from condgen.models.conditional import Conditions
 from condgen.models.contract import LikelihoodNetwork, audio
+from condgen.quantization import check_levels
 from condgen.sampling.noise import uniform_noise
 
 log = logging.getLogger(__name__)
@@ -210,8 +211,7 @@ def _check_given(
         raise ValueError(f"`given` is {tuple(given.shape)}; expected ({total} or 1, {', '.join(map(str, shape))})")
     if known is not None and tuple(known.shape) != tuple(size):
         raise ValueError(f"`known` is {tuple(known.shape)}; expected {tuple(size)}")
-    if given.is_floating_point() or (given.numel() and not 0 <= given.min() <= given.max() < network.levels):
-        raise ValueError(f"`given` must hold whole levels from 0 to {network.levels - 1}")
+    check_levels(given, network.levels, "`given`")
     marks = [True] * math.prod(size) if known is None else known.bool().flatten().tolist()
     return Given(given.long().flatten(2), marks)
 

@@ -158,7 +158,7 @@ def _checked(state: StreamState, start: StreamState, levels: int) -> StreamState
     """Compare a state with the one that a stream would begin with."""
     found, wanted = ([[(x.shape, x.dtype) for x in layer] for layer in s.network.past] for s in (state, start))
     values = state.values
-    inside = values is None or (not values.is_floating_point() and 0 <= values.min() <= values.max() < levels)
+    inside = values is None or (values.dtype == torch.long and 0 <= values.min() <= values.max() < levels)
     if found != wanted or (values is None) != (state.network.step == 0) or not inside:
         raise ValueError("the state is of another network or another number of samples")
     return state

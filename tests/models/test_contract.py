@@ -41,6 +41,15 @@ NETWORKS = {
     "WaveNet, kernel 3": partial(WaveNet, 8, channels=4, dilations=[1, 2], kernel_size=3, norm="channel"),
     "RasterTransformer": partial(RasterTransformer, (1, 3, 4), 5),
 }
+# Data are of 8 bits, where 256 is no number.
+BYTES = {
+    "PixelCNN": partial(PixelCNN, (1, 3, 4), 256, **small),
+    "PixelCNN, colours": partial(PixelCNN, (3, 3, 2), 256, "logistic_mixture", 2, **small),
+    "PixelCNN, binary": partial(PixelCNN, (1, 3, 4), 2, "bernoulli", **small),
+    "WaveNet": partial(WaveNet, 256, channels=4, dilations=[1, 2, 4], hop=3),
+    "WaveNet, Gaussian": partial(WaveNet, 256, "gaussian", input="scalar", channels=4, dilations=[1, 2]),
+    "RasterTransformer": partial(RasterTransformer, (1, 3, 4), 256),
+}
 LENGTH = 12
 networks = pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
 
@@ -220,3 +229,52 @@ def test_members_are_those_of_the_protocol_and_of_what_it_extends():
     assert {"film_layers", "film_of", "levels"} <= set(members(FiLMedNetwork)) < set(members(LikelihoodNetwork))
     assert set(members(SequentialNetwork)) - set(members(LikelihoodNetwork)) == {"start", "step"}
     assert require(FrameSequence(3), Encoder).scope == "local"
+
+
+@pytest.mark.parametrize("make", BYTES.values(), ids=BYTES)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.float32])
+def test_levels_and_ids_mean_the_same_in_every_type(make, dtype):
+    network = build(make)
+    model = ConditionalModel(network, {"label": ClassEmbedding(4, num_classes=256)}, "bias").double().eval()
+    torch.manual_seed(2)
+    ids, x = torch.tensor([0, 100]), torch.randint(network.levels, (2, *canvas_of(network)))
+    x[0, ..., 0], x[1, ..., 0] = 0, network.levels - 1
+    assert torch.equal(model.log_prob(x.to(dtype), {"label": ids.to(torch.uint8)}), model.log_prob(x, {"label": ids}))
+    known = torch.arange(x[0, 0].numel()).reshape(x[0, 0].shape) < 2
+    given = {"given": x[..., :2], "known": None} if network.sample_rate else {"given": x, "known": known}
+    length = LENGTH if network.sample_rate else None
+    drawn = [sample(model, {"label": ids}, num_samples=2, length=length, **{**given, "given": given["given"].to(kind)})
+             for kind in (torch.long, dtype)]  # fmt: skip
+    assert torch.equal(drawn[0].x, drawn[1].x)
+    assert torch.equal(drawn[1].x.flatten(2)[..., :2], x.flatten(2)[..., :2])
+    for wrong in (-1, network.levels):
+        outside = x.to(torch.int16)
+        outside[0, ..., 1] = wrong
+        with pytest.raises(ValueError, match=f"from 0 to {network.levels - 1}; got {min(0, wrong)} to"):
+            model.log_prob(outside, {"label": ids})
+        if network.sample_rate is None:
+            with pytest.raises(ValueError, match="`given` must be whole levels"):
+                sample(model, {"label": ids}, num_samples=2, given=outside, known=known)
+
+
+class LogProb(nn.Module):
+    """The log-probability as a module, which is what can be exported."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x, ids):
+        return self.model.log_prob(x, {"label": ids})
+
+
+@pytest.mark.slow
+@networks
+def test_a_model_can_be_exported_for_any_number_of_examples(make):
+    network = build(make)
+    model = ConditionalModel(network, {"label": ClassEmbedding(4, num_classes=5)}, "bias").double().eval()
+    x, ids, batch = torch.randint(network.levels, (3, *canvas_of(network))), torch.tensor([0, 4, 2]), torch.export.Dim
+    exported = torch.export.export(LogProb(model), (x, ids), dynamic_shapes=({0: batch("n")}, {0: batch("n")}))
+    for rows in ([0, 1, 2], [1, 2]):
+        expected = model.log_prob(x[rows], {"label": ids[rows]})
+        assert torch.allclose(exported.module()(x[rows], ids[rows]), expected, rtol=1e-10)
