@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from condgen.conditioning import Film
 from condgen.conditioning.contract import missing
 from condgen.engines.draw import Draw, Temper
+from condgen.engines.trial import difference
 from condgen.models import PixelCNN, WaveNet
 from condgen.models.contract import LikelihoodNetwork, State
 
@@ -109,6 +110,8 @@ ENGINES: dict[str, Mapping[type[nn.Module], str]] = {
     "triton": {WaveNet: "condgen.engines.triton_wavenet.TritonWaveNet"},
 }
 NAMES = ["auto", *ENGINES]
+FASTEST = {"cuda": "graph"}  # what `auto` wants by kind of device; `compiled` on all others
+ON_TRIAL = ("graph",)  # not measured yet: `auto` lets these take a few steps beside `cached` first
 PLAIN = ("cached", "naive")  # what others give way to, in this order
 NO_TEMPER: Temper = {}
 
@@ -135,7 +138,7 @@ def choose(name: str, network: LikelihoodNetwork, temper: Temper = NO_TEMPER) ->
     """Choose the engine for a network, the named one or, for `auto`, the fastest exact one; let it read the network.
 
     An engine that does not fit gives way to `cached`, and this to `naive`: with a warning where it was asked for by
-    name.
+    name, or where `auto` found that its first steps are other ones.
 
     Args:
         name: name of the engine, its class path, or `auto`.
@@ -148,22 +151,46 @@ def choose(name: str, network: LikelihoodNetwork, temper: Temper = NO_TEMPER) ->
     if name not in NAMES and "." not in name:
         raise ValueError(f"unknown engine '{name}'; known: {', '.join(NAMES)}")
     device = next(network.parameters()).device.type
-    wanted = name if name != "auto" else "graph" if device == "cuda" else "compiled"
+    wanted = name if name != "auto" else FASTEST.get(device, "compiled")
     obstacles: list[str] = []
     for candidate in dict.fromkeys((wanted, *PLAIN)):
-        found = _find(candidate, network, temper)
-        if not isinstance(found, str):
+        engine = _prepared(candidate, network, temper)
+        if name == "auto" and candidate in ON_TRIAL and not isinstance(engine, str):
+            engine = _tried(candidate, engine, network, temper)
+        if not isinstance(engine, str):
             break
-        obstacles.append(f"'{candidate}' is out: {found}" if obstacles else found)
-    assert not isinstance(found, str)  # nothing keeps the naive engine from any network
-    with torch.inference_mode():
-        engine = found.prepare(network)
+        obstacles.append(f"'{candidate}' is out: {engine}" if obstacles else engine)
+    assert not isinstance(engine, str)  # nothing keeps the naive engine from any network
     if not obstacles:
         return Chosen(candidate, "as asked" if name != "auto" else engine.how, engine)
     told = "; ".join(obstacles)
     if name != "auto":
         warnings.warn(f"engine '{name}' cannot sample this model ({told}); using '{candidate}'", stacklevel=3)
     return Chosen(candidate, f"'{wanted}' is out: {told}", engine)
+
+
+def _prepared(name: str, network: LikelihoodNetwork, temper: Temper) -> Engine[LikelihoodNetwork] | str:
+    """Return an engine that has read a network or, if it cannot draw from it, why."""
+    found = _find(name, network, temper)
+    if isinstance(found, str):
+        return found
+    with torch.inference_mode():
+        return found.prepare(network)
+
+
+def _tried(
+    name: str, engine: Engine[LikelihoodNetwork], network: LikelihoodNetwork, temper: Temper
+) -> Engine[LikelihoodNetwork] | str:
+    """Return an engine if it draws what `cached` draws, or else, with a warning, why not."""
+    plain = _prepared("cached", network, temper)
+    if isinstance(plain, str):
+        return engine
+    with torch.inference_mode():
+        wrong = difference(engine.fill, plain.fill, network, temper)
+    if wrong is None:
+        return engine
+    warnings.warn(f"engine '{name}' is not used on this device: {wrong}; please report it", stacklevel=4)
+    return wrong
 
 
 def _find(name: str, network: LikelihoodNetwork, temper: Temper) -> type[Engine[LikelihoodNetwork]] | str:

@@ -16,8 +16,9 @@ from condgen.conditioning import FiLMParameters, GammaBeta
 from condgen.conditioning.contract import missing
 from condgen.distributions import output_family
 from condgen.engines import compiled, compiled_wavenet
-from condgen.engines.choice import ENGINES, Engine, Run, choose
+from condgen.engines.choice import ENGINES, FASTEST, Engine, Run, choose
 from condgen.engines.draw import Draw
+from condgen.engines.graph_wavenet import GraphWaveNet
 from condgen.models import ConditionalModel, WaveNet
 from condgen.sampling import sample, stream, uniform_noise
 
@@ -224,11 +225,43 @@ def test_a_subclass_of_a_model_is_not_taken_for_the_model(make_wavenet):
     assert choose("auto", model.network).name == "cached"
 
 
-def test_the_graph_engine_is_chosen_on_a_gpu():
+def test_an_engine_on_trial_that_draws_as_cached_does_is_chosen(monkeypatch, make_wavenet, make_model):
+    monkeypatch.setitem(FASTEST, "cpu", "graph")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for model in (make_wavenet(hop=3), make_wavenet("gaussian"), make_model(), make_model("logistic_mixture")):
+            assert choose("auto", model.float().network).name == "graph"
+
+
+@pytest.mark.parametrize("fault", ["values", "log_prob", "error", "film"])
+def test_an_engine_on_trial_that_draws_otherwise_gives_way_with_a_line(monkeypatch, make_wavenet, fault):
+    class Wrong(GraphWaveNet):
+        def fill(self, film, canvas, steps, draw):
+            if fault == "error":
+                raise RuntimeError("no kernel image is available\nmore")
+            if fault == "film":
+                film = {name: GammaBeta(gamma, -beta) for name, (gamma, beta, _) in film.items()}
+            x = super().fill(film, canvas, steps, draw)
+            draw.log_prob = draw.log_prob + 0.1 * (fault == "log_prob")
+            return x if fault != "values" else (x + (x == x[..., 3:4])) % self.network.levels
+
+    model = make_wavenet(hop=3).float()
+    monkeypatch.setitem(FASTEST, "cpu", "graph")
+    monkeypatch.setattr("condgen.engines.graph_wavenet.GraphWaveNet", Wrong)
+    reason = "trial failed: no kernel image is available" if fault == "error" else "first 24 steps are not those of"
+    with pytest.warns(UserWarning, match=f"engine 'graph' is not used on this device: its {reason}"):
+        chosen = choose("auto", model.network)
+    assert chosen.name == "cached"
+    assert f"'graph' is out: its {reason}" in chosen.why
+    assert choose("graph", model.network).name == "graph"
+
+
+def test_the_graph_engine_is_wanted_on_a_gpu():
     on_gpu = SimpleNamespace(device=torch.device("cuda", 0), dtype=torch.float32)
     network = SimpleNamespace(parameters=lambda: iter([on_gpu]), named_modules=list)
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setitem(ENGINES, "graph", {SimpleNamespace: "condgen.engines.graph_pixelcnn.GraphPixelCNN"})
+        monkeypatch.setattr("condgen.engines.choice.difference", lambda *args: None)
         chosen = choose("auto", network)
     assert str(chosen) == "engine 'graph' (CUDA graphs on cuda:0)"
 
