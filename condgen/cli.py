@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 
 HELP = """usage: condgen COMMAND [OPTIONS]
@@ -23,6 +26,9 @@ options:
   -h, --help  show this; `condgen COMMAND --help` shows the options of a command
   --version   show the version
 
+A configuration is a program: it may name any class, of modules in the current folder too. A checkpoint is data: no
+command imports, runs or writes what it names, but for classes of modules that you --trust.
+
 An error is one line; with CONDGEN_TRACEBACK=1 in the environment, it is the whole traceback.
 """
 
@@ -36,7 +42,10 @@ COMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command and return its exit status. Imports wait until the command is known, so `--help` is quick."""
+    """Run a command, in any thread, and return its exit status; the process is left as it was.
+
+    Imports wait until the command is known, so that `--help` is quick.
+    """
     argv = sys.argv[1:] if argv is None else argv
     command = argv[0] if argv else "--help"
     if command in ("-h", "--help", "help"):
@@ -50,10 +59,11 @@ def main(argv: list[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"condgen: error: unknown command '{command}'; known: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
-    before, warnings.formatwarning = warnings.formatwarning, _one_line
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary folders are removed
     try:
-        import_module(COMMANDS[command]).run(argv)
+        with _process():
+            import_module(COMMANDS[command]).run(argv)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
         print("condgen: stopped", file=sys.stderr)
         return 130
@@ -65,9 +75,25 @@ def main(argv: list[str] | None = None) -> int:
             message = f"{type(error).__name__}: {message} (CONDGEN_TRACEBACK=1 shows where)"
         print(f"condgen: error: {message}", file=sys.stderr)
         return 1
-    finally:
-        warnings.formatwarning = before
     return 0
+
+
+@contextmanager
+def _process() -> Iterator[None]:
+    """Let warnings be one line and SIGTERM an exit, so that temporary folders are removed; and undo it afterwards."""
+    written, path, environment, ended = warnings.formatwarning, [*sys.path], {**os.environ}, None
+    warnings.formatwarning = _one_line
+    if threading.current_thread() is threading.main_thread():  # Python allows handlers of signals nowhere else
+        ended = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    finally:
+        warnings.formatwarning, sys.path[:] = written, path
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        os.environ.update(environment)
+        if ended is not None:
+            signal.signal(signal.SIGTERM, ended)
 
 
 def _one_line(

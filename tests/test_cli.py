@@ -1,10 +1,18 @@
 """The command line: its help, unknown commands, and warnings."""
 
+import logging
+import os
+import random
+import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from types import SimpleNamespace
+
+import pytest
+import torch
 
 from condgen.cli import COMMANDS, HELP, main
 
@@ -37,3 +45,37 @@ def test_a_warning_is_one_line_too(monkeypatch, capsys):
     assert main(["sample"]) == 0
     assert capsys.readouterr().out == "condgen: warning: engine gone\n"
     assert warnings.formatwarning is before
+
+
+def state_of_the_process():
+    remarks = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    return {
+        "handler": signal.getsignal(signal.SIGTERM), "warnings": (warnings.formatwarning, [*warnings.filters]),
+        "path": [*sys.path], "environment": {**os.environ}, "logging": (remarks.level, [*remarks.filters]),
+        "chance": random.getstate(), "torch": torch.get_rng_state().tolist(), "threads": torch.get_num_threads(),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["fit --help", "fit -c missing.yaml", "sample --help", "evaluate", "validate"])
+def test_a_command_runs_in_any_thread_and_leaves_the_process_as_it_was(command, capsys):
+    import condgen.commands.fit  # noqa: F401  (what imports leave behind is not of the command)
+
+    before, statuses = state_of_the_process(), []
+    statuses.append(main(command.split()))
+    assert state_of_the_process() == before
+    thread = threading.Thread(target=lambda: statuses.append(main(command.split())))
+    thread.start()
+    thread.join()
+    assert statuses == [0, 0] if "--help" in command else statuses == [1, 1]
+    assert state_of_the_process() == before
+
+
+@pytest.mark.parametrize(("raised", "status"), [(SystemExit(3), 3), (SystemExit("why"), 1), (SystemExit(None), 0),
+                                                (KeyboardInterrupt(), 130), (ValueError("bad"), 1)])  # fmt: skip
+def test_every_end_is_an_exit_status(monkeypatch, raised, status):
+    def run(argv):
+        raise raised
+
+    monkeypatch.setitem(COMMANDS, "sample", "ender")
+    monkeypatch.setitem(sys.modules, "ender", SimpleNamespace(run=run))
+    assert main(["sample"]) == status

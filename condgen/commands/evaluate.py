@@ -31,6 +31,7 @@ def evaluate(
     weights: Literal["ema", "live"] = "ema",
     batch_size: int = 100,
     device: str = "auto",
+    engine: str = "auto",
     trust: Sequence[str] = (),
     overwrite: bool = False,
 ) -> None:
@@ -51,12 +52,14 @@ def evaluate(
         weights: running average of the weights (`ema`), or the last ones (`live`).
         batch_size: examples scored or drawn together.
         device: `auto`, `cpu`, `cuda`, …
+        engine: engine that draws the samples of likelihood models; see `condgen sample`.
         trust: modules besides condgen whose classes the checkpoint may name.
         overwrite: permission to replace an existing folder.
     """
     from condgen.checkpoint import Checkpoint
     from condgen.commands.measuring import data_of, illustrate, lessons
     from condgen.commands.options import refuse_foreign
+    from condgen.engines.choice import choose
     from condgen.evaluation.copy_synthesis import copy_synthesis, mel_condition
     from condgen.evaluation.likelihood import likelihood
     from condgen.evaluation.samples import assess, generate, summary, train_classifiers
@@ -70,9 +73,11 @@ def evaluate(
             raise ValueError(f"lesson_samples {lesson_samples} is not at least 0")
         checkpoint = Checkpoint.open(ckpt_path, trust)
         model = checkpoint.model(weights, device)
-        refuse_foreign(model, truncation, temperature=temperature)
+        refuse_foreign(model, truncation, temperature=temperature, engine=engine)
         scored = as_likelihood(model)
-        tempering = {"truncation": truncation} if scored is None else {"temperature": temperature}
+        tempering: dict[str, Any] = {"truncation": truncation}
+        if scored is not None:
+            tempering = {"temperature": temperature, "engine": choose(engine, scored.network).name}
         module = data_of(checkpoint, data or {})
         check_data(model, module)
         module.setup()
@@ -98,6 +103,5 @@ def evaluate(
 
 def run(argv: list[str]) -> None:
     """Run `condgen evaluate`."""
-    quiet()
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
-    evaluate(**parse(evaluate, argv))
+    with quiet(logging.WARNING):
+        evaluate(**parse(evaluate, argv))

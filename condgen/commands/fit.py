@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.seed import isolate_rng
 
 import condgen.training  # noqa: F401  (classes that a configuration calls by their name alone must be imported)
 from condgen.checkpoint import Checkpoint
@@ -129,6 +130,7 @@ def from_checkpoint(argv: list[str]) -> list[str]:
     parser.add_argument("--trust", nargs="+", default=[])
     given, _ = parser.parse_known_args(options)
     checkpoint = Checkpoint.open(given.ckpt_path or "", given.trust)
+    checkpoint.warn_of_places(name.removeprefix("--data.") for name in names)
     parts = {"--model": (checkpoint.task_path, checkpoint.hyper_parameters),
              "--data": (checkpoint.data_path, checkpoint.data_settings)}  # fmt: skip
     described = [word for name, (path, arguments) in parts.items()
@@ -146,12 +148,12 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 def run(argv: list[str]) -> None:
     """Run fit, validate or test. A configuration is a program: its classes may stand in the current folder."""
-    quiet()
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.append(folder)
     try:
-        cli(from_checkpoint(argv))
+        with quiet(), isolate_rng():
+            cli(from_checkpoint(argv))
     except (MisconfigurationException, ValueError) as error:
         message = innermost(str(error))
         if message.startswith("Problems parsing config"):
