@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import torch
@@ -20,7 +22,7 @@ from condgen.data.front_end import FrontEnd, front_end
 from condgen.data.hyperparameters import FORMAT, build
 from condgen.models import ConditionalGenerator, ConditionalModel
 from condgen.models.conditional import Model
-from condgen.trust import DATA_MODULES, TASKS, check
+from condgen.trust import DATA_MODULES, TASKS, Named, check, check_paths, imported, read_only, withheld
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -78,13 +80,14 @@ class Checkpoint:
         """
         content = _read(Path(path))
         foreign = []
-        for part, classes in (("hyper_parameters", TASKS), ("datamodule_hyper_parameters", DATA_MODULES)):
-            try:
+        try:
+            for part, classes in (("hyper_parameters", TASKS), ("datamodule_hyper_parameters", DATA_MODULES)):
                 foreign += check(content[part], classes, trust) if part in content else []
-            except ValueError as error:
-                raise ValueError(f"{path} {error}") from None
-        for module in dict.fromkeys(named.module for named in foreign):
-            _import(module, path)
+            check_paths(content.get("callbacks"))
+            for named in foreign:
+                _import(named, trust)
+        except ValueError as error:
+            raise ValueError(f"{path} {error}") from None
         return cls(Path(path), content)
 
     @cached_property
@@ -113,8 +116,9 @@ class Checkpoint:
 
     @property
     def data_settings(self) -> dict[str, Any]:
-        """The arguments of the data module that the model was trained with, as plain data."""
-        return _arguments(self._data)
+        """The arguments of the data module that the model was trained with, as plain data; but where the file says to
+        write, there stands what the class does by itself, and nothing is downloaded."""
+        return read_only(self.data_path, _arguments(self._data))
 
     @property
     def _data(self) -> Mapping[str, Any]:
@@ -158,6 +162,13 @@ class Checkpoint:
             task.load_state_dict(self.content["state_dict"])
         return task.eval()
 
+    def warn_of_places(self, changed: Iterable[str] = ()) -> None:
+        """Warn where the file says to write, unless a change names another place: data are prepared anew elsewhere."""
+        for name, (place, instead) in withheld(self.data_path, _arguments(self._data)).items():
+            if not {name, name.rpartition(".")[2]} & {*changed}:
+                warnings.warn(f"nothing is written where a checkpoint says, so {instead} takes the place of {place}; "
+                              f"--data.{name} DIR says where", stacklevel=3)  # fmt: skip
+
     def data(self, changes: Mapping[str, Any] | None = None) -> pl.LightningDataModule:
         """Rebuild the data module that the model was trained with.
 
@@ -166,7 +177,9 @@ class Checkpoint:
         """
         import pytorch_lightning as pl
 
-        spec = {"class_path": self.data_path, "init_args": changed(self.data_settings, changes or {})}
+        changes = dict(changes or {})
+        self.warn_of_places({*changes, *changes.get("source", {})})
+        spec = {"class_path": self.data_path, "init_args": changed(self.data_settings, changes)}
         data: pl.LightningDataModule = build(pl.LightningDataModule, spec)
         if type(data).__qualname__ in self.content:
             data.load_state_dict(self.content[type(data).__qualname__])
@@ -179,7 +192,8 @@ class Checkpoint:
     @contextmanager
     def _fitting(self) -> Iterator[None]:
         try:
-            yield
+            with torch.random.fork_rng(devices=[]):  # new weights, which a file's replace, are nobody's random numbers
+                yield
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"checkpoint {self.path} does not fit this version of condgen: {error}") from None
 
@@ -202,10 +216,11 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"checkpoint {path} does not exist")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other ways to pickle: an error says more
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a broken file can make the unpickler raise anything
-        cause = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"checkpoint {path} cannot be read; it may be truncated ({cause})") from None
+        raise ValueError(f"checkpoint {path} {_what_is_wrong(error)}") from None
     stored = content.get("hyper_parameters") if isinstance(content, dict) else None
     found = content.get("format") if isinstance(content, dict) else None
     task = str(stored.get("_class_path", "")) if isinstance(stored, dict) else ""
@@ -219,15 +234,26 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _import(module: str, path: PathLike) -> None:
-    """Import a trusted module, which may lie in the current folder: the path of an installed command leaves it out."""
+def _what_is_wrong(error: Exception) -> str:
+    """Say why a file cannot be read. PyTorch's own words advise to switch the protection off."""
+    code = re.search(r"GLOBAL (\S+)|Unsupported class (\S+)|unrecognized function (\S+)|create (\S+)", str(error))
+    if isinstance(error, UnpicklingError) and code:
+        return (f"is a pickle that would call {next(filter(None, code.groups()))} when it is read, and checkpoints of "
+                "condgen hold data alone: nothing in it was run")  # fmt: skip
+    if isinstance(error, PermissionError | MemoryError):
+        return f"cannot be read: {error}"
+    return "cannot be read; it may be truncated, or is no checkpoint at all"
+
+
+def _import(named: Named, trust: Iterable[str]) -> None:
+    """Import a trusted class, which may lie in the current folder: the path of an installed command leaves it out."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        import_module(module)
+        imported(named, trust)
     except ImportError as error:
         raise ValueError(
-            f"{path} needs the module {module}, which is found neither in {os.getcwd()} nor among the installed ones "
+            f"needs the module {named.module}, which is found neither in {os.getcwd()} nor among the installed ones "
             f"({error}): run the command in the module's folder, or set PYTHONPATH"
         ) from None
 

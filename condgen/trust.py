@@ -1,8 +1,13 @@
-"""What a checkpoint may name. A checkpoint is data, and the classes in it are looked at before anything is imported."""
+"""What a checkpoint may name. A checkpoint is data: the classes and paths in it are looked at before anything is done
+with them. Nothing is imported that is neither condgen's nor trusted, and nothing is written where it says."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 TASKS = ("condgen.training.LikelihoodTask", "condgen.training.AdversarialTask")
@@ -26,6 +31,13 @@ PARTS = {
     "features": ("condgen.data.Linguistic", "condgen.data.MelSpectrogram", "condgen.data.Position"),
 }  # fmt: skip
 SEVERAL = ("conditions", "features")  # mappings from names to classes
+# Arguments that make a class write, and what takes the place of a file's: the class's own places, and no download.
+WRITING: dict[str, dict[str, str | bool]] = {
+    "condgen.data.Speech": {"cache": "data/prepared"},
+    "condgen.data.Espeak": {"root": "data/espeak"},
+    **{f"condgen.data.{name}": {"download": False} for name in ("CIFAR10", "MNIST", "FashionMNIST", "SpeechCommands")},
+}
+CLASSES = {*TASKS, *DATA_MODULES, *(path for paths in PARTS.values() for path in paths)}
 INSTANTIATOR = "pytorch_lightning.cli.instantiate_module"  # what Lightning's own command line writes
 
 
@@ -84,7 +96,84 @@ def check(settings: Mapping[str, Any], classes: tuple[str, ...], trust: Iterable
                 f"names the class {found.path} in {found.argument}, which is not one of condgen's for that: if you "
                 f'know this class and trust it, add --trust {found.module} (in Python trust=["{found.module}"])'
             )
+    # A class of one's own may take functions, which are given as words: condgen's take none.
+    for argument in {found.argument for found in foreign}:
+        for word in _words(settings if argument == "_class_path" else settings[argument]):
+            if _importable(word) and word not in CLASSES and not Named(word, argument, ()).is_trusted(trust):
+                raise ValueError(f"names {word} in {argument}, for a class of your own: add --trust "
+                                 f"{word.rpartition('.')[0]} if you know and trust it too")  # fmt: skip
     return foreign
+
+
+def imported(named: Named, trust: Iterable[str]) -> type:
+    """Import a class of a trusted module.
+
+    Raises:
+        ImportError: its module is not found.
+        ValueError: it is no class, or one that its module has from elsewhere.
+    """
+    found = getattr(import_module(named.module), named.path.rpartition(".")[2], None)
+    if not isinstance(found, type):
+        raise ValueError(f"names {named.path} in {named.argument}, which is no class")
+    owner = Named(f"{found.__module__}.{found.__name__}", named.argument, named.allowed)
+    if not owner.is_trusted(trust):
+        raise ValueError(f"names {named.path} in {named.argument}, which is {owner.path}: add --trust {owner.module} "
+                         "if you know and trust it too")  # fmt: skip
+    return found
+
+
+def check_paths(tree: Any) -> None:
+    """Check that no path climbs out of a folder: in its own folder, Lightning removes what a checkpoint lists as old.
+
+    Raises:
+        ValueError: one does.
+    """
+    for word in _words(tree):
+        if ".." in PurePath(word).parts:
+            raise ValueError(f"names the path {word!r}: nothing of condgen writes that")
+
+
+def read_only(class_path: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a data module, or of a source, without what would make it write where a file says."""
+    kept = {**arguments, **WRITING.get(class_path, {})}
+    source = arguments.get("source")
+    if isinstance(source, Mapping) and "class_path" in source:
+        kept["source"] = {**source, "init_args": read_only(source["class_path"], source.get("init_args") or {})}
+    return kept
+
+
+def withheld(class_path: str, arguments: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """List the places that `read_only` replaces, (place, its own), by the argument's name: `cache`, `source.root`."""
+    found = {name: (arguments[name], own) for name, own in WRITING.get(class_path, {}).items()
+             if isinstance(own, str) and arguments.get(name, own) != own}  # fmt: skip
+    source = arguments.get("source")
+    if isinstance(source, Mapping) and "class_path" in source:
+        inner = withheld(source["class_path"], source.get("init_args") or {})
+        found |= {f"source.{name}": pair for name, pair in inner.items()}
+    return found
+
+
+def _importable(word: str) -> bool:
+    """Tell whether a word would be found as something to import, without importing anything."""
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", word):
+        return False
+    try:
+        spec = find_spec(word.partition(".")[0])
+    except ValueError:  # a module that has none, such as `__main__`
+        return True
+    return spec is not None and spec.origin is not None
+
+
+def _words(tree: Any) -> Iterator[str]:
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from _words(key)
+            yield from _words(value)
+    elif isinstance(tree, list | tuple | set):
+        for value in tree:
+            yield from _words(value)
+    elif isinstance(tree, str):
+        yield tree
 
 
 def _parts(argument: str, value: Any) -> list[Any]:

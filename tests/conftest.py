@@ -100,6 +100,20 @@ def trained(make, tmp_path_factory):
 
 
 @pytest.fixture
+def altered(trained, tmp_path):
+    """Write a checkpoint with changes to the arguments of its task and of its data; return its path."""
+
+    def write(task=None, data=None, kind="pixelcnn_digits", **other):
+        content = torch.load(trained(kind), weights_only=True)
+        content["hyper_parameters"] |= task or {}
+        content["datamodule_hyper_parameters"] |= data or {}
+        torch.save({**content, **other}, tmp_path / "altered.ckpt")
+        return str(tmp_path / "altered.ckpt")
+
+    return write
+
+
+@pytest.fixture
 def one_line(capsys):
     """Check that the error of a command is one line on stderr that holds some words."""
 

@@ -18,7 +18,6 @@ from condgen.sampling import sampler
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("pixelcnn_digits", "cdcgan_digits", "wavenet_fsdd", "wavenet_fsdd_mel", "cdcgan_fsdd")
 KEPT = sorted((Path(__file__).parent / "checkpoints").glob("*.ckpt"))
-RUN = {"class_path": "torch.fx.symbolic_trace", "init_args": {"root": {"class_path": "os.popen"}}}
 
 
 @pytest.fixture
@@ -29,20 +28,6 @@ def pixelcnn(trained):
 @pytest.fixture
 def cdcgan(trained):
     return trained("cdcgan_digits")
-
-
-@pytest.fixture
-def altered(pixelcnn, tmp_path):
-    """Write a checkpoint with changes to the arguments of its task and of its data; return its path."""
-
-    def write(task=None, data=None, **other):
-        content = torch.load(pixelcnn, weights_only=True)
-        content["hyper_parameters"] |= task or {}
-        content["datamodule_hyper_parameters"] |= data or {}
-        torch.save({**content, **other}, tmp_path / "altered.ckpt")
-        return str(tmp_path / "altered.ckpt")
-
-    return write
 
 
 def levels(model, front_end):
@@ -191,43 +176,8 @@ def test_a_checkpoint_never_runs_code(tmp_path, one_line):
         {"hyper_parameters": {"_class_path": "condgen.training.LikelihoodTask"}, "trap": Trap()}, tmp_path / "t.ckpt"
     )
     assert main(["sample", "--ckpt_path", str(tmp_path / "t.ckpt"), "--out", str(tmp_path / "o")]) == 1
-    one_line("t.ckpt cannot be read")
+    one_line("t.ckpt is a pickle that would call")
     assert not (tmp_path / "ran").exists()
-
-
-@pytest.mark.parametrize("changes", [
-    {"task": {"_class_path": "spy.Anything"}},
-    {"task": {"network": {"class_path": "spy.run", "init_args": {"command": "id"}}}},
-    {"task": {"network": {"class_path": "condgen.models.PixelCNN", "init_args": {"shape": [{"class_path": "spy.x"}]}}}},
-    {"task": {"network": "spy.run"}},
-    {"task": {"conditions": {"digit": {"class_path": "spy.run"}}}},
-    {"task": {"conditioning": {"class_path": "spy.run"}}},
-    {"task": {"discriminator": {"class_path": "spy.run"}}},
-    {"task": {"_instantiator": "spy.run"}},
-    {"data": {"_class_path": "spy.run"}},
-    {"data": {"_instantiator": "spy.run"}},
-    {"data": {"source": {"class_path": "spy.run"}}},
-    {"data": {"features": {"mel": {"class_path": "spy.run"}}}},
-    {"data": {"batch_size": {"class_path": "spy.run"}}},
-    {"task": {"network": RUN}},
-    {"data": {"source": {"class_path": "condgen.data.Folder", "init_args": {"root": RUN}}}},
-])  # fmt: skip
-def test_no_command_imports_or_runs_what_a_hostile_checkpoint_names(changes, altered, tmp_path, monkeypatch, one_line):
-    (tmp_path / "spy.py").write_text("import pathlib\npathlib.Path('ran').touch()\ndef run(**given): pass\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    path = altered(**changes)
-    config = ["-c", str(ROOT / "configs" / "pixelcnn_digits.yaml")]
-    for command in (["sample", "--condition.digit", "1", "--out", "o"], ["evaluate", "--out", "o"], ["validate"],
-                    ["test"], ["fit", *config]):  # fmt: skip
-        assert main([*command, "--ckpt_path", path]) == 1
-        one_line("altered.ckpt names")
-    assert main(["fit", *config, "--weights", path]) == 1
-    one_line("altered.ckpt names")
-    with pytest.raises(ValueError, match="names"):
-        load(path)
-    assert not (tmp_path / "ran").exists()
-    assert "spy" not in sys.modules
 
 
 OWN = """

@@ -210,7 +210,8 @@ def _torchvision(name: str, root: str, split: Split, held_out: int, download: bo
     try:
         data = getattr(datasets, name)(root, train=split != "test", download=download)
     except (RuntimeError, OSError, ValueError) as error:
-        raise ValueError(f"{name} is not complete in {root} and could not be downloaded: {error}") from None
+        tried = f"could not be downloaded: {error}" if download else "download is off: set source.download to true"
+        raise ValueError(f"{name} is not complete in {root}, and {tried}") from None
     x, labels = torch.as_tensor(data.data), torch.as_tensor(data.targets)
     x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
     rows = {"train": slice(0, len(x) - held_out), "val": slice(len(x) - held_out, None), "test": slice(None)}[split]
