@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from condgen.commands.output import output_folder
@@ -39,7 +39,7 @@ def evaluate(
 
     Args:
         ckpt_path: checkpoint that `condgen fit` wrote.
-        out: folder for the report. It appears when all is done.
+        out: folder for the report. It appears when all is done, or with what was finished when something went wrong.
         data: changes to the data module that the checkpoint was trained with, such as `--data.root DIR`.
         num_samples: samples to draw and have read, with the conditions of as many held-out examples.
         lesson_samples: samples to teach a classifier with, which then reads real held-out examples; 0 to leave it out.
@@ -57,12 +57,9 @@ def evaluate(
         overwrite: permission to replace an existing folder.
     """
     from condgen.checkpoint import Checkpoint
-    from condgen.commands.measuring import data_of, illustrate, lessons
+    from condgen.commands.measuring import Wanted, data_of, measured
     from condgen.commands.options import refuse_foreign
     from condgen.engines.choice import choose
-    from condgen.evaluation.copy_synthesis import copy_synthesis, mel_condition
-    from condgen.evaluation.likelihood import likelihood
-    from condgen.evaluation.samples import assess, generate, summary, train_classifiers
     from condgen.models.conditional import as_likelihood
     from condgen.training.compatibility import check_data
 
@@ -81,24 +78,35 @@ def evaluate(
         module = data_of(checkpoint, data or {})
         check_data(model, module)
         module.setup()
-        measured = None if scored is None else likelihood(scored, module, limit, batch_size)
-        options: dict[str, Any] = {"batch_size": batch_size, **tempering}
-        generated = generate(model, module, num_samples, seed, **options)
-        classifiers = train_classifiers(module, classifier_steps, seed)
-        assessments = assess(generated, module, classifiers)
-        taught = lessons(model, module, lesson_samples, seed, classifier_steps, **options)
         facts = {"checkpoint": checkpoint.sha256, "seed": seed, "weights": weights, **tempering,
                  "classifier_steps": classifier_steps, "split": "test",
                  "data": {**checkpoint.data_settings, "changed": data or {}}}  # fmt: skip
-        report = {**facts, **summary(measured, assessments, taught)}
-        if scored is not None and mel_condition(scored, module):
-            report["copy_synthesis"] = asdict(copy_synthesis(scored, module, generated, classifiers, seed))
-        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-        illustrate(folder, model, module, generated, assessments, seed, tempering)
-        text = markdown(report)
-        (folder / "report.md").write_text(text)
+        wanted = Wanted(num_samples, lesson_samples, limit, seed, classifier_steps, batch_size, tempering)
+        stopped = _report(folder, facts, measured(folder, model, module, wanted))
+        text = (folder / "report.md").read_text()
     print(text)
     print(f"The report and its pictures are in {out}.")
+    if stopped is not None:
+        raise stopped
+
+
+def _report(folder: Path, facts: dict[str, Any], parts: Iterator[dict[str, Any]]) -> BaseException | None:
+    """Write the report anew whenever a part of it is finished; return what stopped it, unless it was the first part."""
+    finished, stopped = dict[str, Any](), None
+    try:
+        for finished in parts:
+            _write(folder, {**facts, **finished})
+    except (Exception, KeyboardInterrupt) as error:
+        if not finished:
+            raise
+        stopped = error
+        _write(folder, {**facts, **finished, "stopped": " ".join(str(error).split()) or type(error).__name__})
+    return stopped
+
+
+def _write(folder: Path, report: dict[str, Any]) -> None:
+    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    (folder / "report.md").write_text(markdown(report))
 
 
 def run(argv: list[str]) -> None:

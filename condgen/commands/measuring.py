@@ -2,18 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from condgen.checkpoint import Checkpoint
-from condgen.evaluation.pictures import conditions_grid, save_counts, save_grid, save_waveforms
-from condgen.evaluation.samples import Assessment, Generated, Lesson, teach
+from condgen.evaluation.copy_synthesis import copy_synthesis, mel_condition
+from condgen.evaluation.likelihood import likelihood
+from condgen.evaluation.pictures import conditions_grid, save_counts, save_grid, save_waveforms, some_classes
+from condgen.evaluation.samples import (
+    Assessment,
+    Generated,
+    Lesson,
+    assess,
+    generate,
+    summary,
+    teach,
+    train_classifiers,
+)
 from condgen.evaluation.sound import write_wav
-from condgen.models.conditional import Model, as_generator
+from condgen.models.conditional import Model, as_generator, as_likelihood
 from condgen.sampling import sampler
+
+
+class Wanted(NamedTuple):
+    """What `condgen evaluate` is asked to measure; see its arguments.
+
+    Attributes:
+        num_samples: samples to draw and have read.
+        lesson_samples: samples to teach a classifier with.
+        limit: held-out examples whose likelihood is scored.
+        seed: seed of the samples and the classifiers.
+        classifier_steps: training steps of the classifiers.
+        batch_size: examples scored or drawn together.
+        tempering: options of the model's sampler.
+    """
+
+    num_samples: int
+    lesson_samples: int | None
+    limit: int | None
+    seed: int
+    classifier_steps: int
+    batch_size: int
+    tempering: dict[str, Any]
+
+
+def measured(folder: Path, model: Model, data: Any, wanted: Wanted) -> Iterator[dict[str, Any]]:
+    """Measure a model, part by part; yield all figures so far whenever a part is finished.
+
+    Args:
+        folder: folder for the pictures and sounds.
+        model: model in evaluation mode.
+        data: data module after `setup()`.
+        wanted: arguments of `condgen evaluate`.
+    """
+    scored, seed, steps = as_likelihood(model), wanted.seed, wanted.classifier_steps
+    figures = None
+    if scored is not None:
+        figures = likelihood(scored, data, wanted.limit, wanted.batch_size)
+        yield summary(figures, {})
+    options: dict[str, Any] = {"batch_size": wanted.batch_size, **wanted.tempering}
+    generated = generate(model, data, wanted.num_samples, seed, **options)
+    classifiers = train_classifiers(data, steps, seed)
+    assessments = assess(generated, data, classifiers)
+    yield summary(figures, assessments)
+    illustrate(folder, model, data, generated, assessments, seed, wanted.tempering)
+    taught = lessons(model, data, wanted.lesson_samples, seed, steps, **options)
+    report = summary(figures, assessments, taught)
+    yield report
+    if scored is not None and mel_condition(scored, data):
+        yield {**report, "copy_synthesis": asdict(copy_synthesis(scored, data, generated, classifiers, seed))}
 
 
 def data_of(checkpoint: Checkpoint, changes: Mapping[str, Any]) -> Any:
@@ -50,7 +111,7 @@ def illustrate(
 ) -> None:
     """Draw samples and real examples, and which class was read for which."""
     for name, found in assessments.items():
-        save_counts(folder / f"read_{name}.png", found.asked_and_read, data.names[name], name)
+        save_counts(folder / f"read_{name}.png", found.asked_and_read, found.names, name)
     if generated.lengths is not None:
         _sounds(folder, data, generated)
         return
@@ -59,9 +120,10 @@ def illustrate(
     samples = sampler(model)(model, conditions, num_samples=12 * len(labels), seed=seed + 1, **tempering)
     save_grid(folder / "samples.png", samples.x, data.levels, 12, labels)
     for name, names in list(data.names.items())[:1]:
-        real = [test.images.x[test.images.conditions[name] == label][:12] for label in range(len(names))]
+        shown = some_classes(len(names))
+        real = [test.images.x[test.images.conditions[name] == label][:12] for label in shown]
         if all(len(images) == 12 for images in real):
-            save_grid(folder / "real.png", torch.cat(real), data.levels, 12, names)
+            save_grid(folder / "real.png", torch.cat(real), data.levels, 12, [names[label] for label in shown])
 
 
 def _sounds(folder: Path, data: Any, generated: Generated, count: int = 8) -> None:

@@ -18,7 +18,10 @@ def markdown(report: dict[str, Any]) -> str:
     ]
     for name, samples in report["samples"].items():
         lines += _samples(name, samples)
-    return "\n".join(lines + _copies(report.get("copy_synthesis"))) + "\n"
+    lines += _copies(report.get("copy_synthesis"))
+    if "stopped" in report:
+        lines += ["", f"Stopped before the end ({report['stopped']}): the figures above are whole, others are missing."]
+    return "\n".join(lines) + "\n"
 
 
 def _likelihood(found: dict[str, Any] | None) -> list[str]:
@@ -34,7 +37,9 @@ def _likelihood(found: dict[str, Any] | None) -> list[str]:
         f"| nats per example | {found['nats']:.2f} |",
     ]
     for name, gap in found["swap_gap"].items():
-        lines.append(f"| {unit} more with another {name} (label-swap gap) | {gap:.3f} |")
+        count, of = found["others"][name]
+        labels = "mean of all others" if count == of else f"{count} of {of:,} others drawn for each example"
+        lines.append(f"| {unit} more with another {name} (label-swap gap, {labels}) | {gap:.3f} |")
     if found["marginal_nats"] is not None:
         lines.append(f"| nats per example, class summed out (compares with unconditional models) | "
                      f"{found['marginal_nats']:.2f} |")  # fmt: skip

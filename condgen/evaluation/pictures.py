@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,10 +19,21 @@ from condgen.models.conditional import Model
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+
+MOST = 40  # classes in a picture, and pairs of classes: more than that, nobody reads
+
+
+def some_classes(classes: int) -> list[int]:
+    """Choose the classes that a picture shows: all, or 40 of them, evenly spread."""
+    return sorted({i * classes // min(classes, MOST) for i in range(min(classes, MOST))})
 
 
 def conditions_grid(model: Model, example: Mapping[str, Tensor], per_row: int) -> tuple[dict[str, Tensor], list[str]]:
     """Make conditions for a grid: a row per class of the first class condition, or per example if there is none.
+
+    Of more than 40 classes, 40 are shown.
 
     Args:
         model: model to sample from.
@@ -37,11 +48,12 @@ def conditions_grid(model: Model, example: Mapping[str, Tensor], per_row: int) -
         return {}, ["samples"]
     classes = next((name for name, encoder in encoders.items() if encoder.classes is not None), None)
     examples = len(next(iter(example.values())))
-    labels = list(encoders[classes].names or ()) if classes else [f"example {i}" for i in range(min(8, examples))]
-    conditions = {}
+    names = list(encoders[classes].names or ()) if classes else [f"example {i}" for i in range(min(8, examples))]
+    shown = some_classes(len(names))
+    labels, conditions = [names[label] for label in shown], {}
     for name in encoders:
         rows = torch.arange(len(labels))
-        values = rows if name == classes else example[name][rows % examples]
+        values = torch.tensor(shown) if name == classes else example[name][rows % examples]
         conditions[name] = values.repeat_interleave(per_row, dim=0)
     return conditions, labels
 
@@ -92,29 +104,61 @@ def _font() -> Path:
     return Path(package.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
-def save_counts(path: str | os.PathLike[str], counts: Tensor, names: list[str], condition: str) -> None:
-    """Plot the confusion matrix: which class was read when which one was asked for.
+def save_counts(
+    path: str | os.PathLike[str], counts: Mapping[tuple[int, int], int], names: Sequence[str], condition: str
+) -> None:
+    """Plot which class was read when which one was asked for: a confusion matrix or, of more than 40 classes, the
+    pairs that were taken for each other most often.
 
     Args:
         path: path of the PNG file.
-        counts: counts, (classes asked, classes read).
+        counts: number of samples by the ids of the class asked for and the class read.
         names: names of the classes.
         condition: condition that the classes belong to.
     """
+    if len(names) > MOST:
+        _save_worst_pairs(path, counts, names, condition)
+        return
+    matrix = np.zeros((len(names), len(names)))
+    for place, count in counts.items():
+        matrix[place] = count
+    asked = matrix.sum(1, keepdims=True)
     with figure(path, 1.5 + 0.45 * len(names), 1.2 + 0.45 * len(names)) as canvas:
         axes = canvas.add_subplot()
-        axes.imshow((counts / counts.sum(1, keepdim=True).clamp(min=1)).numpy(), cmap="Blues", vmin=0, vmax=1)
+        axes.imshow(matrix / asked.clip(min=1), cmap="Blues", vmin=0, vmax=1)
         axes.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 3 else 90)
         axes.set_yticks(range(len(names)), names)
-        for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-            label.set_parse_math(False)
+        _plainly([*axes.get_xticklabels(), *axes.get_yticklabels()])
         axes.set_xlabel(f"{condition} read by the classifier")
         axes.set_ylabel(f"{condition} asked for")
-        for asked, row in enumerate(counts.tolist()):
-            for found, count in enumerate(row):
-                if count:
-                    colour = "white" if 2 * count > sum(row) else "black"
-                    axes.text(found, asked, count, ha="center", va="center", color=colour)
+        for (row, column), count in counts.items():
+            colour = "white" if 2 * count > asked[row] else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=colour)
+
+
+def _save_worst_pairs(
+    path: str | os.PathLike[str], counts: Mapping[tuple[int, int], int], names: Sequence[str], condition: str
+) -> None:
+    wrong = {pair: count for pair, count in counts.items() if pair[0] != pair[1]}
+    worst = sorted(wrong, key=lambda pair: (-wrong[pair], pair))[:MOST]
+    total = sum(counts.values())
+    with figure(path, 8, 1.5 + 0.25 * max(1, len(worst))) as canvas:
+        axes = canvas.add_subplot()
+        bars = axes.barh(range(len(worst)), [wrong[pair] for pair in worst])
+        axes.bar_label(bars, padding=3)
+        axes.set_yticks(range(len(worst)), [f"{names[asked]} → {names[read]}" for asked, read in worst])
+        _plainly(axes.get_yticklabels())
+        axes.invert_yaxis()
+        axes.margins(x=0.1)
+        axes.set_xlabel(f"samples whose {condition} was asked for → read, most often first")
+        right = total - sum(wrong.values())
+        axes.set_title(f"{len(names):,} classes; {right:,} of {total:,} samples read as asked", loc="left")
+
+
+def _plainly(labels: Iterable[Text]) -> None:
+    """Let a name with dollar signs be a name, and no formula."""
+    for label in labels:
+        label.set_parse_math(False)
 
 
 def save_waveforms(

@@ -5,6 +5,7 @@ Every figure is given beside the one for real data, since on its own it says lit
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -97,7 +98,8 @@ class Assessment:
 
     Attributes:
         classifier: classifier trained on real training data.
-        asked_and_read: counts, (classes asked, classes read).
+        names: names of the classes.
+        asked_and_read: number of samples by the ids of the class asked for and the class read; none of 0.
         samples: figures of the samples, compared with held-out examples.
         floor: figures of an equal number of real *training* examples of the same classes, compared with the same
             held-out ones: the best that a model of the training data can be expected to reach.
@@ -105,7 +107,8 @@ class Assessment:
     """
 
     classifier: ImageClassifier
-    asked_and_read: Tensor
+    names: list[str]
+    asked_and_read: Counter[tuple[int, int]]
     samples: Fidelity
     floor: Fidelity
     held_out_accuracy: float
@@ -189,11 +192,11 @@ def assess(
         if name not in held_out.conditions:
             continue
         true = held_out.conditions[name]
-        counts = torch.zeros(classifier.classes, classifier.classes, dtype=torch.long)
-        place = (asked[name].long(), classifier.classify(pictures)[1])
+        read = classifier.classify(pictures)[1].tolist()
         assessments[name] = Assessment(
             classifier,
-            counts.index_put(place, torch.tensor(1), accumulate=True),
+            data.names[name],
+            Counter(zip(asked[name].tolist(), read, strict=True)),
             fidelity(classifier, pictures, asked[name], held_out.x, true),
             fidelity(classifier, real, classes[name], held_out.x, true),
             classifier.accuracy(held_out.x, true),
@@ -259,6 +262,14 @@ def teach(
     return accuracy
 
 
+def _by_name(found: Assessment) -> dict[str, dict[str, int]]:
+    """Return how often each class was read, by name, for each that was asked for."""
+    counts: dict[str, dict[str, int]] = {}
+    for (asked, read), count in sorted(found.asked_and_read.items()):
+        counts.setdefault(found.names[asked], {})[found.names[read]] = count
+    return counts
+
+
 def summary(
     measured: Likelihood | None, assessments: Mapping[str, Assessment], lessons: Mapping[str, Lesson] | None = None
 ) -> dict[str, Any]:
@@ -269,11 +280,11 @@ def summary(
         report["likelihood"] = {**asdict(measured), "swap_gap": gaps}
     report["samples"] = {
         name: {
-            "count": int(found.asked_and_read.sum()),
+            "count": found.asked_and_read.total(),
             **asdict(found.samples),
             "held_out_accuracy": found.held_out_accuracy,
             "floor": asdict(found.floor),
-            "asked_and_read": found.asked_and_read.tolist(),
+            "asked_and_read": _by_name(found),
         }
         for name, found in assessments.items()
     }

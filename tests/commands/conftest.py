@@ -7,6 +7,12 @@ import pytest
 from condgen.cli import main
 
 
+@pytest.fixture(autouse=True)
+def current_folder(tmp_path_factory, monkeypatch):
+    """A current folder that is empty: there a command prepares data unless it is told of another place."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("current"))
+
+
 @pytest.fixture(scope="session")
 def pixelcnn(trained):
     return trained("pixelcnn_digits")

@@ -107,7 +107,7 @@ def test_options_of_sampling_reach_the_sampler(tmp_path, monkeypatch):
     options = ["--temperature", "0.7", "--seed", "3", "--num_samples", "12", "--lesson_samples", "20", "--limit", "10",
                "--batch_size", "7", "--classifier_steps", "2"]  # fmt: skip
     assert main(["evaluate", "--ckpt_path", checkpoint, "--out", str(tmp_path / "out"), *options]) == 0
-    found, taught, pictured = asked
+    found, pictured, taught = asked
     assert (found["num_samples"], taught["num_samples"]) == (12, 20)
     assert (found["batch_size"], taught["batch_size"]) == (7, 7)
     assert {found["temperature"], taught["temperature"], pictured["temperature"]} == {0.7}
@@ -116,3 +116,33 @@ def test_options_of_sampling_reach_the_sampler(tmp_path, monkeypatch):
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert (report["temperature"], report["seed"]) == (0.7, 3)
     assert report["likelihood"]["examples"] == 10
+
+
+@pytest.mark.parametrize(("error", "status"), [(MemoryError(), 1), (KeyboardInterrupt(), 130), (ValueError("odd"), 1)])
+def test_what_is_finished_is_kept_when_the_rest_fails(error, status, pixelcnn, evaluate, tmp_path, monkeypatch, capsys):
+    def fail(*args, **options):
+        raise error
+
+    monkeypatch.setattr("condgen.commands.measuring.assess", fail)
+    options = ["--num_samples", "6", "--limit", "5", "--classifier_steps", "1"]
+    assert evaluate(pixelcnn, tmp_path / "r", *options) == status
+    report = json.loads((tmp_path / "r" / "report.json").read_text())
+    assert report["likelihood"]["examples"] == 5
+    assert report["samples"] == {}
+    assert report["stopped"] == (str(error) or type(error).__name__)
+    assert "Stopped before the end" in (tmp_path / "r" / "report.md").read_text()
+    assert "condgen: " in capsys.readouterr().err
+    monkeypatch.setattr("condgen.commands.measuring.likelihood", fail)
+    assert evaluate(pixelcnn, tmp_path / "none", *options) == status
+    assert not (tmp_path / "none").exists()
+
+
+def test_samples_are_drawn_by_the_engine_that_was_asked_for(pixelcnn, cdcgan, evaluate, tmp_path, one_line):
+    options = ["--num_samples", "6", "--limit", "5", "--classifier_steps", "1"]
+    for engine in ("naive", "cached"):
+        assert evaluate(pixelcnn, tmp_path / engine, *options, "--engine", engine) == 0
+        assert json.loads((tmp_path / engine / "report.json").read_text())["engine"] == engine
+    assert evaluate(pixelcnn, tmp_path / "o", *options, "--engine", "fast") == 1
+    one_line("unknown engine 'fast'")
+    assert evaluate(cdcgan, tmp_path / "o", *options, "--engine", "cached") == 1
+    one_line("--engine is for likelihood models")

@@ -75,10 +75,10 @@ def test_validate_and_test_need_only_the_checkpoint(checkpoint, tmp_path, capsys
 
 
 @pytest.mark.slow
-def test_scoring_a_checkpoint_writes_nothing_into_the_current_folder(trained, tmp_path, monkeypatch):
+def test_scoring_a_checkpoint_writes_nothing_into_the_current_folder(trained, tmp_path, tmp_path_factory, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.yaml").write_text("my own file\n")
-    options = ["--trainer.enable_progress_bar", "false"]
+    options = ["--trainer.enable_progress_bar", "false", "--data.cache", str(tmp_path_factory.mktemp("cache"))]
     assert main(["validate", "--ckpt_path", trained("wavenet_fsdd"), *options]) == 0
     assert (tmp_path / "config.yaml").read_text() == "my own file\n"
     assert [p.name for p in tmp_path.iterdir()] == ["config.yaml"]

@@ -1,13 +1,15 @@
 """Pictures: every image where it belongs, enlarged without smoothing, and its label beside its row."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from condgen.conditioning import ClassEmbedding, FeatureVector
-from condgen.evaluation.pictures import conditions_grid, save_grid, tile
+from condgen.evaluation.pictures import conditions_grid, save_counts, save_grid, some_classes, tile
 
 
 def grid(tmp_path, x, levels, columns, labels):
@@ -61,3 +63,30 @@ def test_images_are_laid_out_in_rows_between_white_lines():
     assert canvas[..., 0].tolist() == [
         [white] * 5, [white, 0, white, 64, white], [white] * 5, [white, 128, white, white, white], [white] * 5,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("classes", "size"), [(3, (300, 300)), (40, (2000, 2000)), (41, (800, 1200)),
+                                               (100_000, (800, 1200))])  # fmt: skip
+def test_a_picture_of_many_classes_stays_one_that_can_be_looked_at(tmp_path, classes, size):
+    names = [f"speaker $_{i}" for i in range(classes)]
+    counts = {(i % classes, (i * i) % classes): 1 + i % 3 for i in range(300)}
+    save_counts(tmp_path / "read.png", counts, names, "speaker")
+    width, height = Image.open(tmp_path / "read.png").size
+    assert width <= size[0] + 10
+    assert height <= size[1] + 10
+
+
+def test_the_pairs_most_often_confused_are_shown_first(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("matplotlib.axes.Axes.set_yticks", lambda self, places, labels: shown.extend(labels))
+    counts = {(0, 0): 50, (1, 2): 3, (2, 1): 9, (5, 3): 4}
+    save_counts(tmp_path / "read.png", counts, [f"s{i}" for i in range(60)], "speaker")
+    assert shown == ["s2 → s1", "s5 → s3", "s1 → s2"]
+
+
+@pytest.mark.parametrize("classes", [1, 39, 40, 41, 1000])
+def test_some_classes_are_all_or_forty_evenly_spread(classes):
+    shown = some_classes(classes)
+    assert len(shown) == min(classes, 40)
+    assert shown[0] == 0
+    assert max(b - a for a, b in pairwise([*shown, classes])) <= -(-classes // 40)

@@ -32,9 +32,9 @@ def test_an_untrained_model_reads_at_chance_and_real_data_well(digits, classifie
     assert found.floor.accuracy > 0.95
     assert found.samples.accuracy < 0.4
     assert found.samples.coverage < 0.2 < 0.8 < found.floor.coverage
-    assert found.asked_and_read.sum() == 200
+    assert found.asked_and_read.total() == 200
     report = summary(None, readings)["samples"]["digit"]
-    read_right = sum(row[i] for i, row in enumerate(report["asked_and_read"]))
+    read_right = sum(row.get(name, 0) for name, row in report["asked_and_read"].items())
     assert read_right / 200 == pytest.approx(report["accuracy"])
 
 
@@ -42,7 +42,7 @@ def test_an_untrained_model_reads_at_chance_and_real_data_well(digits, classifie
 def test_an_unconditional_model_is_read_by_the_datas_classes(digits, classifiers, make_digits_model):
     drawn = generate(make_digits_model("none"), digits, 60, batch_size=60, progress=False)
     found = assess(drawn, digits, classifiers)["digit"]
-    assert found.asked_and_read.sum() == 60
+    assert found.asked_and_read.total() == 60
     assert found.samples.accuracy < 0.5
 
 
@@ -181,7 +181,9 @@ def test_samples_are_compared_with_held_out_examples():
 
 def test_rows_of_the_counts_are_asked_and_columns_read():
     found = reading_of(flat(BRIGHT, [0] * 6).x, [0] * 6)
-    assert found.asked_and_read.tolist() == [[0, 6], [0, 0]]
+    assert found.asked_and_read == {(0, 1): 6}
+    low, high = found.names
+    assert summary(None, {"label": found})["samples"]["label"]["asked_and_read"] == {low: {high: 6}}
     assert found.samples.accuracy == 0
 
 

@@ -46,7 +46,7 @@ MUTANTS = [
     ),
     Mutant(
         "swapped_labels_score_padding", "the label-swap gap of audio scores padding",
-        "evaluation/likelihood.py", "{**own, **others}, scored)", "{**own, **others})",
+        "evaluation/likelihood.py", "{**own, **those}, scored)", "{**own, **those})",
         ("evaluation/test_likelihood.py::test_figures_of_audio_do_not_depend_on_padding",),
     ),
     Mutant(
@@ -126,8 +126,8 @@ MUTANTS = [
     ),
     Mutant(
         "counts_transposed", "the table of classes has read and asked change places",
-        "evaluation/samples.py", "place = (asked[name], classifier.classify(pictures)[1])",
-        "place = (classifier.classify(pictures)[1], asked[name])",
+        "evaluation/samples.py", "Counter(zip(asked[name].tolist(), read, strict=True))",
+        "Counter(zip(read, asked[name].tolist(), strict=True))",
         ("evaluation/test_samples.py::test_rows_of_the_counts_are_asked_and_columns_read",),
     ),
     Mutant(
@@ -142,8 +142,8 @@ MUTANTS = [
         ("evaluation/test_samples.py::test_classifiers_learn_from_training_examples",),
     ),
     Mutant(
-        "marginal_scores_padding", "the likelihood with the class summed out scores padding",
-        "evaluation/likelihood.py", "{only: ids}, scored)", "{only: ids})",
+        "marginal_without_the_true_class", "the likelihood with the class summed out leaves the true class out",
+        "evaluation/likelihood.py", "torch.cat([log_prob[None], found])", "found",
         ("evaluation/test_likelihood.py::test_figures_of_audio_do_not_depend_on_padding",),
     ),
     Mutant(
@@ -202,8 +202,8 @@ MUTANTS = [
     ),
     Mutant(
         "temperature_lost_in_evaluation", "`evaluate --temperature` is reported and not handed to the sampler",
-        "commands/evaluate.py", "num_samples, seed, **options)",
-        "num_samples, seed, batch_size=batch_size)",
+        "commands/measuring.py", "wanted.num_samples, seed, **options)",
+        "wanted.num_samples, seed, batch_size=wanted.batch_size)",
         ("commands/test_evaluate.py::test_options_of_sampling_reach_the_sampler",),
     ),
 ]  # fmt: skip
