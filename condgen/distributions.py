@@ -297,7 +297,7 @@ def _gaussian(parameters: Tensor, levels: int) -> DiscretizedGaussian:
 
 def _bounded(log_scales: Tensor, levels: int) -> Tensor:
     """Keep scales from collapsing onto one level, by PixelCNN++'s floor for 256 levels and its equivalent for more; at
-    the ceiling a distribution is already flat."""
+    the ceiling nearly all of a distribution lies in the tails, which belong to the first and the last level."""
     return log_scales.clamp(least_log_scale(levels), 7)
 
 

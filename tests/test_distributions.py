@@ -439,3 +439,13 @@ def test_the_floor_of_scales_keeps_its_size_in_levels(output, levels, floor):
     parameters = torch.full((1, family.parameters), -50.0, dtype=torch.float64)
     scale = family(parameters).log_scale if output == "gaussian" else family(parameters).log_scales
     assert scale.item() == pytest.approx(floor)
+
+
+@pytest.mark.parametrize("output", ["logistic_mixture", "gaussian"])
+def test_at_the_ceiling_of_the_scales_the_first_and_last_level_share_the_whole(output):
+    family = output_family(output, 1, 256, mixtures=1)
+    parameters = torch.zeros(1, family.parameters, 1, dtype=torch.float64)
+    parameters[:, -1] = 1000  # the log scale
+    ends = family(parameters.expand(2, -1, -1)).log_prob(torch.tensor([[[0]], [[255]]])).exp().flatten()
+    assert ends[0] == pytest.approx(ends[1].item())
+    assert 0.999 < ends.sum() < 1

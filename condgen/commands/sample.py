@@ -48,7 +48,7 @@ def sample(
             Several conditions are combined, every value with every value.
         num_samples: samples per combination.
         seconds: length of the audio, where no condition says.
-        seed: seed of the noise: sample i depends on (seed, i) alone, not on batch size, device or engine.
+        seed: seed of the noise: that of sample i depends on (seed, i) alone, not on batch size, device or engine.
         temperature: temperature of the distribution: below 1 for typical samples, above 1 for varied ones.
         top_k: most probable levels to draw from each time.
         top_p: probability that the levels to draw from must reach together, taking the most probable first.

@@ -1,4 +1,5 @@
-"""Engines: ways to run an autoregressive network over its steps, which all give the same samples; and their choice.
+"""Engines: ways to run an autoregressive network over its steps, and their choice. All give the same samples, up to
+rounding; but for `compiled_bfloat16`, which rounds the weights first.
 
 An engine is a class that keeps `Engine`. One of one's own needs no line here: its class path is its name.
 """

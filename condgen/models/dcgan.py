@@ -212,8 +212,9 @@ class Discriminator(nn.Module):
         shape: channels and size of the data.
         channels: channels of the largest hidden map; each smaller one has twice as many, up to eight times.
         norm: normalisation before FiLM; the first layer has none. Batch norm mixes real and fake: `none` is safer.
-        spectral_norm: spectral normalisation, used if true: every weight is divided by its largest singular value, so
-            that the network, except for the conditions' part, is 1-Lipschitz.
+        spectral_norm: spectral normalisation, used if true: every weight, laid out as a matrix with a row per output
+            channel, is divided by its largest singular value. It bounds how steep the network is, but not by 1: taps
+            that overlap let a convolution stretch its input by more than its matrix does.
         phase_shuffle: largest random shift of each hidden map in training, in positions, for audio (WaveGAN); 0 for
             none.
         kernel_size: kernel size of the convolutions; see `Generator`.

@@ -31,8 +31,9 @@ class Samples(NamedTuple):
     Attributes:
         x: levels on the data grid, (samples, channels, height, width) or (samples, 1, time). Where lengths differ,
             what is behind a sample's end is silence.
-        log_prob: log p(x | conditions) under the model itself, at temperature 1 and without top-k or top-p, in nats,
-            (samples,); positions that were given are not counted. `None` for a generator, which has none.
+        log_prob: log p(x | conditions) under the weights as the engine reads them (the model's own, but for
+            `compiled_bfloat16`), at temperature 1 and without top-k or top-p, in nats, (samples,); positions that were
+            given are not counted. `None` for a generator, which has none.
         engine: name of the engine that drew them.
         why: reason why this one did, in a few words.
     """
@@ -76,7 +77,8 @@ def sample(
     """Draw from a conditional model, one sample per row of the conditions.
 
     Sample i is drawn with noise of its own, made from (seed, first_index + i). So batch size, order and engine do not
-    change it, up to rounding: in float64 not at all, in float32 where rounding decides between two levels.
+    change it, up to rounding: in float64 hardly ever, in float32 where rounding decides between two levels. The engine
+    `compiled_bfloat16` draws from other weights, and so other samples.
 
     Args:
         model: model to draw from; the call leaves its mode and weights as they are.

@@ -1,4 +1,4 @@
-"""Noise by (seed, sample index): what is drawn does not depend on batch size, order, device or engine."""
+"""Noise by (seed, sample index): that of a sample does not depend on batch size, order, device or engine."""
 
 from __future__ import annotations
 

@@ -222,3 +222,17 @@ def test_the_first_layer_of_the_discriminator_is_never_normalised():
     network = Discriminator((1, 32, 32), 4, "batch")
     assert isinstance(network.films[0].normalise, nn.Identity)
     assert isinstance(network.films[1].normalise, nn.BatchNorm2d)
+
+
+def test_spectral_norm_bounds_the_matrix_of_a_convolution_and_not_the_convolution():
+    """A convolution of ones over a long constant input sums its taps: it stretches it by up to √taps of its matrix."""
+    network = Discriminator((1, 64, 64), 4, spectral_norm=True).double().train()
+    convolution = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    with torch.no_grad():
+        convolution.parametrizations.weight.original.fill_(1)
+        for _ in range(50):
+            network(torch.randn(2, 1, 64, 64, dtype=torch.float64))
+        matrix = convolution.weight.flatten(1)
+        assert torch.linalg.matrix_norm(matrix, 2).item() == pytest.approx(1, abs=1e-6)
+        x = torch.ones(1, 1, 64, 64, dtype=torch.float64)
+        assert convolution(x).norm() > 1.3 * x.norm()
