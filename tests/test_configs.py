@@ -1,17 +1,28 @@
 """Every configuration is built as the command in its first lines would build it, and its model fits its data."""
 
 import itertools
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.trainer.states import TrainerFn
 
+from condgen.checkpoint import Checkpoint
+from condgen.cli import main
 from condgen.commands.fit import cli
 from condgen.models import ConditionalGenerator
 from condgen.training import EMA, AdversarialTask, SampleAudio, SampleGrid, SampleQuality
 from condgen.training.compatibility import check_data
+
+sys.path.insert(0, str(Path(__file__).parent))
+import real_data
 
 CONFIGS = sorted((Path(__file__).resolve().parent.parent / "configs").glob("*.yaml"))
 
@@ -98,3 +109,86 @@ def test_every_model_and_data_set_has_a_configuration():
         "cdcgan_digits", "cdcgan_mnist", "cdcgan_mnist_concat", "cdcgan_cifar10", "cdcgan_fsdd",
         "wavenet_espeak", "wavenet_fsdd", "wavenet_fsdd_mel", "wavenet_sc09", "wavenet_vctk",
     }  # fmt: skip
+
+
+def options_of(model):
+    """What `condgen sample` needs to draw from a model: the first class of each condition, and a length for audio."""
+    given = {"text": "one"}
+    chosen = {
+        name: encoder.names[0] if encoder.classes else given.get(name) for name, encoder in model.encoders.items()
+    }
+    return [word for name, value in chosen.items() if value for word in (f"--condition.{name}", value)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", real_data.CASES)
+def test_it_trains_scores_draws_and_shows_on_data_of_its_true_type(case, tmp_path, monkeypatch):
+    pytest.importorskip("torchvision" if "mnist" in case or "cifar" in case else "torch")
+    pytest.importorskip("espeakng_loader" if "espeak" in case else "torch", reason="espeakng-loader is not installed")
+    monkeypatch.chdir(tmp_path)
+    data = real_data.written(case, tmp_path / "data")
+    assert real_data.fit(case, data, tmp_path / "runs") == 0
+    last = next((tmp_path / "runs").rglob("last.ckpt"))
+    checkpoint = Checkpoint.open(last)
+    assert checkpoint.content["global_step"] >= 1
+    model, audio = checkpoint.model(), "sample_rate" in checkpoint.data_settings
+    pictures = [*(tmp_path / "runs").rglob("samples/*.png")]
+    assert pictures
+    assert all(np.ptp(np.array(Image.open(picture))) > 0 for picture in pictures)
+    here = [] if not audio else ["--data.cache", str(tmp_path / "data" / "prepared")]
+    with real_data.unchecked():
+        module = checkpoint.data({"cache": here[-1]} if here else {})
+        module.setup("test")
+        x = module.dataset("test").__getitems__([0, 1]).x
+        quiet = ["--trainer.enable_progress_bar", "false"]
+        assert main(["test", "--ckpt_path", str(last), "--trainer.limit_test_batches", "2", *here, *quiet]) == 0
+    assert x.dtype == torch.long if audio else x.dtype == torch.uint8
+    assert x.amax() > 0
+    drawn = options_of(model)
+    if "position" in model.encoders or (audio and "text" not in model.encoders and not hasattr(model.network, "noise")):
+        drawn += ["--seconds", "0.05"]
+    if "mel" in model.encoders:
+        drawn = [word for word in drawn if word != "--seconds" and word != "0.05"]
+        drawn += ["--condition.mel", str(next((tmp_path / "data" / "fsdd").glob("*.wav")))]
+    assert main(["sample", "--ckpt_path", str(last), *drawn, "--num_samples", "2", "--out", "drawn"]) == 0
+    assert np.ptp(np.array(Image.open(f"drawn/{'waveforms' if audio else 'grid'}.png"))) > 0
+    with np.load("drawn/samples.npz") as arrays:
+        assert arrays["samples"].shape[:2] == (2, x.shape[1])
+        assert 0 <= arrays["samples"].min() <= arrays["samples"].max() < module.levels
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    """The folder in which two processes have trained all cases together; what they said on standard error."""
+    pytest.importorskip("torchvision")
+    pytest.importorskip("espeakng_loader", reason="espeakng-loader is not installed")
+    folder = tmp_path_factory.mktemp("two")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0",
+              "OMP_NUM_THREADS": "1"}  # fmt: skip
+    processes = [
+        subprocess.Popen([sys.executable, real_data.__file__, str(folder)], cwd=folder, text=True,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                         env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in (0, 1)
+    ]  # fmt: skip
+    try:
+        said = [process.communicate(timeout=400)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return folder, said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", real_data.CASES)
+def test_two_processes_train_it_and_one_shows_its_pictures(case, two_processes):
+    folder, said = two_processes
+    place = folder / case.replace(" ", "_")
+    errors = [line for text in said for line in text.splitlines() if line.startswith("condgen: error")]
+    statuses = [(place / f"status.{rank}") for rank in (0, 1)]
+    assert [status.exists() and status.read_text() for status in statuses] == ["0", "0"], errors or said
+    assert len([*(place / "runs").rglob("last.ckpt")]) == 1
+    assert [*(place / "runs").rglob("samples/*.png")]
