@@ -206,4 +206,34 @@ MUTANTS = [
         "wanted.num_samples, seed, batch_size=wanted.batch_size)",
         ("commands/test_evaluate.py::test_options_of_sampling_reach_the_sampler",),
     ),
+    Mutant(
+        "comparison_in_eight_bits", "levels are compared as tensors of 8 bits, where 256 is 0",
+        "quantization.py", "(x.min().item(), x.max().item()) if x.numel() else (0, 0)", "(x.min(), x.max())",
+        ("models/test_contract.py::test_levels_and_ids_mean_the_same_in_every_type",),
+    ),
+    Mutant(
+        "cache_of_a_checkpoint", "clips are prepared where a checkpoint says",
+        "checkpoint.py", "return read_only(self.data_path, _arguments(self._data))", "return _arguments(self._data)",
+        ("test_hostile_checkpoints.py::test_nothing_is_written_where_a_checkpoint_says",),
+    ),
+    Mutant(
+        "no_class_is_checked", "what a checkpoint names is built without a look at it",
+        "checkpoint.py", "foreign += check(content[part], classes, trust) if part in content else []", "pass",
+        ("test_hostile_checkpoints.py::test_no_command_imports_or_runs_what_a_checkpoint_names",),
+    ),
+    Mutant(
+        "engine_off_trial", "an engine on trial is taken whatever it draws",
+        "engines/choice.py", "    if wrong is None:\n", "    if True:\n",
+        ("engines/test_choice.py::test_an_engine_on_trial_that_draws_otherwise_gives_way_with_a_line",),
+    ),
+    Mutant(
+        "own_label_among_the_others", "the label-swap gap averages over the true label too",
+        "evaluation/likelihood.py", "torch.arange(1, classes)[:, None]", "torch.arange(classes)[:-1, None]",
+        ("evaluation/test_likelihood.py::test_the_gap_is_the_exact_mean_over_all_other_labels_where_they_are_few",),
+    ),
+    Mutant(
+        "finished_parts_lost", "an evaluation that fails late keeps nothing",
+        "commands/evaluate.py", "        if not finished:\n", "        if True:\n",
+        ("commands/test_evaluate.py::test_what_is_finished_is_kept_when_the_rest_fails",),
+    ),
 ]  # fmt: skip
