@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from condgen.conditioning import Encoder
+from condgen.conditioning import Encoder, names
 from condgen.data import Clip, FrameFeature, Phoneme
 from condgen.data.front_end import FrontEnd
 from condgen.data.recordings import read_audio
@@ -64,6 +64,13 @@ def combine(
         rows.append(Combination(labels, values) if front_end is None
                     else _with_frames(labels, values, front_end, derived, seconds))  # fmt: skip
     return rows
+
+
+def taken_by_position(model: Model, given: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """List, per class condition, the words that name a class by its position only, each with the class's name."""
+    classes = {name: encoder.names or [] for name, encoder in model.encoders.items() if encoder.classes is not None}
+    taken = {name: names.taken_by_position(known, given[name]) for name, known in classes.items() if name in given}
+    return {name: words for name, words in taken.items() if words}
 
 
 def stacked(rows: Sequence[Combination]) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from condgen.conditioning.contract import DataCondition, Scope
+from condgen.conditioning.names import find_class, find_name
 
 Upsampling = Literal["repeat", "linear", "transposed"]
 
@@ -70,19 +71,11 @@ class ClassEmbedding(nn.Module):
         agree("the model's classes are", self.names, "the data's are", data.names)
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
-        """Read the name of a class, its id, a list `a,b,c` of these, or `all`."""
+        """Read a class, a list `a,b,c` of classes, or `all`; see `condgen.conditioning.names`."""
         if text in self.names:
             return [(text, torch.tensor(self.names.index(text)))]
-        labels = self.names if text == "all" else [self._class(part.strip()) for part in text.split(",")]
-        return [(label, torch.tensor(self.names.index(label))) for label in labels]
-
-    def _class(self, text: str) -> str:
-        if text in self.names:
-            return text
-        if text.isascii() and text.isdigit() and int(text) < len(self.names):
-            return self.names[int(text)]
-        raise ValueError(f"has no class '{text}'; its classes: {', '.join(self.names)} (or ids 0 to "
-                         f"{len(self.names) - 1})")  # fmt: skip
+        ids = range(self.classes) if text == "all" else [find_class(self.names, w.strip()) for w in text.split(",")]
+        return [(self.names[i], torch.tensor(i)) for i in ids]
 
 
 class FeatureVector(nn.Module):
@@ -129,10 +122,11 @@ class FeatureVector(nn.Module):
 
     def _multi_hot(self, tags: str, names: list[str]) -> Tensor:
         wanted = [tag.strip() for tag in tags.split("+") if tag.strip()]
-        unknown = [tag for tag in wanted if tag not in names]
+        found = {tag: find_name(names, tag) for tag in wanted}
+        unknown = [tag for tag, place in found.items() if place is None]
         if unknown:
             raise ValueError(f"has no tag {', '.join(unknown)}; its tags: {', '.join(names)}")
-        return torch.tensor([float(name in wanted) for name in names])
+        return torch.tensor([float(i in found.values()) for i in range(len(names))])
 
 
 class FrameSequence(nn.Module):

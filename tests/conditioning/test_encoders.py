@@ -251,16 +251,23 @@ def test_what_is_parsed_is_a_condition_that_the_encoder_takes(encoder, condition
 
 
 def test_classes_are_named_numbered_listed_or_all():
-    encoder = ClassEmbedding(names=["cat", "dog", "1"])
+    encoder = ClassEmbedding(names=["cat", "dog", "owl"])
     parsed = {
-        text: [(label, int(value)) for label, value in encoder.parse(text)] for text in ("dog", "0,cat", "1", "all")
+        text: [(label, int(value)) for label, value in encoder.parse(text)] for text in ("dog", "0,cat", "2", "all")
     }
     assert parsed == {
-        "dog": [("dog", 1)], "0,cat": [("cat", 0), ("cat", 0)], "1": [("1", 2)],
-        "all": [("cat", 0), ("dog", 1), ("1", 2)],
+        "dog": [("dog", 1)], "0,cat": [("cat", 0), ("cat", 0)], "2": [("owl", 2)],
+        "all": [("cat", 0), ("dog", 1), ("owl", 2)],
     }  # fmt: skip
-    with pytest.raises(ValueError, match=r"^has no class 'cow'; its classes: cat, dog, 1 \(or ids 0 to 2\)"):
+    with pytest.raises(ValueError, match=r"^has no class 'cow'; its classes: cat, dog, owl \(or positions 0 to 2\)"):
         encoder.parse("cat,cow")
+
+
+def test_a_number_is_the_class_of_that_number():
+    assert [(label, int(i)) for label, i in ClassEmbedding(names=["01", "02", "07"]).parse("7,1")] == [
+        ("07", 2), ("01", 0),
+    ]  # fmt: skip
+    assert FeatureVector(names=["1.0", "2.0"]).parse("2+1.0,1")[1][1].tolist() == [1, 0]
 
 
 def test_tags_are_a_multi_hot_vector():
