@@ -42,10 +42,11 @@ def sample(
     Args:
         ckpt_path: checkpoint that `condgen fit` wrote.
         out: folder for the results. It appears when all is done.
-        condition: `--condition.NAME VALUE` for each condition of the model. The value is a class's name (or, where
-            no name is a number, its position from 0), a list `a,b,c`, or `all`; tags are joined with `+`; for what is measured of audio, an audio file or a list
-            `a.wav,b.wav`; for phonemes, the text to say; for other conditions, an .npy file with a row per value.
-            Several conditions are combined, every value with every value.
+        condition: `--condition.NAME VALUE` for each condition of the model. The value is a class's name (or, where no
+            name is a number, its position from 0), a list `a,b,c`, or `all`; tags are joined with `+`; for what is
+            measured of audio, an audio file or a list `a.wav,b.wav`; for phonemes, the text to say; for other
+            conditions, an .npy file with a row per value. Several conditions are combined, every value with every
+            value.
         num_samples: samples per combination.
         seconds: length of the audio, where no condition says.
         seed: seed of the noise: sample i depends on (seed, i) alone, not on batch size, device or engine.
