@@ -20,6 +20,7 @@ from condgen.data.front_end import FrontEnd, front_end
 from condgen.data.hyperparameters import FORMAT, build
 from condgen.models import ConditionalGenerator, ConditionalModel
 from condgen.models.conditional import Model
+from condgen.paths import require_file
 from condgen.trust import DATA_MODULES, TASKS, check
 
 if TYPE_CHECKING:
@@ -199,8 +200,7 @@ def changed(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(f"checkpoint {path} does not exist")
+    require_file(path, "a file that `condgen fit` wrote", f"checkpoint {path}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a broken file can make the unpickler raise anything

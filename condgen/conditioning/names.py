@@ -21,8 +21,8 @@ def find_name(names: Sequence[str], word: str) -> int | None:
     """
     if word in names:
         return names.index(word)
-    number = _number(word)
-    equal = [] if number is None else [i for i, name in enumerate(names) if _number(name) == number]
+    number = number_of(word)
+    equal = [] if number is None else [i for i, name in enumerate(names) if number_of(name) == number]
     if len(equal) > 1:
         several = " and ".join(f"'{names[i]}'" for i in equal)
         raise ValueError(f"has several names that equal '{word}': {several}; write the one meant as it stands")
@@ -31,7 +31,7 @@ def find_name(names: Sequence[str], word: str) -> int | None:
 
 def find_position(names: Sequence[str], word: str) -> int | None:
     """Return the id that a word is by position; `None` where a name is a number, or there is no such position."""
-    if not re.fullmatch(r"[0-9]{1,18}", word) or any(_number(name) is not None for name in names):
+    if not re.fullmatch(r"[0-9]{1,18}", word) or any(number_of(name) is not None for name in names):
         return None
     return int(word) if int(word) < len(names) else None
 
@@ -45,7 +45,7 @@ def find_class(names: Sequence[str], word: str) -> int:
     found = find_name(names, word)
     found = find_position(names, word) if found is None else found
     if found is None:
-        numbered = any(_number(name) is not None for name in names)
+        numbered = any(number_of(name) is not None for name in names)
         positions = "" if numbered else f" (or positions 0 to {len(names) - 1})"
         raise ValueError(f"has no class '{word}'; its classes: {', '.join(names)}{positions}")
     return found
@@ -58,5 +58,6 @@ def taken_by_position(names: Sequence[str], text: str) -> dict[str, str]:
     return {word: names[place] for word, place in places.items() if place is not None}
 
 
-def _number(text: str) -> Decimal | None:
+def number_of(text: str) -> Decimal | None:
+    """Return the number that a text is, in decimal digits; `None` if it is none."""
     return Decimal(text) if NUMBER.fullmatch(text) else None

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from condgen.data.clips import Clip, Phoneme
+from condgen.paths import require_file
 
 Normalise = Literal["peak", "loudness", "none"]
 
@@ -104,8 +105,7 @@ def read_audio(path: Path, origin: str = "") -> tuple[Tensor, int]:
     import soundfile
 
     name = f"{path} ({origin})" if origin and origin != str(path) else str(path)
-    if not Path(path).is_file():
-        raise ValueError(f"{name} does not exist")
+    require_file(path, "a sound file", name)
     try:
         found = soundfile.info(str(path))
         samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)

@@ -17,6 +17,7 @@ from condgen.atomic import whole_folder
 from condgen.data.clips import Clip
 from condgen.data.features import FrameFeature
 from condgen.data.recordings import RecordingReader
+from condgen.paths import require_file
 from condgen.quantization import Quantization
 
 INDEX = "index.json"
@@ -62,8 +63,7 @@ def store_name(clips: Sequence[Clip], settings: Mapping[str, object]) -> str:
     """Name a store after everything that decides its content: settings, and files with their sizes and times."""
     files = []
     for clip in clips:
-        if not Path(clip.path).is_file():
-            raise ValueError(f"{clip.path} ({clip.origin}) does not exist")
+        require_file(clip.path, "a sound file", f"{clip.path} ({clip.origin})")
         stat = os.stat(clip.path)
         files.append([str(clip.path), stat.st_size, stat.st_mtime_ns, clip.labels, clip.phonemes])
     return hashlib.sha256(json.dumps([settings, files], sort_keys=True).encode()).hexdigest()[:16]
