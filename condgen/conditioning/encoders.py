@@ -64,10 +64,13 @@ class ClassEmbedding(nn.Module):
         """Take the names of the classes from the data if neither the names nor their number are given."""
         if arguments.get("names") is not None or arguments.get("num_classes") is not None:
             return dict(arguments)
+        if data.names is None or data.size is not None:
+            raise ValueError(f"needs the names of classes, and the data give {data.kind}{_remedy(data)}")
         return {**arguments, "names": data.names}
 
     def check(self, data: DataCondition, hop: int) -> None:
         """Compare the classes with the data's."""
+        _refuse_kind("a class", data, data.size is not None)
         agree("the model's classes are", self.names, "the data's are", data.names)
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
@@ -112,7 +115,8 @@ class FeatureVector(nn.Module):
         return dict(arguments)
 
     def check(self, data: DataCondition, hop: int) -> None:
-        """Accept any data: `forward` checks the length of a vector."""
+        """Refuse classes and frames; `forward` checks the length of a vector."""
+        _refuse_kind("a vector", data, data.kind != "an array")
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
         """Read tags, joined with `+`, or a list `a+b,c` of these."""
@@ -255,8 +259,8 @@ class LinguisticSequence(nn.Module):
         """Take the phonemes from the data if they are not given."""
         if arguments.get("names") is not None:
             return dict(arguments)
-        if not data.names:
-            raise ValueError("needs phonemes, and the data has none")
+        if not data.names or data.size is None:
+            raise ValueError(f"needs phonemes, and the data give {data.kind} without any{_remedy(data)}")
         return {**arguments, "names": data.names}
 
     def check(self, data: DataCondition, hop: int) -> None:
@@ -310,7 +314,8 @@ class FeatureMap(nn.Module):
         return dict(arguments)
 
     def check(self, data: DataCondition, hop: int) -> None:
-        """Accept any data: `forward` checks the channels of a map."""
+        """Refuse classes and frames; `forward` checks the channels of a map."""
+        _refuse_kind("a map", data, data.kind != "an array")
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
         """Refuse any word: maps come from a file."""
@@ -325,9 +330,19 @@ def agree(our_words: str, ours: object, their_words: str, theirs: object) -> Non
 
 def check_frames(size: int, factor: int, data: DataCondition, hop: int) -> None:
     """Compare the size and duration of the frames that an encoder takes with the data's."""
+    _refuse_kind("frames", data, data.size is None)
     agree("the model takes frames of size", size, "the data's have", data.size)
     agree(f"the model's frames, network.hop {hop} × the encoder's factor {factor}, have", f"{hop * factor} samples",
           "the data's have", f"{data.hop} samples")  # fmt: skip
+
+
+def _refuse_kind(takes: str, data: DataCondition, is_refused: bool) -> None:
+    if is_refused:
+        raise ValueError(f"the model's encoder takes {takes}, and the data give {data.kind}{_remedy(data)}")
+
+
+def _remedy(data: DataCondition) -> str:
+    return {"a class": "; use ClassEmbedding", "frames": "; use FrameSequence"}.get(data.kind, "")
 
 
 def _require(tensor: Tensor, shape: tuple[int | str, ...]) -> None:
