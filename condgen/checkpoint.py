@@ -173,6 +173,11 @@ class Checkpoint:
             data.load_state_dict(self.content[type(data).__qualname__])
         return data
 
+    @property
+    def background(self) -> str:
+        """The colour that showed where pictures of the training data were transparent."""
+        return str((self.data_settings["source"].get("init_args") or {}).get("background", "white"))
+
     def front_end(self) -> FrontEnd | None:
         """Rebuild what measures the local conditions of an audio model; `None` for a model of images."""
         return front_end(self.data_settings) if "sample_rate" in self.data_settings else None
@@ -193,7 +198,11 @@ def load(path: PathLike, device: str = "cpu", weights: Weights = "ema", trust: I
 def changed(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Change arguments of a data module; what it does not know is its source's, `source.root` or `root` alike."""
     own = {key: value for key, value in changes.items() if key in settings and key != "source"}
-    rest = {key: value for key, value in changes.items() if key not in settings} | dict(changes.get("source", {}))
+    of_source = changes.get("source", {})
+    if not isinstance(of_source, Mapping):
+        raise ValueError(f"source '{of_source}': the source stays the one of training; change its arguments, such as "
+                         "--data.source.root NEW")  # fmt: skip
+    rest = {key: value for key, value in changes.items() if key not in settings} | dict(of_source)
     rest = {key.removeprefix("source."): value for key, value in rest.items()}
     source = settings["source"]
     return {**settings, **own, "source": {**source, "init_args": {**source.get("init_args", {}), **rest}}}

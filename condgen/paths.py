@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+
+# What files begin with, by which their content is told from what their names say.
+BEGINNINGS = {
+    rb"\x93NUMPY": "an .npy array", rb"PK\x03\x04": "a zip archive, as .npz files and checkpoints are",
+    rb"\x89PNG": "a PNG picture", rb"\xff\xd8\xff": "a JPEG picture", rb"GIF8": "a GIF picture",
+    rb"RIFF....WEBP": "a WebP picture", rb"RIFF....WAVE": "a WAV recording", rb"fLaC": "a FLAC recording",
+    rb"OggS": "an Ogg recording", rb"\s*[{\[]": "JSON or other text", rb"\Z": "empty",
+}  # fmt: skip
 
 
 def require_file(path: str | os.PathLike[str], wanted: str = "a file", name: str = "") -> Path:
@@ -45,3 +54,10 @@ def identity(path: str | os.PathLike[str]) -> tuple[int, int] | str:
     """Return what tells a file from all others, however its path is written: links, `./` and another case included."""
     found = os.stat(path)
     return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
+
+
+def content_of(path: str | os.PathLike[str]) -> str | None:
+    """Say what a file holds, by its first bytes; `None` if that is not known."""
+    with open(path, "rb") as file:
+        head = file.read(64)
+    return next((words for start, words in BEGINNINGS.items() if re.match(start, head, re.DOTALL)), None)

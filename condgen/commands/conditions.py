@@ -16,6 +16,7 @@ from condgen.data import Clip, FrameFeature, Phoneme
 from condgen.data.front_end import FrontEnd
 from condgen.data.recordings import read_audio
 from condgen.models.conditional import Model, as_generator
+from condgen.paths import content_of, require_file
 
 
 class Combination(NamedTuple):
@@ -163,12 +164,15 @@ def values_of(name: str, encoder: Encoder, text: str) -> list[tuple[str, Tensor]
 
 def read_npy(path: str) -> np.ndarray:
     """Read an array, without running any code in the file."""
-    if not Path(path).is_file():
-        raise ValueError(f"{path} does not exist")
+    require_file(path, "an .npy file")
+    content = content_of(path)
+    if content != "an .npy array":
+        raise ValueError(f"{path} is no .npy file, but {content or 'something else'}; save the array with numpy.save")
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is not a readable .npy file ({error})") from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        reason = "it holds Python objects" if "pickle" in str(error) else str(error)
+        raise ValueError(f"{path} is not a readable .npy file ({reason})") from None
+    if array.dtype.kind not in "biuf":
         raise ValueError(f"{path} holds no plain array of numbers; save one with numpy.save")
     return array.astype(np.int64) if array.dtype.kind in "biu" else array

@@ -56,7 +56,7 @@ def sample(
         truncation: bound of the noise of adversarial generators, ± this, for more typical and less varied samples.
         weights: running average of the weights (`ema`), or the last ones (`live`).
         prime: audio file with which every sample begins, at its own level.
-        complete: .npy file with an image of levels (channels, height, width) to complete.
+        complete: image to complete: a picture, or an .npy file of levels (channels, height, width).
         keep_rows: upper rows of that image to keep.
         batch_size: samples drawn together.
         device: `auto`, `cpu`, `cuda`, …
@@ -84,7 +84,7 @@ def sample(
         rows = [row for row in combinations for _ in range(num_samples)]
         lengths = [row.length for row in rows if row.length is not None] or None
         asked = request(model, front_end, lengths, truncation=truncation, engine=engine, tempering=tempering,
-                        completing=completing)  # fmt: skip
+                        completing=completing, background=checkpoint.background)  # fmt: skip
         samples, indices = finished(model, stacked(rows), len(rows), batch_size=batch_size, seed=seed, **asked.options)
         found = [rows[index] for index in indices]
         facts = {"seed": seed, "weights": weights, **asked.facts, "engine": samples.engine,

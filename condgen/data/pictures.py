@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from condgen.paths import require_file
+from condgen.paths import content_of, require_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -72,7 +72,8 @@ def read_picture(file: Path, channels: int, background: str = "white") -> Pictur
                 opaque, is_transparent = _opaque(upright, background)
                 return Picture(opaque.convert("L" if channels == 1 else "RGB"), is_transparent)
     except UnidentifiedImageError:
-        cause = "its content is none that Pillow knows"
+        content = content_of(file)
+        cause = f"it is {content}" if content else "its content is none that Pillow knows"
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
         cause = " ".join(str(error).split())
     else:
