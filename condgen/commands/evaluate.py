@@ -61,7 +61,6 @@ def evaluate(
     from condgen.evaluation.likelihood import likelihood
     from condgen.evaluation.samples import assess, generate, summary, train_classifiers
     from condgen.models.conditional import as_likelihood
-    from condgen.training.compatibility import check_data
 
     with output_folder(out, overwrite) as folder:
         if batch_size < 1 or num_samples < 1:
@@ -73,9 +72,7 @@ def evaluate(
         refuse_foreign(model, truncation, temperature=temperature)
         scored = as_likelihood(model)
         tempering = {"truncation": truncation} if scored is None else {"temperature": temperature}
-        module = data_of(checkpoint, data or {})
-        check_data(model, module)
-        module.setup()
+        module = data_of(checkpoint, model, data or {})
         measured = None if scored is None else likelihood(scored, module, limit, batch_size)
         options: dict[str, Any] = {"batch_size": batch_size, **tempering}
         generated = generate(model, module, num_samples, seed, **options)

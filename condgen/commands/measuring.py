@@ -8,20 +8,27 @@ from typing import Any
 
 import torch
 
-from condgen.checkpoint import Checkpoint
+from condgen.checkpoint import Checkpoint, changed
+from condgen.commands.moved import saying_where
 from condgen.evaluation.pictures import conditions_grid, save_counts, save_grid, save_waveforms
 from condgen.evaluation.samples import Assessment, Generated, Lesson, teach
 from condgen.evaluation.sound import write_wav
 from condgen.models.conditional import Model, as_generator
 from condgen.sampling import sampler
+from condgen.training.compatibility import check_data
 
 
-def data_of(checkpoint: Checkpoint, changes: Mapping[str, Any]) -> Any:
-    """Rebuild the data module of a checkpoint, with changes of the command line; what is wrong is one line."""
-    try:
-        return checkpoint.data(changes)
-    except Exception as error:
-        raise ValueError(f"data with {changes}: {error}" if changes else str(error)) from error
+def data_of(checkpoint: Checkpoint, model: Model, changes: Mapping[str, Any]) -> Any:
+    """Rebuild the data module of a checkpoint, with changes of the command line, compare it with the model, and read
+    its data; what is wrong is one line."""
+    with saying_where(changed(checkpoint.data_settings, changes)["source"]):
+        try:
+            module: Any = checkpoint.data(changes)
+        except Exception as error:
+            raise ValueError(f"data with {changes}: {error}" if changes else str(error)) from error
+        check_data(model, module)
+        module.setup()
+    return module
 
 
 def lessons(
