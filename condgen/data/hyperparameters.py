@@ -85,17 +85,35 @@ def innermost(message: str) -> str:
     """Pick the cause out of jsonargparse's tree of types that a value could have had."""
     if "Parser key" not in message and "Does not validate" not in message:
         return message
-    lines = [(len(line) - len(line.lstrip(" -")), line.lstrip(" -")) for line in message.splitlines()]
     alone = re.fullmatch(r'Parser key "([^"]+)": *(\S.*)', message)
     if alone:
         return f"{alone[1]}: {alone[2]}"
-    keys = [text.split('"')[1] for _, text in lines if text.startswith("Parser key")]
-    causes = [(depth, text) for depth, text in lines if text and not text.startswith(FRAMES)]
+    causes = _causes(message)
     if not causes:
         return message
     deepest = max(depth for depth, _ in causes)
     cause = next(text for depth, text in causes if depth == deepest)
-    return ": ".join(filter(None, [".".join(keys), _with_protocol(cause)]))
+    keys = re.findall(r'^[ -]*Parser key "([^"]+)"', message, re.MULTILINE)
+    value = re.search(r"Given value: (.*)", message[message.index(cause.splitlines()[0]) :])
+    if value and cause.startswith("Expected a") and "value" not in cause:
+        cause += f". Got value: {value[1]}"
+    return ": ".join(filter(None, [".".join(keys), _with_protocol(" ".join(cause.split()))]))
+
+
+def _causes(message: str) -> list[tuple[int, str]]:
+    """List the lines of jsonargparse's tree that are causes, each with its depth, and with lines that continue it."""
+    causes: list[tuple[int, str]] = []
+    begins = continues = False
+    for line in message.splitlines():
+        text = line.lstrip(" -")
+        if text.startswith(FRAMES):
+            begins, continues = not text.startswith("Given value"), False
+        elif text and (begins or line.lstrip().startswith("- ")):
+            causes.append((len(line) - len(text), text))
+            begins, continues = False, True
+        elif text and continues:
+            causes[-1] = (causes[-1][0], f"{causes[-1][1]}\n{text}")
+    return causes
 
 
 def _with_protocol(cause: str) -> str:

@@ -17,6 +17,7 @@ from condgen.atomic import whole_folder
 from condgen.data.clips import Clip
 from condgen.data.features import FrameFeature
 from condgen.data.recordings import RecordingReader
+from condgen.data.text import read_json, read_text
 from condgen.paths import require_file
 from condgen.quantization import Quantization
 
@@ -46,7 +47,7 @@ class ClipStore:
     @classmethod
     def open(cls, folder: Path) -> ClipStore:
         """Map a folder that `write_store` wrote."""
-        index = json.loads((folder / INDEX).read_text())
+        index = read_json(read_text(folder / INDEX), str(folder / INDEX))
         frames = {name: np.memmap(folder / f"{name}.frames", np.float32, "r").reshape(-1, size)
                   for name, size in index["sizes"].items()}  # fmt: skip
         return cls(
