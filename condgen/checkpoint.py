@@ -22,6 +22,7 @@ from condgen.data.front_end import FrontEnd, front_end
 from condgen.data.hyperparameters import FORMAT, build
 from condgen.models import ConditionalGenerator, ConditionalModel
 from condgen.models.conditional import Model
+from condgen.paths import require_file
 from condgen.trust import DATA_MODULES, TASKS, Named, check, check_paths, imported, read_only, withheld
 
 if TYPE_CHECKING:
@@ -185,6 +186,11 @@ class Checkpoint:
             data.load_state_dict(self.content[type(data).__qualname__])
         return data
 
+    @property
+    def background(self) -> str:
+        """The colour that showed where pictures of the training data were transparent."""
+        return str((self.data_settings["source"].get("init_args") or {}).get("background", "white"))
+
     def front_end(self) -> FrontEnd | None:
         """Rebuild what measures the local conditions of an audio model; `None` for a model of images."""
         return front_end(self.data_settings) if "sample_rate" in self.data_settings else None
@@ -206,15 +212,18 @@ def load(path: PathLike, device: str = "cpu", weights: Weights = "ema", trust: I
 def changed(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Change arguments of a data module; what it does not know is its source's, `source.root` or `root` alike."""
     own = {key: value for key, value in changes.items() if key in settings and key != "source"}
-    rest = {key: value for key, value in changes.items() if key not in settings} | dict(changes.get("source", {}))
+    of_source = changes.get("source", {})
+    if not isinstance(of_source, Mapping):
+        raise ValueError(f"source '{of_source}': the source stays the one of training; change its arguments, such as "
+                         "--data.source.root NEW")  # fmt: skip
+    rest = {key: value for key, value in changes.items() if key not in settings} | dict(of_source)
     rest = {key.removeprefix("source."): value for key, value in rest.items()}
     source = settings["source"]
     return {**settings, **own, "source": {**source, "init_args": {**source.get("init_args", {}), **rest}}}
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(f"checkpoint {path} does not exist")
+    require_file(path, "a file that `condgen fit` wrote", f"checkpoint {path}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other ways to pickle: an error says more

@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from pydoc import locate
 from typing import Any, NamedTuple, cast
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from condgen.conditioning import DataCondition, Encoder
-from condgen.conditioning.contract import require
+from condgen.conditioning.contract import require, require_condition
 from condgen.data.batch import ConditionedData
 from condgen.data.clips import SpeechSource
 from condgen.data.features import FrameFeature
+from condgen.data.hyperparameters import innermost
 
 
 class Built(NamedTuple):
@@ -54,11 +55,10 @@ def completed_source(model: Namespace, data: Namespace) -> Built | None:
 
 
 def _complete_encoder(name: str, encoder: Namespace, known: Mapping[str, DataCondition]) -> None:
-    if name not in known:
-        raise ValueError(f"the model has the condition '{name}', the data has: {', '.join(known) or 'none'}")
+    given = require_condition(name, known)
     kind = cast(type[Encoder], locate(encoder.class_path))
     try:
-        _complete(encoder, kind.completed(_arguments(encoder), known[name]))
+        _complete(encoder, kind.completed(_arguments(encoder), given))
     except ValueError as error:
         raise ValueError(f"the condition '{name}' {error}") from None
 
@@ -78,6 +78,9 @@ def _build(part: object, built: list[Built]) -> object:
     """Build what a configuration describes; what is built already is used again. All else is returned as it is."""
     if not isinstance(part, Namespace):
         return part
-    parser = ArgumentParser()
+    parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(cast(type, locate(part.class_path)), "part")
-    return parser.instantiate(Namespace(part=part), instantiators=built).part
+    try:
+        return parser.instantiate(Namespace(part=part), instantiators=built).part
+    except (ArgumentError, ValueError) as error:
+        raise ValueError(innermost(str(error)).removeprefix("part").lstrip(":. ")) from error

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from condgen.conditioning import Encoder
+from condgen.conditioning import Encoder, names
 from condgen.data import Clip, FrameFeature, Phoneme
 from condgen.data.front_end import FrontEnd
 from condgen.data.recordings import read_audio
 from condgen.models.conditional import Model, as_generator
+from condgen.paths import content_of, require_file
 
 
 class Combination(NamedTuple):
@@ -64,6 +65,13 @@ def combine(
         rows.append(Combination(labels, values) if front_end is None
                     else _with_frames(labels, values, front_end, derived, seconds))  # fmt: skip
     return rows
+
+
+def taken_by_position(model: Model, given: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """List, per class condition, the words that name a class by its position only, each with the class's name."""
+    classes = {name: encoder.names or [] for name, encoder in model.encoders.items() if encoder.classes is not None}
+    taken = {name: names.taken_by_position(known, given[name]) for name, known in classes.items() if name in given}
+    return {name: words for name, words in taken.items() if words}
 
 
 def stacked(rows: Sequence[Combination]) -> dict[str, Tensor]:
@@ -156,12 +164,15 @@ def values_of(name: str, encoder: Encoder, text: str) -> list[tuple[str, Tensor]
 
 def read_npy(path: str) -> np.ndarray:
     """Read an array, without running any code in the file."""
-    if not Path(path).is_file():
-        raise ValueError(f"{path} does not exist")
+    require_file(path, "an .npy file")
+    content = content_of(path)
+    if content != "an .npy array":
+        raise ValueError(f"{path} is no .npy file, but {content or 'something else'}; save the array with numpy.save")
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is not a readable .npy file ({error})") from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        reason = "it holds Python objects" if "pickle" in str(error) else str(error)
+        raise ValueError(f"{path} is not a readable .npy file ({reason})") from None
+    if array.dtype.kind not in "biuf":
         raise ValueError(f"{path} holds no plain array of numbers; save one with numpy.save")
     return array.astype(np.int64) if array.dtype.kind in "biu" else array

@@ -61,7 +61,6 @@ def evaluate(
     from condgen.commands.options import refuse_foreign
     from condgen.engines.choice import choose
     from condgen.models.conditional import as_likelihood
-    from condgen.training.compatibility import check_data
 
     with output_folder(out, overwrite) as folder:
         if batch_size < 1 or num_samples < 1:
@@ -75,9 +74,7 @@ def evaluate(
         tempering: dict[str, Any] = {"truncation": truncation}
         if scored is not None:
             tempering = {"temperature": temperature, "engine": choose(engine, scored.network).name}
-        module = data_of(checkpoint, data or {})
-        check_data(model, module)
-        module.setup()
+        module = data_of(checkpoint, model, data or {})
         facts = {"checkpoint": checkpoint.sha256, "seed": seed, "weights": weights, **tempering,
                  "classifier_steps": classifier_steps, "split": "test",
                  "data": {**checkpoint.data_settings, "changed": data or {}}}  # fmt: skip

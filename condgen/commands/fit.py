@@ -19,6 +19,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 import condgen.training  # noqa: F401  (classes that a configuration calls by their name alone must be imported)
 from condgen.checkpoint import Checkpoint
 from condgen.commands.completion import completed_source
+from condgen.commands.moved import saying_where
 from condgen.commands.parser import TRUST, OneLineErrors
 from condgen.commands.quiet import quiet
 from condgen.data import Images, Speech  # noqa: F401
@@ -69,9 +70,25 @@ class CondgenCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Complete the configuration from its data; the source that was built for that is used again."""
         config = self.config.get(self.config.get("subcommand"), self.config)
-        built = completed_source(config.model, config.data) if config.get("data") and config.get("model") else None
+        with saying_where(self._source()):
+            built = completed_source(config.model, config.data) if config.get("data") and config.get("model") else None
         if built is not None:
             self.parser.add_instantiator(*built)
+
+    def instantiate_classes(self) -> None:
+        with saying_where(self._source()):
+            super().instantiate_classes()
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        with saying_where(self._source()):
+            super()._run_subcommand(subcommand)
+
+    def _source(self) -> dict[str, Any] | None:
+        """Return what the configuration says about the source of the data."""
+        config: Any = self.config.get(self.config.get("subcommand"), self.config)
+        data = config.get("data")
+        source = data.get("init_args", Namespace()).get("source") if isinstance(data, Namespace) else None
+        return source.as_dict() if isinstance(source, Namespace) else None
 
     def after_instantiate_classes(self) -> None:
         config = self.config.get(self.config.get("subcommand"), self.config)
@@ -148,6 +165,9 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 def run(argv: list[str]) -> None:
     """Run fit, validate or test. A configuration is a program: its classes may stand in the current folder."""
+    for value in configurations(argv):
+        if Path(value).is_dir():
+            raise ValueError(f"{value} is a folder; give a configuration, such as {value}/FILE.yaml")
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.append(folder)
@@ -163,10 +183,15 @@ def run(argv: list[str]) -> None:
         raise ValueError(message) from error
 
 
+def configurations(argv: list[str]) -> list[str]:
+    """List the files of configurations on a command line."""
+    words = [word for option in argv for word in option.split("=", 1)]
+    return [value for name, value in pairwise(words) if name in ("-c", "--config")]
+
+
 def run_name(argv: list[str]) -> str:
     """Name a run after its configuration's file, the last one where there are several."""
-    words = [word for option in argv for word in option.split("=", 1)]
-    files = [value for name, value in pairwise(words) if name in ("-c", "--config")]
+    files = configurations(argv)
     return Path(files[-1]).stem if files else "run"
 
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from condgen.checkpoint import Checkpoint
+from condgen.checkpoint import Checkpoint, changed
+from condgen.commands.moved import saying_where
 from condgen.evaluation.copy_synthesis import copy_synthesis, mel_condition
 from condgen.evaluation.likelihood import likelihood
 from condgen.evaluation.pictures import conditions_grid, save_counts, save_grid, save_waveforms, some_classes
@@ -26,6 +27,7 @@ from condgen.evaluation.samples import (
 from condgen.evaluation.sound import write_wav
 from condgen.models.conditional import Model, as_generator, as_likelihood
 from condgen.sampling import sampler
+from condgen.training.compatibility import check_data
 
 
 class Wanted(NamedTuple):
@@ -77,12 +79,17 @@ def measured(folder: Path, model: Model, data: Any, wanted: Wanted) -> Iterator[
         yield {**report, "copy_synthesis": asdict(copy_synthesis(scored, data, generated, classifiers, seed))}
 
 
-def data_of(checkpoint: Checkpoint, changes: Mapping[str, Any]) -> Any:
-    """Rebuild the data module of a checkpoint, with changes of the command line; what is wrong is one line."""
-    try:
-        return checkpoint.data(changes)
-    except Exception as error:
-        raise ValueError(f"data with {changes}: {error}" if changes else str(error)) from error
+def data_of(checkpoint: Checkpoint, model: Model, changes: Mapping[str, Any]) -> Any:
+    """Rebuild the data module of a checkpoint, with changes of the command line, compare it with the model, and read
+    its data; what is wrong is one line."""
+    with saying_where(changed(checkpoint.data_settings, changes)["source"]):
+        try:
+            module: Any = checkpoint.data(changes)
+        except Exception as error:
+            raise ValueError(f"data with {changes}: {error}" if changes else str(error)) from error
+        check_data(model, module)
+        module.setup()
+    return module
 
 
 def lessons(

@@ -27,6 +27,6 @@ def refuse_foreign(model: Model, truncation: float | None, **likelihood: Any) ->
         return
     for name, value in likelihood.items():
         if value != UNSET.get(name):
-            instead = "leave it out" if name == "engine" else "it takes --truncation"
-            raise ValueError(f"--{name} is for likelihood models, and this checkpoint holds an adversarial generator: "
-                             f"{instead}")  # fmt: skip
+            reason = "the size of what it draws is fixed" if name == "seconds" else "that is for likelihood models"
+            raise ValueError(f"this checkpoint holds an adversarial generator, which takes no --{name}: {reason}; of "
+                             "what decides how samples are drawn, it takes --truncation and --seed")  # fmt: skip

@@ -42,10 +42,11 @@ def sample(
     Args:
         ckpt_path: checkpoint that `condgen fit` wrote.
         out: folder for the results. It appears when all is done.
-        condition: `--condition.NAME VALUE` for each condition of the model. The value is a class name or id, a list
-            `a,b,c`, or `all`; tags are joined with `+`; for what is measured of audio, an audio file or a list
-            `a.wav,b.wav`; for phonemes, the text to say; for other conditions, an .npy file with a row per value.
-            Several conditions are combined, every value with every value.
+        condition: `--condition.NAME VALUE` for each condition of the model. The value is a class's name (or, where no
+            name is a number, its position from 0), a list `a,b,c`, or `all`; tags are joined with `+`; for what is
+            measured of audio, an audio file or a list `a.wav,b.wav`; for phonemes, the text to say; for other
+            conditions, an .npy file with a row per value. Several conditions are combined, every value with every
+            value.
         num_samples: samples per combination.
         seconds: length of the audio, where no condition says.
         seed: seed of the noise: that of sample i depends on (seed, i) alone, not on batch size, device or engine.
@@ -55,7 +56,7 @@ def sample(
         truncation: bound of the noise of adversarial generators, ± this, for more typical and less varied samples.
         weights: running average of the weights (`ema`), or the last ones (`live`).
         prime: audio file with which every sample begins, at its own level.
-        complete: .npy file with an image of levels (channels, height, width) to complete.
+        complete: image to complete: a picture, or an .npy file of levels (channels, height, width).
         keep_rows: upper rows of that image to keep.
         batch_size: samples drawn together.
         device: `auto`, `cpu`, `cuda`, …
@@ -65,7 +66,7 @@ def sample(
         overwrite: permission to replace an existing folder.
     """
     from condgen.checkpoint import Checkpoint
-    from condgen.commands.conditions import combine, stacked
+    from condgen.commands.conditions import combine, stacked, taken_by_position
     from condgen.commands.options import refuse_foreign
     from condgen.commands.request import finished, request
     from condgen.commands.writing import SampleSet, write
@@ -77,19 +78,25 @@ def sample(
         completing: dict[str, Any] = {"prime": prime, "complete": complete, "keep_rows": keep_rows}
         refuse_foreign(model, truncation, **tempering, **completing, seconds=seconds, engine=engine)
         combinations = combine(model, condition or {}, front_end, seconds)
+        by_position = taken_by_position(model, condition or {})
         if num_samples < 1:
             raise ValueError(f"num_samples {num_samples} is not at least 1")
         rows = [row for row in combinations for _ in range(num_samples)]
         lengths = [row.length for row in rows if row.length is not None] or None
         asked = request(model, front_end, lengths, truncation=truncation, engine=engine, tempering=tempering,
-                        completing=completing)  # fmt: skip
+                        completing=completing, background=checkpoint.background)  # fmt: skip
         samples, indices = finished(model, stacked(rows), len(rows), batch_size=batch_size, seed=seed, **asked.options)
         found = [rows[index] for index in indices]
         facts = {"seed": seed, "weights": weights, **asked.facts, "engine": samples.engine,
-                 "checkpoint": checkpoint.sha256}  # fmt: skip
+                 "checkpoint": checkpoint.sha256,
+                 **({"by_position": by_position} if by_position else {})}  # fmt: skip
         per_combination = num_samples if len(found) == len(rows) else 1
         written = write(folder, model, SampleSet(samples, found, indices), per_combination, facts)
     print(f"{len(found)} samples in {out}: {written}; engine '{samples.engine}' ({samples.why})")
+    for name, words in by_position.items():
+        meant = ", ".join(f"{word} is '{label}'" for word, label in words.items())
+        print(f"condgen: condition '{name}': no class has such a name, so it was taken by position: {meant}",
+              file=sys.stderr)  # fmt: skip
     if len(found) < len(rows):
         print(f"condgen: stopped after {len(found)} of {len(rows)} samples, which are kept", file=sys.stderr)
         sys.exit(130)

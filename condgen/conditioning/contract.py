@@ -29,6 +29,24 @@ class DataCondition:
     hop: int | None = None
     given: Literal["class", "audio", "text", "length", "array"] = "array"
 
+    @property
+    def kind(self) -> str:
+        """The kind of condition, in words."""
+        return "a class" if self.given == "class" else "an array" if self.size is None else "frames"
+
+
+def require_condition(name: str, known: Mapping[str, DataCondition]) -> DataCondition:
+    """Return what data say about a condition of a model.
+
+    Raises:
+        ValueError: the data do not give it; the message says what they give, and what to do.
+    """
+    if name not in known:
+        raise ValueError(f"the model has the condition '{name}', which the data do not give; they give: "
+                         f"{', '.join(known) or 'none'}. Leave '{name}' out of model.conditions, or use data that "
+                         "have it")  # fmt: skip
+    return known[name]
+
 
 class Encoder(Protocol):
     """Turns one condition into features: an `nn.Module` that maps (batch, …) to (batch, features, *size).

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from condgen.conditioning.contract import DataCondition, Scope
+from condgen.conditioning.names import find_class, find_name
 
 Upsampling = Literal["repeat", "linear", "transposed"]
 
@@ -63,26 +64,21 @@ class ClassEmbedding(nn.Module):
         """Take the names of the classes from the data if neither the names nor their number are given."""
         if arguments.get("names") is not None or arguments.get("num_classes") is not None:
             return dict(arguments)
+        if data.names is None or data.size is not None:
+            raise ValueError(f"needs the names of classes, and the data give {data.kind}{_remedy(data)}")
         return {**arguments, "names": data.names}
 
     def check(self, data: DataCondition, hop: int) -> None:
         """Compare the classes with the data's."""
+        _refuse_kind("a class", data, data.size is not None)
         agree("the model's classes are", self.names, "the data's are", data.names)
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
-        """Read the name of a class, its id, a list `a,b,c` of these, or `all`."""
+        """Read a class, a list `a,b,c` of classes, or `all`; see `condgen.conditioning.names`."""
         if text in self.names:
             return [(text, torch.tensor(self.names.index(text)))]
-        labels = self.names if text == "all" else [self._class(part.strip()) for part in text.split(",")]
-        return [(label, torch.tensor(self.names.index(label))) for label in labels]
-
-    def _class(self, text: str) -> str:
-        if text in self.names:
-            return text
-        if text.isascii() and text.isdigit() and int(text) < len(self.names):
-            return self.names[int(text)]
-        raise ValueError(f"has no class '{text}'; its classes: {', '.join(self.names)} (or ids 0 to "
-                         f"{len(self.names) - 1})")  # fmt: skip
+        ids = range(self.classes) if text == "all" else [find_class(self.names, w.strip()) for w in text.split(",")]
+        return [(self.names[i], torch.tensor(i)) for i in ids]
 
 
 class FeatureVector(nn.Module):
@@ -119,7 +115,8 @@ class FeatureVector(nn.Module):
         return dict(arguments)
 
     def check(self, data: DataCondition, hop: int) -> None:
-        """Accept any data: `forward` checks the length of a vector."""
+        """Refuse classes and frames; `forward` checks the length of a vector."""
+        _refuse_kind("a vector", data, data.kind != "an array")
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
         """Read tags, joined with `+`, or a list `a+b,c` of these."""
@@ -129,10 +126,11 @@ class FeatureVector(nn.Module):
 
     def _multi_hot(self, tags: str, names: list[str]) -> Tensor:
         wanted = [tag.strip() for tag in tags.split("+") if tag.strip()]
-        unknown = [tag for tag in wanted if tag not in names]
+        found = {tag: find_name(names, tag) for tag in wanted}
+        unknown = [tag for tag, place in found.items() if place is None]
         if unknown:
             raise ValueError(f"has no tag {', '.join(unknown)}; its tags: {', '.join(names)}")
-        return torch.tensor([float(name in wanted) for name in names])
+        return torch.tensor([float(i in found.values()) for i in range(len(names))])
 
 
 class FrameSequence(nn.Module):
@@ -262,8 +260,8 @@ class LinguisticSequence(nn.Module):
         """Take the phonemes from the data if they are not given."""
         if arguments.get("names") is not None:
             return dict(arguments)
-        if not data.names:
-            raise ValueError("needs phonemes, and the data has none")
+        if not data.names or data.size is None:
+            raise ValueError(f"needs phonemes, and the data give {data.kind} without any{_remedy(data)}")
         return {**arguments, "names": data.names}
 
     def check(self, data: DataCondition, hop: int) -> None:
@@ -317,7 +315,8 @@ class FeatureMap(nn.Module):
         return dict(arguments)
 
     def check(self, data: DataCondition, hop: int) -> None:
-        """Accept any data: `forward` checks the channels of a map."""
+        """Refuse classes and frames; `forward` checks the channels of a map."""
+        _refuse_kind("a map", data, data.kind != "an array")
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
         """Refuse any word: maps come from a file."""
@@ -332,6 +331,7 @@ def agree(our_words: str, ours: object, their_words: str, theirs: object) -> Non
 
 def check_frames(size: int, factor: int, data: DataCondition, hop: int) -> None:
     """Compare the size and duration of the frames that an encoder takes with the data's."""
+    _refuse_kind("frames", data, data.size is None)
     agree("the model takes frames of size", size, "the data's have", data.size)
     agree(f"the model's frames, network.hop {hop} × the encoder's factor {factor}, have", f"{hop * factor} samples",
           "the data's have", f"{data.hop} samples")  # fmt: skip
@@ -342,6 +342,15 @@ def _beyond(ids: Tensor, classes: int) -> list[int]:
     if torch.compiler.is_exporting() or not ids.numel() or 0 <= int(ids.min()) <= int(ids.max()) < classes:
         return []
     return [i for i in ids.unique().tolist() if not 0 <= i < classes]
+
+
+def _refuse_kind(takes: str, data: DataCondition, is_refused: bool) -> None:
+    if is_refused:
+        raise ValueError(f"the model's encoder takes {takes}, and the data give {data.kind}{_remedy(data)}")
+
+
+def _remedy(data: DataCondition) -> str:
+    return {"a class": "; use ClassEmbedding", "frames": "; use FrameSequence"}.get(data.kind, "")
 
 
 def _require(tensor: Tensor, shape: tuple[int | str, ...]) -> None:

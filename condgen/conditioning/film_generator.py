@@ -143,7 +143,8 @@ class FiLMGenerator(nn.Module):
         for name in [*conditions, *self.encoders]:
             if name not in self.encoders or name not in conditions:
                 problem = "unknown" if name not in self.encoders else "missing"
-                raise ValueError(f"condition '{name}' is {problem}; this model's conditions: {known}")
+                given = ", ".join(conditions) or "none"
+                raise ValueError(f"condition '{name}' is {problem}; this model's conditions: {known}; given: {given}")
         rows = {name: condition.shape[0] if condition.ndim else 0 for name, condition in conditions.items()}
         if any(count != other for count, other in pairwise(rows.values())):
             raise ValueError(f"conditions with different batch sizes: {rows}")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from condgen.atomic import whole_file
 from condgen.conditioning.film import GammaBeta, align
+from condgen.paths import require_file
 
 Binary = Callable[[Tensor, Tensor], Tensor]
 LAYERS = (
@@ -116,8 +117,9 @@ class FiLMParameters(Mapping[str, GammaBeta]):
         """Read what `save` wrote. No code in it is run.
 
         Raises:
-            ValueError: the file holds something else.
+            ValueError: the file is missing or holds something else.
         """
+        require_file(path, "a file of FiLM parameters")
         try:
             with safe_open(path, "pt") as file:
                 parts = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

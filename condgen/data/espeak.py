@@ -23,6 +23,8 @@ from condgen.data import synthesis
 from condgen.data.batch import Split
 from condgen.data.clips import Clip, Phoneme
 from condgen.data.manifest import Manifest
+from condgen.data.text import read_text
+from condgen.paths import require_file
 
 Value = TypeVar("Value")
 
@@ -176,13 +178,8 @@ def _job(text: str, voice: str, pitch: int, rate: int, split: Split) -> Job:
 
 
 def _read_texts(file: Path) -> list[str]:
-    if not file.is_file():
-        raise ValueError(f"{file} does not exist; give a file with one text per line, or a list of texts")
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    return [line.strip() for line in lines if line.strip()]
+    require_file(file, "a file with one text per line, or a list of texts")
+    return [line.strip() for line in read_text(file).splitlines() if line.strip()]
 
 
 def _distinct(values: list[Value]) -> list[Value]:

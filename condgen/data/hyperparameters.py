@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 import warnings
 from collections.abc import Mapping
 from importlib import import_module
+from pydoc import locate
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 
 FORMAT = 1  # of checkpoints; to be raised when what is in them changes
 # What jsonargparse writes around the cause of an error.
-FRAMES = ("Parser key", "Does not validate", "Subtypes", "Errors", "Given value", "Expected a <class 'NoneType'>")
+FRAMES = ("Parser key", "Does not validate", "Subtypes", "Errors", "Given value", "Expected a <class 'NoneType'>",
+          "Expected a path but", "Problem with given class_path")  # fmt: skip
+UNMET = re.compile(r"Import path (\S+) does not implement protocol (\w+)")
 
 
 def store_hyperparameters(module: Any) -> None:
@@ -73,7 +77,7 @@ def build(kind: Any, settings: Any) -> Any:
     try:
         # The parser puts objects of its own into what it is given.
         return parser.instantiate(parser.parse_object({"built": copy.deepcopy(settings)})).built
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise ValueError(innermost(str(error)).removeprefix("built").lstrip(":. ")) from None
 
 
@@ -81,11 +85,58 @@ def innermost(message: str) -> str:
     """Pick the cause out of jsonargparse's tree of types that a value could have had."""
     if "Parser key" not in message and "Does not validate" not in message:
         return message
-    lines = [(len(line) - len(line.lstrip(" -")), line.lstrip(" -")) for line in message.splitlines()]
-    keys = [text.split('"')[1] for _, text in lines if text.startswith("Parser key")]
-    causes = [(depth, text) for depth, text in lines if text and not text.startswith(FRAMES)]
+    alone = re.fullmatch(r'Parser key "([^"]+)": *(\S.*)', message)
+    if alone:
+        return f"{alone[1]}: {alone[2]}"
+    causes = _causes(message)
     if not causes:
         return message
     deepest = max(depth for depth, _ in causes)
     cause = next(text for depth, text in causes if depth == deepest)
-    return ": ".join(filter(None, [".".join(keys), cause]))
+    keys = re.findall(r'^[ -]*Parser key "([^"]+)"', message, re.MULTILINE)
+    value = re.search(r"Given value: (.*)", message[message.index(cause.splitlines()[0]) :])
+    if value and cause.startswith("Expected a") and "value" not in cause:
+        cause += f". Got value: {value[1]}"
+    return ": ".join(filter(None, [".".join(keys), _with_protocol(" ".join(cause.split()))]))
+
+
+def _causes(message: str) -> list[tuple[int, str]]:
+    """List the lines of jsonargparse's tree that are causes, each with its depth, and with lines that continue it."""
+    causes: list[tuple[int, str]] = []
+    begins = continues = False
+    for line in message.splitlines():
+        text = line.lstrip(" -")
+        if text.startswith(FRAMES):
+            begins, continues = not text.startswith("Given value"), False
+        elif text and (begins or line.lstrip().startswith("- ")):
+            causes.append((len(line) - len(text), text))
+            begins, continues = False, True
+        elif text and continues:
+            causes[-1] = (causes[-1][0], f"{causes[-1][1]}\n{text}")
+    return causes
+
+
+def _with_protocol(cause: str) -> str:
+    """Say of a class that does not fulfil a Protocol of condgen's data what it lacks."""
+    from condgen import data
+
+    found = UNMET.search(cause)
+    if found is None or found[2] not in data.__all__:
+        return cause
+    kind, contract = locate(found[1]), getattr(data, found[2])
+    for name, member in inspect.getmembers(contract, inspect.isroutine):
+        if name.startswith("_"):
+            continue
+        wanted, own = inspect.signature(member), getattr(kind, name, None)
+        if own is None:
+            return f"{cause}: it has no method {name}{_plain(wanted)}"
+        if _plain(inspect.signature(own)) != _plain(wanted):
+            return (
+                f"{cause}: its {name}{_plain(inspect.signature(own))} must be {name}{_plain(wanted)}, with these types"
+            )
+    return cause
+
+
+def _plain(signature: inspect.Signature) -> str:
+    """Write a signature without the quotes of types that are read as text, and without modules."""
+    return re.sub(r"[\w.]+\.(?=\w)", "", str(signature).replace("'", ""))

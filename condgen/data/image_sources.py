@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -11,11 +12,13 @@ import torch
 from torch import Tensor
 
 from condgen.data.batch import Split
+from condgen.data.class_folders import list_classes, split_files
 from condgen.data.images import Labelled
+from condgen.data.pictures import SUFFIXES, check_background, fitted, read_picture
+from condgen.data.splits import ENOUGH
+from condgen.paths import require_file
 
-if TYPE_CHECKING:
-    from PIL import Image
-
+NAMED = 20  # faulty files that a message names
 IMAGES = "binarized_mnist.npz"
 LABELS = "source_index_and_label.npz"
 DIGIT_NAMES = [str(digit) for digit in range(10)]
@@ -119,7 +122,9 @@ class CIFAR10:
 class Folder:
     """A folder with one folder of images per class; the folders' names are the class names.
 
-    Split, fixed by the sorted file names: of every ten images of a class, one is for validation and one for testing.
+    Split by the hash of each image's path within the root, within each class, so that others may be added: about one
+    in ten for validation and one for testing; see `condgen.data.splits`. Classes are in the order 1, 2, 10. Files that
+    are not images, by their suffix, are left out, which one line says. How images are read: `condgen.data.pictures`.
 
     Args:
         root: folder of the classes' folders.
@@ -128,6 +133,7 @@ class Folder:
         channels: number of channels: 3 for colour, 1 for grey.
         bits: bits kept per channel.
         condition: name of the condition.
+        background: colour that shows where an image is transparent, such as `black` or `#ff0000`.
     """
 
     def __init__(
@@ -137,41 +143,59 @@ class Folder:
         channels: Literal[1, 3] = 3,
         bits: int = 8,
         condition: str = "class",
+        background: str = "white",
     ) -> None:
-        self.files = _list_folder(Path(root))
+        self.root, self.files = root, list_classes(Path(root), SUFFIXES, "images", condition)
         self.channels, self.bits, self.condition, self.resize = channels, _checked_bits(bits), condition, size
-        height, width = size or _size_of(next(iter(self.files.values()))[0])
+        self.background = check_background(background)
+        height, width = size or self._size_of(next(iter(self.files.values()))[0])
         self.shape, self.levels, self.names = (channels, height, width), 2**bits, {condition: list(self.files)}
 
     def load(self, split: Split) -> Labelled:
         """Read one split.
 
         Raises:
-            ValueError: a file is not a readable 8-bit image, or has another size; the message names it.
+            ValueError: files are not readable 8-bit images, or have another size; the message names them.
         """
-        parts = {"val": (8,), "test": (9,)}.get(split, range(8))
-        chosen = [
-            (file, label)
-            for label, files in enumerate(self.files.values())
-            for i, file in enumerate(files)
-            if i % 10 in parts
-        ]
+        splits = split_files(Path(self.root), self.files)
+        chosen = [(file, label) for label, files in enumerate(self.files.values()) for file in files
+                  if splits[file] == split]  # fmt: skip
         if not chosen:
-            raise ValueError(f"the {split} split has no images: a class needs at least 10 for every split to have one")
-        x = torch.stack([self._read(file) for file, _ in chosen]) >> (8 - self.bits)
+            raise ValueError(f"the {split} split has no images: a class needs at least {ENOUGH} for every split to "
+                             "have one")  # fmt: skip
+        x = torch.stack(self._read_all([file for file, _ in chosen])) >> (8 - self.bits)
         return Labelled(x, {self.condition: torch.tensor([label for _, label in chosen])})
 
-    def _read(self, file: Path) -> Tensor:
-        from PIL import ImageOps
+    def _read_all(self, files: list[Path]) -> list[Tensor]:
+        """Read images; all faulty ones are named at once, the first of many."""
+        read, faults, transparent = [], [], 0
+        for file in files:
+            try:
+                levels, is_transparent = self._read(file)
+                read.append(levels)
+                transparent += is_transparent
+            except ValueError as error:
+                faults.append(str(error))
+        if faults:
+            counted = f"{len(faults)} images of {self.root} cannot be used: " if len(faults) > 1 else ""
+            more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
+            raise ValueError(f"{counted}{'; '.join(faults[:NAMED])}{more}")
+        if transparent:
+            warnings.warn(f"images of {self.root} are transparent in places, where {self.background} shows: set "
+                          "background to choose another colour", stacklevel=3)  # fmt: skip
+        return read
 
-        image = _open(file).convert("L" if self.channels == 1 else "RGB")
+    def _read(self, file: Path) -> tuple[Tensor, bool]:
+        image, is_transparent = read_picture(file, self.channels, self.background)
         height, width = self.shape[1:]
-        if self.resize is not None:
-            image = ImageOps.fit(image, (width, height))
-        if image.size != (width, height):
+        if self.resize is None and image.size != (width, height):
             raise ValueError(f"{file} is {image.height} × {image.width}, not {height} × {width}; "
                              "give a size, to which all images are then resized")  # fmt: skip
-        return torch.from_numpy(np.array(image)).reshape(height, width, self.channels).permute(2, 0, 1)
+        return torch.from_numpy(fitted(image, height, width)), is_transparent
+
+    def _size_of(self, file: Path) -> tuple[int, int]:
+        image = read_picture(file, self.channels, self.background).image
+        return image.height, image.width
 
 
 def read_fixed_mnist(root: Path, split: Split) -> Labelled:
@@ -190,8 +214,7 @@ def read_fixed_mnist(root: Path, split: Split) -> Labelled:
 
 
 def _load_npz(path: Path, key: str) -> np.ndarray:
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist")
+    require_file(path, "the .npz file of fixed MNIST")
     try:
         with np.load(path, allow_pickle=False) as file:
             if key in file:
@@ -222,35 +245,3 @@ def _checked_bits(bits: int) -> int:
     if not 1 <= bits <= 8:
         raise ValueError(f"bits {bits} is not between 1 and 8")
     return bits
-
-
-def _list_folder(root: Path) -> dict[str, list[Path]]:
-    """List the files per class, sorted."""
-    if not root.is_dir():
-        raise ValueError(f"{root} is not a folder")
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if not folders:
-        raise ValueError(f"{root} has no folders: put the images of each class into a folder named after it")
-    files = {f.name: sorted(p for p in f.iterdir() if p.is_file() and not p.name.startswith(".")) for f in folders}
-    empty = [name for name, found in files.items() if not found]
-    if empty:
-        raise ValueError(f"{root}: no images of class {', '.join(empty)}")
-    return files
-
-
-def _open(file: Path) -> Image.Image:
-    from PIL import Image
-
-    try:
-        image = Image.open(file)
-        image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file} is not a readable image ({error}); remove or replace it") from None
-    if image.mode.startswith(("I", "F")):
-        raise ValueError(f"{file} has more than 8 bits per channel (mode {image.mode}); convert it to 8 bits")
-    return image
-
-
-def _size_of(file: Path) -> tuple[int, int]:
-    image = _open(file)
-    return image.height, image.width

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
-import math
-import os
-from collections.abc import Iterable, Iterator, Sequence
+import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from condgen.data.batch import Split
 from condgen.data.clips import Clip, Phoneme
+from condgen.data.order import ordered
+from condgen.data.splits import split_labelled
+from condgen.data.text import read_json, read_text, shown
+from condgen.paths import identity, require_file
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test",
 }  # fmt: skip
+RESERVED = ("path", "file_name", "split", "text", "phonemes")
+LONGEST = 1e9  # seconds; comparing with it, unlike converting, also works for whole numbers beyond floats
 USUAL_LABELS = ("speaker", "digit", "label", "class")
 Row = tuple[str, dict[str, object]]  # where it stands, for messages; and its cells by column
 
@@ -29,7 +32,7 @@ class Listing:
         clips: clips, each with its split.
 
     Attributes:
-        names: class names per condition: numbers by value, then words in alphabetical order.
+        names: class names per condition, in the order of `condgen.data.order`.
         phonemes: phonemes that occur, sorted.
     """
 
@@ -38,7 +41,7 @@ class Listing:
         if not self.splits:
             raise ValueError(f"{where} lists no audio")
         every = [clip for _, clip in self.splits]
-        self.names = {name: sorted({clip.labels[name] for clip in every}, key=_by_value) for name in conditions}
+        self.names = {name: ordered({clip.labels[name] for clip in every}) for name in conditions}
         self.phonemes = sorted({phoneme.symbol for clip in every for phoneme in clip.phonemes or ()})
 
     def clips(self, split: Split) -> list[Clip]:
@@ -59,11 +62,14 @@ class Manifest:
     Columns: `path`, or `file_name` as in Hugging Face's audiofolder, relative to the manifest; optionally `text`;
     `split` (train, val, test; valid, validation and dev mean val); labels such as `speaker`; and `phonemes`, a list
     of `[symbol, start, end]` in seconds (in a CSV file: the same list, written as JSON). Rows are counted as an
-    editor counts lines, a CSV file's header being row 1. Each file may be listed only once.
+    editor counts lines, a CSV file's header being row 1; empty rows are passed over, and so are blanks around names,
+    labels and splits. Each recording may be listed only once, however its path is written.
 
     Without a `split` column, a hash of each path, as written in the manifest, decides: the first 8 hexadecimal digits
     of its SHA-256, as a fraction, mean testing below `test_share`, validation below `test_share + val_share`, and
-    training otherwise. So a recording keeps its split when others are added or the rows are shuffled.
+    training otherwise. So a recording keeps its split when others are added or the rows are shuffled. Every class of
+    at least ten recordings has some of each split all the same, and one of any size some for training:
+    `condgen.data.splits` says how.
 
     Args:
         path: manifest file; its suffix tells the format.
@@ -86,8 +92,9 @@ class Manifest:
         file = Path(path)
         columns, rows = _read(file)
         conditions = _choose_labels(file, columns, labels)
-        shares = None if "split" in columns else (val_share, test_share)
-        self.listing = Listing(file, conditions, _clips_of(file, rows, conditions, shares))
+        clips = _clips_of(file, rows, conditions)
+        splits = _named_splits(rows) if "split" in columns else _hashed_splits(rows, clips, val_share, test_share)
+        self.listing = Listing(file, conditions, zip(splits, clips, strict=True))
         self.names, self.phonemes = self.listing.names, self.listing.phonemes
 
     def clips(self, split: Split) -> list[Clip]:
@@ -101,64 +108,79 @@ def split_by_tens(number: int) -> Split:
     return parts.get(number % 10, "train")
 
 
-def _by_value(name: str) -> tuple[bool, int, str]:
-    is_number = name.isascii() and name.isdecimal()
-    return not is_number, int(name) if is_number else 0, name
-
-
 def _read(file: Path) -> tuple[list[str], list[Row]]:
-    """Read the columns and the rows; an empty cell is left out of its row."""
-    if not file.is_file():
-        raise ValueError(f"{file} does not exist; give a .csv or .jsonl manifest")
+    """Read the columns and the rows; an empty cell is left out of its row, and an empty row of the table."""
+    require_file(file, "a .csv or .jsonl manifest")
     readers = {".csv": _read_csv, ".jsonl": _read_jsonl}
     if file.suffix.lower() not in readers:
         raise ValueError(f"{file} is not a .csv or .jsonl file; its suffix must tell the format")
-    try:
-        columns, rows = readers[file.suffix.lower()](file)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
-    if not rows:
+    columns, rows = readers[file.suffix.lower()](file, read_text(file))
+    filled = [(where, {key.strip(): cell for key, cell in row.items() if not _is_empty(cell)}) for where, row in rows]
+    present = [(where, row) for where, row in filled if row]
+    if not present:
         raise ValueError(f"{file} has no rows; give one recording per row")
     if not {"path", "file_name"} & set(columns):
-        raise ValueError(f"{file} has no column 'path' or 'file_name'; it has {', '.join(columns)}")
-    return columns, [(where, {key: cell for key, cell in row.items() if cell not in (None, "")}) for where, row in rows]
+        raise ValueError(f"{file} has no column 'path' or 'file_name'; it has {', '.join(columns)}{_hint(columns)}")
+    for column in columns:
+        if column not in RESERVED and column.lower() in RESERVED:
+            raise ValueError(f"{file} has a column '{column}'; write it '{column.lower()}'")
+    return columns, present
 
 
-def _read_csv(file: Path) -> tuple[list[str], list[Row]]:
-    # utf-8-sig: spreadsheets begin a file with a byte order mark, which would become part of the first column's name.
-    with open(file, encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, strict=True)
-        rows: list[Row] = []
-        try:
-            for cells in reader:
-                origin = f"{file}, row {reader.line_num}"
-                if None in cells:
-                    raise ValueError(f"{origin} has more cells than the header; quote texts that contain commas")
-                rows.append((origin, cells))
-            return list(reader.fieldnames or ()), rows
-        except csv.Error as error:
-            raise ValueError(f"{file}, row {reader.line_num} is malformed CSV: {error}") from None
+def _is_empty(cell: object) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
-def _read_jsonl(file: Path) -> tuple[list[str], list[Row]]:
+def _hint(columns: list[str]) -> str:
+    found = next((mark for mark in (";", "\t", "|") if any(mark in column for column in columns)), None)
+    return "" if found is None else f"; separate columns with commas, not with {found!r}"
+
+
+def _read_csv(file: Path, text: str) -> tuple[list[str], list[Row]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     rows: list[Row] = []
-    with open(file, encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            origin = f"{file}, row {number}"
-            try:
-                cells = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{origin} is malformed JSON: {error.msg} at character {error.pos + 1}") from None
-            if not isinstance(cells, dict):
-                raise ValueError(f'{origin} is not a JSON object such as {{"path": "a.wav", "speaker": "ann"}}')
-            rows.append((origin, cells))
-    return sorted({column for _, cells in rows for column in cells}), rows
+    try:
+        header = [cell.strip() for cell in next(filter(any, reader), [])]
+        columns = [column for column in header if column]
+        twice = [column for column in columns if columns.count(column) > 1]
+        if twice:
+            raise ValueError(f"{file}, row {reader.line_num} names the column '{twice[0]}' twice; rename one of them")
+        for cells in reader:
+            origin = f"{file}, row {reader.line_num}"
+            unnamed = [cell for cell in cells[len(header) :] if cell.strip()]
+            if unnamed:
+                raise ValueError(f"{origin} has more cells than the header; quote texts that contain commas")
+            row = dict(zip(header, cells, strict=False))
+            if any(cell.strip() and not name for name, cell in zip(header, cells, strict=False)):
+                raise ValueError(f"{origin} has a cell in a column without a name; name the column in the header")
+            rows.append((origin, {column: row[column] for column in columns if column in row}))
+        return columns, rows
+    except csv.Error as error:
+        raise ValueError(f"{file}, row {reader.line_num} is malformed CSV: {error}") from None
+
+
+def _read_jsonl(file: Path, text: str) -> tuple[list[str], list[Row]]:
+    rows: list[Row] = []
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):
+        if not line.strip():
+            continue
+        origin = f"{file}, row {number}"
+        cells = read_json(line, origin)
+        if not isinstance(cells, dict):
+            raise ValueError(f'{origin} is not a JSON object such as {{"path": "a.wav", "speaker": "ann"}}')
+        names = [name.strip() for name in cells]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"{origin} names '{twice[0]}' twice; keep one of them")
+        rows.append((origin, cells))
+    return sorted({column.strip() for _, cells in rows for column in cells}), rows
 
 
 def _choose_labels(file: Path, columns: list[str], labels: list[str] | None) -> list[str]:
     if labels is None:
+        other = [column for column in columns if column.lower() in USUAL_LABELS and column not in USUAL_LABELS]
+        if other:
+            raise ValueError(f"{file} has a column '{other[0]}'; write it '{other[0].lower()}', or name the labels")
         return [column for column in USUAL_LABELS if column in columns]
     unknown = [label for label in labels if label not in columns]
     if unknown:
@@ -166,81 +188,90 @@ def _choose_labels(file: Path, columns: list[str], labels: list[str] | None) -> 
     return list(dict.fromkeys(labels))
 
 
-def _clips_of(
-    file: Path, rows: list[Row], conditions: list[str], shares: tuple[float, float] | None
-) -> Iterator[tuple[Split, Clip]]:
-    seen: dict[str, str] = {}
+def _clips_of(file: Path, rows: list[Row], conditions: list[str]) -> list[Clip]:
+    seen: dict[object, tuple[str, str]] = {}
+    clips = []
     for origin, cells in rows:
-        name = cells.get("path", cells.get("file_name"))
-        if not isinstance(name, str) or not name.strip():
+        name = _name(cells)
+        if name is None:
             raise ValueError(f"{origin} has no path; name the recording, relative to the manifest")
         path = file.parent / name
-        if not path.is_file():
-            raise ValueError(f"{origin}: {path} does not exist; paths are relative to the manifest")
+        require_file(path, "a recording, relative to the manifest", f"{origin}: {path}")
         # A clip listed twice in one split counts double, and in two splits it leaks the test set into training.
-        first = seen.setdefault(os.path.normpath(path), origin)
+        first, written = seen.setdefault(identity(path), (origin, name))
         if first is not origin:
-            raise ValueError(f"{origin} lists {name} again, as {first} does; keep one of the rows")
+            other = "" if written == name else f", as {written}"
+            raise ValueError(f"{origin} lists {name} again, as {first} does{other}; keep one of the rows")
         labels = {condition: _label(origin, cells, condition) for condition in conditions}
-        split = _named_split(origin, cells.get("split")) if shares is None else _hashed_split(name, *shares)
         phonemes = None if "phonemes" not in cells else _parse_phonemes(origin, cells["phonemes"])
-        yield split, Clip(path, labels, _text(origin, cells), phonemes, origin)
+        clips.append(Clip(path, labels, _text(origin, cells), phonemes, origin))
+    return clips
+
+
+def _name(cells: dict[str, object]) -> str | None:
+    name = cells.get("path", cells.get("file_name"))
+    return name.strip() if isinstance(name, str) else None
 
 
 def _label(origin: str, cells: dict[str, object], condition: str) -> str:
     value = cells.get(condition)
-    if value is None or (isinstance(value, str) and not value.strip()):
+    # Programs write NaN for a number that is missing.
+    if value is None or value in ("NaN", "nan"):
         raise ValueError(f"{origin} has no {condition}; fill it in, or leave {condition} out of the labels")
-    if isinstance(value, (dict, list)):
-        raise ValueError(f"{origin}: {condition} {json.dumps(value)} is not a label; give a word or a number")
+    if isinstance(value, (dict, list)) or value in (float("inf"), float("-inf")):
+        raise ValueError(f"{origin}: {condition} {shown(value)} is not a label; give a word or a number")
     return str(value).strip()
 
 
 def _text(origin: str, cells: dict[str, object]) -> str | None:
     text = cells.get("text")
     if text is not None and not isinstance(text, str):
-        raise ValueError(f"{origin}: text {json.dumps(text)} is not in quotes")
+        raise ValueError(f"{origin}: text {shown(text)} is not in quotes")
     return text
 
 
-def _named_split(origin: str, name: object) -> Split:
-    known = SPLIT_NAMES.get(str(name or "").strip().lower())
-    if known is None:
-        raise ValueError(f"{origin}: unknown split '{name or ''}'; known: {', '.join(SPLIT_NAMES)}")
-    return known
+def _named_splits(rows: list[Row]) -> list[Split]:
+    splits = []
+    for origin, cells in rows:
+        name = str(cells.get("split", "")).strip()
+        if name.lower() not in SPLIT_NAMES:
+            raise ValueError(f"{origin}: unknown split '{name}'; known: {', '.join(SPLIT_NAMES)}")
+        splits.append(SPLIT_NAMES[name.lower()])
+    return splits
 
 
-def _hashed_split(name: str, val_share: float, test_share: float) -> Split:
-    fraction = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32
-    return "test" if fraction < test_share else "val" if fraction < test_share + val_share else "train"
+def _hashed_splits(rows: list[Row], clips: list[Clip], val_share: float, test_share: float) -> list[Split]:
+    names = [str(_name(cells)) for _, cells in rows]
+    splits = split_labelled(dict(zip(names, (clip.labels for clip in clips), strict=True)), val_share, test_share)
+    return [splits[name] for name in names]
 
 
 def _parse_phonemes(origin: str, found: object) -> tuple[Phoneme, ...]:
     if isinstance(found, str):
         try:
-            found = json.loads(found)
-        except json.JSONDecodeError:
-            raise ValueError(f"{origin}: phonemes '{found}' are not a JSON list of [symbol, start, end]") from None
+            found = read_json(found, origin)
+        except ValueError:
+            raise ValueError(f"{origin}: phonemes {shown(found)} are not a JSON list of [symbol, start, end]") from None
     if not isinstance(found, list):
-        raise ValueError(f"{origin}: phonemes {json.dumps(found)} are not a list of [symbol, start, end]")
+        raise ValueError(f"{origin}: phonemes {shown(found)} are not a list of [symbol, start, end]")
     phonemes: list[Phoneme] = []
     for entry in found:
         phoneme = _parse_phoneme(origin, entry)
         if phonemes and phoneme.start < phonemes[-1].end:
-            raise ValueError(f"{origin}: phoneme {json.dumps(entry, ensure_ascii=False)} begins before the previous "
+            raise ValueError(f"{origin}: phoneme {shown(entry)} begins before the previous "
                              f"one ends, at {phonemes[-1].end} s; give them in order, without overlap")  # fmt: skip
         phonemes.append(phoneme)
     return tuple(phonemes)
 
 
 def _parse_phoneme(origin: str, entry: object) -> Phoneme:
-    shown = json.dumps(entry, ensure_ascii=False)
+    entry_shown = shown(entry)
     if not isinstance(entry, list) or len(entry) != 3 or not isinstance(entry[0], str) or not entry[0]:
-        raise ValueError(f"{origin}: phoneme {shown} is not [symbol, start, end]")
+        raise ValueError(f"{origin}: phoneme {entry_shown} is not [symbol, start, end]")
     symbol, *times = entry
-    if not all(type(time) in (int, float) and math.isfinite(time) for time in times):
-        raise ValueError(f"{origin}: phoneme {shown} has a start or an end that is not a number of seconds")
+    if not all(type(time) in (int, float) and abs(time) < LONGEST for time in times):
+        raise ValueError(f"{origin}: phoneme {entry_shown} has a start or an end that is not a number of seconds")
     start, end = times
     if not 0 <= start < end:
-        raise ValueError(f"{origin}: phoneme {shown} must start at 0 s or later and end after it starts")
+        raise ValueError(f"{origin}: phoneme {entry_shown} must start at 0 s or later and end after it starts")
     return Phoneme(symbol, float(start), float(end))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from condgen.data.clips import Clip, Phoneme
+from condgen.paths import content_of, require_file
 
 Normalise = Literal["peak", "loudness", "none"]
 
@@ -104,13 +105,14 @@ def read_audio(path: Path, origin: str = "") -> tuple[Tensor, int]:
     import soundfile
 
     name = f"{path} ({origin})" if origin and origin != str(path) else str(path)
-    if not Path(path).is_file():
-        raise ValueError(f"{name} does not exist")
+    require_file(path, "a sound file", name)
     try:
         found = soundfile.info(str(path))
         samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise ValueError(f"{name} is not a readable audio file ({str(error).split(': ')[-1].strip()})") from None
+        cause = str(error).split(": ")[-1].strip()
+        content = content_of(path) if "not recognised" in cause else None
+        raise ValueError(f"{name} is not a readable audio file ({f'it is {content}' if content else cause})") from None
     if len(samples) < found.frames or _is_cut_off(Path(path)):
         raise ValueError(f"{name} is truncated: its header promises more than the file holds")
     if not len(samples):

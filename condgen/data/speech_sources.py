@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
 from condgen.data.batch import Split
+from condgen.data.class_folders import list_classes, split_files
 from condgen.data.clips import Clip
 from condgen.data.manifest import Listing, split_by_tens
+from condgen.data.text import read_text
+from condgen.paths import require_file, require_folder
 
 # Formats that soundfile reads and that are usual for speech; other files, such as transcripts, may lie beside them.
 SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".rf64", ".w64"}
@@ -20,8 +24,8 @@ DIGIT_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "e
 class AudioFolder:
     """A folder with one folder of recordings per class; the folders' names are the class names.
 
-    Split as in `Folder`: of every ten recordings of a class, by sorted file name, the 9th is for validation and the
-    10th for testing. Files that are not audio, by their suffix, are skipped.
+    Split as in `Folder`, by the hash of each path within the root, so that others may be added; see
+    `condgen.data.splits`. Files that are not audio, by their suffix, are left out, which one line says.
 
     Args:
         root: folder of the classes' folders.
@@ -29,19 +33,12 @@ class AudioFolder:
     """
 
     def __init__(self, root: str, condition: str = "speaker") -> None:
-        folders = _folders(_existing(root))
-        if not folders:
-            raise ValueError(f"{root} has no folders: put the recordings of each class into a folder named after it")
-        files = {
-            folder.name: [file for file in _files(folder) if file.suffix.lower() in SUFFIXES] for folder in folders
-        }
-        empty = [name for name, found in files.items() if not found]
-        if empty:
-            raise ValueError(f"{root}: no recordings of {condition} {', '.join(empty)}; add some or remove the folder")
+        files = list_classes(Path(root), SUFFIXES, "recordings", condition)
+        splits = split_files(Path(root), files)
         listed = (
-            (split_by_tens(i), Clip(file, {condition: name}, origin=str(file)))
+            (splits[file], Clip(file, {condition: name}, origin=str(file)))
             for name, found in files.items()
-            for i, file in enumerate(found)
+            for file in found
         )
         self.listing = Listing(Path(root), [condition], listed)
         self.names, self.phonemes = self.listing.names, self.listing.phonemes
@@ -62,7 +59,7 @@ class FreeSpokenDigits:
     """
 
     def __init__(self, root: str) -> None:
-        folder = _existing(root, "clone https://github.com/Jakobovski/free-spoken-digit-dataset")
+        folder = _existing(root, "a clone of https://github.com/Jakobovski/free-spoken-digit-dataset")
         folder = folder / "recordings" if (folder / "recordings").is_dir() else folder
         files = [file for file in _files(folder) if file.suffix.lower() == ".wav"]
         if not files:
@@ -172,7 +169,7 @@ class VCTK:
         for folder in _folders(audio):
             for utterance, file in _one_microphone(folder, microphone):
                 text = texts / folder.name / f"{utterance}.txt"
-                words = text.read_text(encoding="utf-8").strip() if text.is_file() else None
+                words = read_text(text).strip() if text.is_file() else None
                 split = split_by_tens(int(utterance.rpartition("_")[2]))
                 yield split, Clip(file, {"speaker": folder.name}, text=words or None, origin=str(file))
 
@@ -201,22 +198,24 @@ class LJSpeech:
 
     @staticmethod
     def _list(folder: Path) -> Iterator[tuple[Split, Clip]]:
+        lines = io.StringIO(read_text(folder / "metadata.csv"), newline="")
+        seen: dict[str, str] = {}
         # Quote marks are part of the texts, not of the format.
-        with open(folder / "metadata.csv", encoding="utf-8", newline="") as lines:
-            for i, cells in enumerate(csv.reader(lines, delimiter="|", quoting=csv.QUOTE_NONE)):
-                origin = f"{folder / 'metadata.csv'}, row {i + 1}"
-                if len(cells) not in (2, 3):
-                    raise ValueError(f"{origin} has {len(cells)} cells, not id|text|normalised text")
-                file = folder / "wavs" / f"{cells[0]}.wav"
-                if not file.is_file():
-                    raise ValueError(f"{origin}: {file} does not exist; download the data set again")
-                yield split_by_tens(i), Clip(file, {}, text=cells[-1] or cells[1], origin=origin)
+        reader = csv.reader(lines, delimiter="|", quoting=csv.QUOTE_NONE)
+        for i, cells in enumerate(filter(None, reader)):
+            origin = f"{folder / 'metadata.csv'}, row {reader.line_num}"
+            if len(cells) not in (2, 3):
+                raise ValueError(f"{origin} has {len(cells)} cells, not id|text|normalised text")
+            first = seen.setdefault(cells[0], origin)
+            if first is not origin:
+                raise ValueError(f"{origin} lists {cells[0]} again, as {first} does; keep one of the rows")
+            file = folder / "wavs" / f"{cells[0]}.wav"
+            require_file(file, "all files of the data set, downloaded again", f"{origin}: {file}")
+            yield split_by_tens(i), Clip(file, {}, text=cells[-1] or cells[1], origin=origin)
 
 
-def _existing(root: str, remedy: str = "name the folder that holds the recordings") -> Path:
-    if not Path(root).is_dir():
-        raise ValueError(f"{root} is not a folder; {remedy}")
-    return Path(root)
+def _existing(root: str, remedy: str = "the folder that holds the recordings") -> Path:
+    return require_folder(root, remedy)
 
 
 def _visible(paths: Iterable[Path]) -> list[Path]:
@@ -249,9 +248,8 @@ def _download_speech_commands(root: Path) -> None:
 
 
 def _held_out(file: Path, split: Split) -> dict[str, Split]:
-    if not file.is_file():
-        raise ValueError(f"{file} does not exist; download the data set again, since this file holds its split")
-    return dict.fromkeys(file.read_text(encoding="utf-8").split(), split)
+    require_file(file, "the whole data set, downloaded again, since this file holds its split")
+    return dict.fromkeys(read_text(file).split(), split)
 
 
 def _one_microphone(folder: Path, microphone: str) -> list[tuple[str, Path]]:

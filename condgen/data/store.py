@@ -17,6 +17,8 @@ from condgen.atomic import whole_folder
 from condgen.data.clips import Clip
 from condgen.data.features import FrameFeature
 from condgen.data.recordings import RecordingReader
+from condgen.data.text import read_json, read_text
+from condgen.paths import require_file
 from condgen.quantization import Quantization
 
 INDEX = "index.json"
@@ -45,7 +47,7 @@ class ClipStore:
     @classmethod
     def open(cls, folder: Path) -> ClipStore:
         """Map a folder that `write_store` wrote."""
-        index = json.loads((folder / INDEX).read_text())
+        index = read_json(read_text(folder / INDEX), str(folder / INDEX))
         frames = {name: np.memmap(folder / f"{name}.frames", np.float32, "r").reshape(-1, size)
                   for name, size in index["sizes"].items()}  # fmt: skip
         return cls(
@@ -62,8 +64,7 @@ def store_name(clips: Sequence[Clip], settings: Mapping[str, object]) -> str:
     """Name a store after everything that decides its content: settings, and files with their sizes and times."""
     files = []
     for clip in clips:
-        if not Path(clip.path).is_file():
-            raise ValueError(f"{clip.path} ({clip.origin}) does not exist")
+        require_file(clip.path, "a sound file", f"{clip.path} ({clip.origin})")
         stat = os.stat(clip.path)
         files.append([str(clip.path), stat.st_size, stat.st_mtime_ns, clip.labels, clip.phonemes])
     return hashlib.sha256(json.dumps([settings, files], sort_keys=True).encode()).hexdigest()[:16]

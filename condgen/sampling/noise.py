@@ -25,8 +25,9 @@ def uniform_noise(seed: int, indices: Sequence[int], shape: tuple[int, ...], ski
     Raises:
         ValueError: the seed or an index is no whole number from 0 to 2^63 − 1.
     """
-    if any(not isinstance(key, int | np.integer) or not 0 <= key < 2**63 for key in (seed, *indices)):
-        raise ValueError(f"the seed and the sample indices must be whole numbers from 0 to 2^63 − 1; got seed {seed}")
+    for name, key in (("seed", seed), *(("sample index", index) for index in indices)):
+        if not isinstance(key, int | np.integer) or not 0 <= key < 2**63:
+            raise ValueError(f"{name} {key} is not a whole number from 0 to 2^63 − 1")
     streams = [_stream(seed, index, shape, skip) for index in indices]
     return torch.from_numpy(np.stack(streams)) if streams else torch.zeros(0, *shape, dtype=torch.float64)
 

@@ -18,6 +18,7 @@ from condgen.models import ConditionalModel
 from condgen.models.conditional import Conditions
 from condgen.models.contract import streaming
 from condgen.models.wavenet import WaveNetState
+from condgen.paths import require_file
 from condgen.sampling.ancestral import check_temper, count_samples, evaluating, take_rows
 from condgen.sampling.noise import uniform_noise
 
@@ -54,6 +55,7 @@ class StreamState:
         Raises:
             ValueError: the file is missing or holds no state.
         """
+        require_file(path, "a file with the state of a stream")
         try:
             tensors = load_file(path)
             return cls(WaveNetState.of(tensors), tensors.get("values"))

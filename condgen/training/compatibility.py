@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_info
 
-from condgen.conditioning.contract import require
+from condgen.conditioning.contract import require, require_condition
 from condgen.data.batch import ConditionedData
 from condgen.models.conditional import ConditionalModel, Model, as_likelihood
 from condgen.models.contract import streaming
@@ -34,12 +34,9 @@ def check_data(model: Model, data: ConditionedData) -> None:
     likelihood = as_likelihood(model)
     audio = None if likelihood is None else streaming(likelihood.network)
     for name, encoder in model.encoders.items():
-        if name not in data.conditions:
-            raise ValueError(
-                f"the model has the condition '{name}', the data has: {', '.join(data.conditions) or 'none'}"
-            )
+        given = require_condition(name, data.conditions)
         try:
-            encoder.check(data.conditions[name], 1 if audio is None else audio.hop)
+            encoder.check(given, 1 if audio is None else audio.hop)
         except ValueError as error:
             raise ValueError(f"condition '{name}': {error}") from None
     if likelihood is not None and data.crop:

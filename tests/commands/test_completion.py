@@ -87,4 +87,61 @@ def test_fit_builds_the_source_once_and_its_names_travel(counted, tmp_path, conf
 def test_a_condition_that_the_data_lack_is_one_line(counted, tmp_path, capsys):
     (tmp_path / "own.yaml").write_text(IMAGES.replace("digit:", "speaker:"))
     assert main(["fit", "-c", "own.yaml"]) == 1
-    assert "condgen: error: the model has the condition 'speaker', the data has: digit\n" in capsys.readouterr().err
+    assert (
+        "condgen: error: the model has the condition 'speaker', which the data do not give; they give: digit. Leave "
+        in (capsys.readouterr().err)
+    )
+
+
+@pytest.mark.parametrize("encoder", ["FeatureVector, init_args: {size: 3}", "FeatureMap, init_args: {channels: 1}",
+                                     "FrameSequence, init_args: {size: 3}", "LinguisticSequence"])  # fmt: skip
+def test_encoders_of_what_images_do_not_give_are_one_line(counted, tmp_path, capsys, encoder):
+    (tmp_path / "own.yaml").write_text(IMAGES.replace("ClassEmbedding", encoder))
+    assert main(["fit", "-c", "own.yaml"]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("condgen: error: ")]
+    assert "the data give a class" in line
+    assert line.endswith("use ClassEmbedding")
+
+
+PLAIN = """
+import torch
+from condgen.data import Labelled
+
+
+class Images:
+    def __init__(self) -> None:
+        self.shape, self.levels, self.names = (1, 8, 8), 17, {"digit": ["a", "b"]}
+
+    def load(self, split):
+        return Labelled(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), {"digit": torch.tensor([0, 1])})
+"""
+
+
+@pytest.mark.parametrize("written", ["{class_path: plain.Images}", "plain.Images"])
+def test_a_source_without_types_is_told_which_it_needs(counted, tmp_path, one_line, written):
+    (tmp_path / "plain.py").write_text(PLAIN)
+    (tmp_path / "own.yaml").write_text(IMAGES.replace("{class_path: counted.Images}", written))
+    assert main(["fit", "-c", "own.yaml"]) == 1
+    one_line("data.source: ", "does not implement protocol ImageSource",
+             "its load(self, split) must be load(self, split: Split) -> Labelled")  # fmt: skip
+
+
+@pytest.mark.parametrize("trained_first", [False, True])
+def test_data_that_have_moved_are_asked_for_with_the_option_that_says_where(counted, tmp_path, one_line, trained_first):
+    (tmp_path / "own.yaml").write_text(CLIPS)
+    command = ["fit", "-c", "own.yaml"]
+    if trained_first:
+        assert main(command) == 0
+        command = ["validate", "--ckpt_path", "runs/own/version_0/checkpoints/last.ckpt", "--trust", "counted"]
+    (tmp_path / "wav").rename(tmp_path / "elsewhere")
+    for moved in (command, *([["evaluate", *command[1:], "--out", "out"]] if trained_first else [])):
+        assert main(moved) == 1
+        one_line("the folder wav is not there; give ", "say where the data are with --data.source.root NEW")
+    assert main([*command, "--data.source.root", "elsewhere"]) == 0
+
+
+def test_a_folder_for_a_configuration_is_one_line(counted, tmp_path, one_line):
+    assert main(["fit", "-c", "wav"]) == 1
+    one_line("wav is a folder; give a configuration")
+    assert main(["fit", "-c", "no.yaml"]) == 1
+    one_line("config: File does not exist: ", "no.yaml")

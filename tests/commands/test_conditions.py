@@ -1,5 +1,7 @@
 """Conditions in words: classes, lengths and sounds that are taken, and one line for all others."""
 
+import json
+
 import pytest
 
 
@@ -7,7 +9,7 @@ import pytest
     ("options", "words"),
     [
         (["--condition.digit", "eleven"], ["condition 'digit' has no class 'eleven'", "0, 1, 2"]),
-        (["--condition.digit", "10"], ["has no class '10'", "ids 0 to 9"]),
+        (["--condition.digit", "10"], ["has no class '10'; its classes: 0, 1, 2"]),
         (["--condition.digit", "-1"], ["has no class '-1'"]),
         (["--condition.speaker", "jackson", "--condition.digit", "1"], ["no condition 'speaker'", "digit"]),
         ([], ["needs --condition.digit"]),
@@ -45,3 +47,15 @@ def test_audio_of_conditions_or_lengths_that_cannot_be_is_one_line_and_leaves_no
         assert draw(model, tmp_path / "out", *options) == 1
         one_line(*words)
         assert not list(tmp_path.iterdir())
+
+
+def test_a_class_taken_by_position_is_said_once_and_stands_in_the_manifest(trained, sample, tmp_path, capsys):
+    options = ["--condition.digit", "1", "--seconds", "0.05", "--num_samples", "2"]
+    assert sample(trained("wavenet_fsdd"), tmp_path / "by_place", "--condition.speaker", "1", *options) == 0
+    assert capsys.readouterr().err.count("taken by position: 1 is 'theo'") == 1
+    rows = [json.loads(line) for line in (tmp_path / "by_place" / "manifest.jsonl").read_text().splitlines()]
+    assert [row["by_position"] for row in rows] == [{"speaker": {"1": "theo"}}] * 2
+    assert [row["conditions"] for row in rows] == [{"speaker": "theo", "digit": "1"}] * 2
+    assert sample(trained("wavenet_fsdd"), tmp_path / "by_name", "--condition.speaker", "theo", *options) == 0
+    assert "position" not in capsys.readouterr().err
+    assert "by_position" not in (tmp_path / "by_name" / "manifest.jsonl").read_text()

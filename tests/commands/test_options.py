@@ -9,8 +9,8 @@ import pytest
 ])  # fmt: skip
 def test_options_of_likelihood_models_are_refused(option, cdcgan, sample, tmp_path, one_line):
     assert sample(cdcgan, tmp_path / "o", "--condition.digit", "all", *option) == 1
-    instead = "leave it out" if option[0] == "--engine" else "it takes --truncation"
-    one_line(option[0], "is for likelihood models", instead)
+    reason = "size of what it draws is fixed" if option[0] == "--seconds" else "that is for likelihood models"
+    one_line(f"takes no {option[0]}: ", reason, "it takes --truncation and --seed")
     assert not (tmp_path / "o").exists()
 
 
@@ -21,4 +21,4 @@ def test_truncation_is_refused_for_a_pixelcnn_and_temperature_for_a_generator(
         assert command(pixelcnn, tmp_path / "o", "--truncation", "0.5", *options) == 1
         one_line("--truncation is for adversarial generators", "a PixelCNN: use --temperature")
         assert command(cdcgan, tmp_path / "o", "--temperature", "0.5", *options) == 1
-        one_line("--temperature is for likelihood models", "it takes --truncation")
+        one_line("takes no --temperature: that is for likelihood models", "it takes --truncation")

@@ -1,8 +1,11 @@
 """What is to be completed: rows of an image, the beginning of a waveform; and what of it is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 
 
 def test_completion_keeps_the_rows_asked_for(pixelcnn, sample, tmp_path):
@@ -13,6 +16,23 @@ def test_completion_keeps_the_rows_asked_for(pixelcnn, sample, tmp_path):
     with np.load(tmp_path / "out" / "samples.npz") as file:
         assert (file["samples"][:, :, :3] == image[:, :3]).all()
         assert (file["samples"][0] != file["samples"][1]).any()
+
+
+def test_a_picture_is_completed_upright_on_its_background_and_on_the_models_levels(pixelcnn, sample, tmp_path, capsys):
+    levels = np.arange(16).reshape(8, 2).repeat(4, 1)
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    picture = np.zeros((8, 8, 2), np.uint8)
+    picture[..., 0], picture[..., 1] = (levels * 255 / 16).round(), 255
+    picture[0, 0, 1] = 0
+    Image.fromarray(picture[::-1, ::-1].copy(), "LA").save(tmp_path / "image.npy", "PNG", exif=exif)
+    complete = ["--complete", str(tmp_path / "image.npy"), "--keep_rows", "7"]
+    assert sample(pixelcnn, tmp_path / "out", "--condition.digit", "1", *complete) == 0
+    assert "transparent in places, where white shows" in capsys.readouterr().err
+    with np.load(tmp_path / "out" / "samples.npz") as file:
+        found = file["samples"][0, 0, :7]
+    levels[0, 0] = 16
+    assert found.tolist() == levels[:7].tolist()
 
 
 @pytest.mark.slow
@@ -28,9 +48,11 @@ def test_a_primed_sample_begins_with_what_was_given(draw, asked, make, tmp_path)
     ("options", "words"),
     [
         (["--keep_rows", "3"], ["keep_rows needs --complete"]),
-        (["--complete", "none.npy", "--keep_rows", "3"], ["none.npy does not exist"]),
+        (["--complete", "none.npy", "--keep_rows", "3"], ["none.npy does not exist; give a picture"]),
+        (["--complete", str(Path(__file__).parent), "--keep_rows", "3"], ["is a folder; give a picture, or an .npy"]),
+        (["--complete", __file__, "--keep_rows", "3"], ["is not a readable image"]),
         (["--complete", "none.npy", "--keep_rows", "8"], ["keep_rows 8 is not between 1 and 7"]),
-        (["--prime", "x.wav"], ["--prime is for audio", "--complete FILE.npy"]),
+        (["--prime", "x.wav"], ["--prime is for audio", "--complete FILE"]),
     ],
 )
 def test_what_cannot_be_completed_is_one_line_and_leaves_nothing(options, words, pixelcnn, sample, tmp_path, one_line):

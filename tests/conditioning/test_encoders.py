@@ -251,16 +251,23 @@ def test_what_is_parsed_is_a_condition_that_the_encoder_takes(encoder, condition
 
 
 def test_classes_are_named_numbered_listed_or_all():
-    encoder = ClassEmbedding(names=["cat", "dog", "1"])
+    encoder = ClassEmbedding(names=["cat", "dog", "owl"])
     parsed = {
-        text: [(label, int(value)) for label, value in encoder.parse(text)] for text in ("dog", "0,cat", "1", "all")
+        text: [(label, int(value)) for label, value in encoder.parse(text)] for text in ("dog", "0,cat", "2", "all")
     }
     assert parsed == {
-        "dog": [("dog", 1)], "0,cat": [("cat", 0), ("cat", 0)], "1": [("1", 2)],
-        "all": [("cat", 0), ("dog", 1), ("1", 2)],
+        "dog": [("dog", 1)], "0,cat": [("cat", 0), ("cat", 0)], "2": [("owl", 2)],
+        "all": [("cat", 0), ("dog", 1), ("owl", 2)],
     }  # fmt: skip
-    with pytest.raises(ValueError, match=r"^has no class 'cow'; its classes: cat, dog, 1 \(or ids 0 to 2\)"):
+    with pytest.raises(ValueError, match=r"^has no class 'cow'; its classes: cat, dog, owl \(or positions 0 to 2\)"):
         encoder.parse("cat,cow")
+
+
+def test_a_number_is_the_class_of_that_number():
+    assert [(label, int(i)) for label, i in ClassEmbedding(names=["01", "02", "07"]).parse("7,1")] == [
+        ("07", 2), ("01", 0),
+    ]  # fmt: skip
+    assert FeatureVector(names=["1.0", "2.0"]).parse("2+1.0,1")[1][1].tolist() == [1, 0]
 
 
 def test_tags_are_a_multi_hot_vector():
@@ -279,8 +286,12 @@ def test_names_left_out_are_the_datas_and_given_ones_stay():
         assert ClassEmbedding.completed(given, classes) == given
     assert LinguisticSequence.completed({}, phonemes) == {"names": PHONEMES}
     assert LinguisticSequence.completed({"names": ["a"]}, phonemes) == {"names": ["a"]}
-    with pytest.raises(ValueError, match="needs phonemes, and the data has none"):
+    with pytest.raises(ValueError, match="needs phonemes, and the data give an array without any"):
         LinguisticSequence.completed({}, DataCondition())
+    with pytest.raises(ValueError, match="needs phonemes, and the data give a class without any; use ClassEmbedding"):
+        LinguisticSequence.completed({}, classes)
+    with pytest.raises(ValueError, match="needs the names of classes, and the data give frames; use FrameSequence"):
+        ClassEmbedding.completed({}, phonemes)
     for encoder in (FeatureVector, FrameSequence, FeatureMap):
         assert encoder.completed({"features": 2}, classes) == {"features": 2}
 
@@ -290,6 +301,11 @@ def test_names_left_out_are_the_datas_and_given_ones_stay():
     (FrameSequence(3), DataCondition(size=4, hop=8), "frames of size 3, the data's have 4"),
     (FrameSequence(3, factor=2), DataCondition(size=3, hop=8), "have 16 samples, the data's have 8 samples"),
     (LinguisticSequence(2, PHONEMES), DataCondition(["a"], 7, 8), "phonemes are .*, the data's are"),
+    (LinguisticSequence(2, PHONEMES), DataCondition(["a"], given="class"), "frames, and the data give a class; use Cl"),
+    (FrameSequence(3), DataCondition(), "takes frames, and the data give an array"),
+    (FeatureVector(3), DataCondition(["a"], given="class"), "takes a vector, and the data give a class; use ClassEmb"),
+    (FeatureMap(3), DataCondition(size=3, hop=8), "takes a map, and the data give frames; use FrameSequence"),
+    (ClassEmbedding(names=["a"]), DataCondition(size=3, hop=8), "takes a class, and the data give frames; use Frame"),
 ])  # fmt: skip
 def test_data_that_do_not_fit_are_refused_with_both(encoder, data, message):
     with pytest.raises(ValueError, match=message):

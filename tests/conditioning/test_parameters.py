@@ -158,8 +158,10 @@ def saved(path):
 
 
 def test_a_missing_file_is_told(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"task\.safetensors"):
+    with pytest.raises(ValueError, match=r"task\.safetensors does not exist; give a file of FiLM parameters"):
         FiLMParameters.load(tmp_path / "task.safetensors")
+    with pytest.raises(ValueError, match=r"is a folder; give a file of FiLM parameters"):
+        FiLMParameters.load(tmp_path)
 
 
 def test_parameters_of_different_kinds_are_refused():

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from condgen.data import CIFAR10, MNIST, Digits, FashionMNIST, Folder, Images
+from condgen.data.class_folders import split_files
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -142,7 +143,7 @@ def test_folder_names_are_classes_and_splits_hold_every_file_once(folder):
     source = Folder(str(folder))
     assert (source.shape, source.names) == ((3, 5, 6), {"class": ["cat", "dog"]})
     parts = [source.load(split) for split in ("train", "val", "test")]
-    assert [len(part.x) for part in parts] == [32, 4, 4]
+    assert all(set(part.conditions["class"].tolist()) == {0, 1} for part in parts)
     seen = [tuple(x[:, 0, 0].tolist()) for part in parts for x in part.x]
     assert sorted(seen) == sorted((10 * i, 100 * label, 7) for label in (0, 1) for i in range(20))
     assert all((x[1, 0, 0] == 100 * y) for part in parts for x, y in zip(part.x, part.conditions["class"], strict=True))
@@ -155,22 +156,57 @@ def test_folder_resizes_grays_and_drops_bits_as_asked(folder):
     assert part.x.max() < source.levels == 8
 
 
-def test_folder_refuses_what_it_cannot_read_and_names_it(folder, tmp_path):
-    bad = folder / "cat" / "00.png"
+def training_files(folder, label="cat"):
+    splits = split_files(folder, Folder(str(folder), size=(5, 6)).files)
+    return [file for file, split in splits.items() if split == "train" and file.parent.name == label]
+
+
+def test_folder_refuses_what_it_cannot_read_and_names_it(folder):
+    bad, good, *_ = training_files(folder)
     Image.new("RGB", (9, 9)).save(bad)
-    with pytest.raises(ValueError, match=r"00.png.*9 × 9|01.png is 5 × 6"):
+    with pytest.raises(ValueError, match=rf"{bad.name}.*9 × 9|is 5 × 6"):
         Folder(str(folder)).load("train")
-    good = (folder / "cat" / "01.png").read_bytes()
-    bad.write_bytes(good[:40])
-    with pytest.raises(ValueError, match=r"00.png is not a readable image .*remove or replace"):
+    bad.write_bytes(good.read_bytes()[:40])
+    with pytest.raises(ValueError, match=rf"{bad.name} is not a readable image .*remove or replace"):
         Folder(str(folder), size=(5, 6)).load("train")
     Image.fromarray(np.zeros((5, 6), np.uint16)).save(bad)
-    with pytest.raises(ValueError, match=r"00.png has more than 8 bits"):
+    with pytest.raises(ValueError, match=rf"{bad.name} has more than 8 bits"):
         Folder(str(folder), size=(5, 6)).load("train")
+
+
+def test_all_faulty_images_are_named_and_counted(folder):
+    faulty = [*training_files(folder, "cat"), *training_files(folder, "dog")]
+    for file in faulty:
+        file.write_text("no picture")
+    with pytest.raises(ValueError, match=f"^{len(faulty)} images of .* cannot be used: ") as caught:
+        Folder(str(folder), size=(5, 6)).load("train")
+    assert str(caught.value).count("is not a readable image") == 20
+    assert str(caught.value).endswith(f"; and {len(faulty) - 20} more")
+
+
+def test_an_image_added_to_a_folder_moves_no_other(folder):
+    before = split_files(folder, Folder(str(folder)).files)
+    Image.new("RGB", (6, 5)).save(folder / "cat" / "000_new.png")
+    after = split_files(folder, Folder(str(folder)).files)
+    assert before.items() <= after.items()
+
+
+def test_transparency_shows_the_background_and_is_said_once(folder):
+    for file in training_files(folder):
+        Image.new("RGBA", (6, 5), (9, 9, 9, 0)).save(file)
+    with pytest.warns(UserWarning, match="transparent in places, where white shows") as said:
+        part = Folder(str(folder)).load("train")
+    assert len(said) == 1
+    assert (part.x[part.conditions["class"] == 0] == 255).all()
+    with pytest.warns(UserWarning, match="where #102030 shows"):
+        part = Folder(str(folder), background="#102030").load("train")
+    assert part.x[part.conditions["class"] == 0][0, :, 0, 0].tolist() == [0x10, 0x20, 0x30]
+    with pytest.raises(ValueError, match="background 'plaid' is no colour"):
+        Folder(str(folder), background="plaid")
 
 
 def test_folder_without_classes_or_images_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="is not a folder"):
+    with pytest.raises(ValueError, match="nowhere is not there; give the folder of the images"):
         Folder(str(tmp_path / "nowhere"))
     with pytest.raises(ValueError, match="has no folders: put the images of each class"):
         Folder(str(tmp_path))

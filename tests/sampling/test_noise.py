@@ -23,9 +23,12 @@ def test_noise_of_every_seed_and_index_is_another():
     assert noise.flatten().unique().numel() == noise.numel()
 
 
-@pytest.mark.parametrize(("seed", "indices"), [(-1, [0]), (0, [2, -1])])
-def test_negative_seeds_and_indices_are_refused(seed, indices):
-    with pytest.raises(ValueError, match="whole numbers from 0"):
+@pytest.mark.parametrize(("seed", "indices", "name"), [
+    (-1, [0], "seed -1"), (0, [2, -1], "sample index -1"), (0, [2**63], "sample index 9223372036854775808"),
+    (0.5, [0], "seed 0.5"),
+])  # fmt: skip
+def test_negative_seeds_and_indices_are_refused(seed, indices, name):
+    with pytest.raises(ValueError, match=f"^{name} is not a whole number from 0"):
         uniform_noise(seed, indices, (1,))
 
 

@@ -144,7 +144,7 @@ def test_what_is_no_state_is_refused_in_one_line(tmp_path, content):
 
 
 def test_a_missing_state_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="nothing holds no state of a stream"):
+    with pytest.raises(ValueError, match="nothing does not exist; give a file with the state of a stream"):
         StreamState.load(tmp_path / "nothing")
 
 

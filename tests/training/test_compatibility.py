@@ -45,13 +45,13 @@ MISFITS = [
     (make_model(sample_rate=16000), make_data(), "sample_rate is 16000, the data's is 8000: set model.network.sample_"),
     (make_model(companding="linear"), make_data(), "the model's companding is linear, the data's is mu_law"),
     (make_model(), make_data(companding="linear"), "the model's companding is mu_law, the data's is linear"),
-    (make_model({"digit": ClassEmbedding(2, num_classes=2)}), make_data(), "'digit', the data has: speaker"),
+    (make_model({"digit": ClassEmbedding(2, num_classes=2)}), make_data(), "'digit', which the data"),
     (make_model(speaker(["bob", "ann"])), make_data(), r"are \['bob', 'ann'\], the data's are \['ann', 'bob'\]"),
     (make_model(speaker(["ann"])), make_data(), r"condition 'speaker': the model's classes are \['ann'\]"),
-    (make_model({"mel": FrameSequence(20)}), make_data(), "condition 'mel', the data has: speaker"),
+    (make_model({"mel": FrameSequence(20)}), make_data(), "'mel', which the data do not give"),
     (
         make_model({"mel": FrameSequence(20)}), make_data({"place": Position(40)}),
-        "condition 'mel', the data has: speaker, place",
+        "'mel', which the data do not give; they give: speaker, place. Leave 'mel' out of model.conditions",
     ),
     (
         make_model({"mel": FrameSequence(20)}), make_data({"mel": MelSpectrogram(80, 40)}),

@@ -88,7 +88,7 @@ def test_a_model_that_does_not_fit_the_data_is_refused_before_training(tmp_path)
     cases = [
         (PixelCNN((1, 9, 8), 17, channels=4, layers=2, head=4), {"digit": classes}, r"shape is \(1, 9, 8\)"),
         (PixelCNN((1, 8, 8), 16, channels=4, layers=2, head=4), {"digit": classes}, "levels is 16, the data's is 17"),
-        (PixelCNN((1, 8, 8), 17, channels=4, layers=2, head=4), {"speaker": classes}, "'speaker', the data has: digit"),
+        (PixelCNN((1, 8, 8), 17, channels=4, layers=2, head=4), {"speaker": classes}, "'speaker', which the data"),
         (PixelCNN((1, 8, 8), 17, channels=4, layers=2, head=4), {"digit": ClassEmbedding(3, names=["a", "b"])},
          r"classes are \['a', 'b'\]"),
     ]  # fmt: skip
