@@ -13,7 +13,7 @@ import condgen
 ROOT = Path(condgen.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LEVELS = [
-    {"atomic", "quantization", "conditioning", "distributions"},
+    {"atomic", "described", "quantization", "conditioning", "distributions"},
     {"models"},
     {"engines"},
     {"sampling"},

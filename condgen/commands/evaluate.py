@@ -55,6 +55,7 @@ def evaluate(
         overwrite: permission to replace an existing folder.
     """
     from condgen.checkpoint import Checkpoint
+    from condgen.commands.conditions import warn_of_untrained
     from condgen.commands.measuring import data_of, illustrate, lessons
     from condgen.commands.options import refuse_foreign
     from condgen.evaluation.copy_synthesis import copy_synthesis, mel_condition
@@ -71,6 +72,7 @@ def evaluate(
         checkpoint = Checkpoint.open(ckpt_path, trust)
         model = checkpoint.model(weights, device)
         refuse_foreign(model, truncation, temperature=temperature)
+        warn_of_untrained(checkpoint.untrained)
         scored = as_likelihood(model)
         tempering = {"truncation": truncation} if scored is None else {"temperature": temperature}
         module = data_of(checkpoint, data or {})

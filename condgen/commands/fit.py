@@ -93,8 +93,9 @@ def _same_task(checkpoint: Checkpoint, class_path: str | None) -> None:
     theirs = checkpoint.task_path.split(".")[-1]
     ours = (class_path or theirs).split(".")[-1]
     if ours != theirs:
-        network = checkpoint.hyper_parameters["network"]["class_path"].split(".")[-1]
-        raise ValueError(f"{checkpoint.path} holds a {theirs} ({network}), and the configuration trains a {ours}: they "
+        network = checkpoint.hyper_parameters.get("network")  # a task of one's own may have none among its arguments
+        inside = "" if network is None else f" ({network['class_path'].split('.')[-1]})"
+        raise ValueError(f"{checkpoint.path} holds a {theirs}{inside}, and the configuration trains a {ours}: they "
                          "do not fit")  # fmt: skip
 
 

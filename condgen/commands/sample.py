@@ -65,7 +65,7 @@ def sample(
         overwrite: permission to replace an existing folder.
     """
     from condgen.checkpoint import Checkpoint
-    from condgen.commands.conditions import combine, stacked
+    from condgen.commands.conditions import combine, stacked, warn_of_untrained
     from condgen.commands.options import refuse_foreign
     from condgen.commands.request import finished, request
     from condgen.commands.writing import SampleSet, write
@@ -77,6 +77,8 @@ def sample(
         completing: dict[str, Any] = {"prime": prime, "complete": complete, "keep_rows": keep_rows}
         refuse_foreign(model, truncation, **tempering, **completing, seconds=seconds, engine=engine)
         combinations = combine(model, condition or {}, front_end, seconds)
+        warn_of_untrained(checkpoint.untrained, {n: [row.labels.get(n, "") for row in combinations]
+                                                 for n in model.encoders})  # fmt: skip
         if num_samples < 1:
             raise ValueError(f"num_samples {num_samples} is not at least 1")
         rows = [row for row in combinations for _ in range(num_samples)]

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from condgen.conditioning.contract import DataCondition, Scope
+from condgen.described import Described
 
 Upsampling = Literal["repeat", "linear", "transposed"]
 
 
-class ClassEmbedding(nn.Module):
+class ClassEmbedding(Described, nn.Module):
     """Class ids to a learned vector per class: (batch,) whole numbers to (batch, features).
 
     An embedding and a one-hot vector times a matrix are the same; a label fed as a number is not, because it would
@@ -85,7 +86,7 @@ class ClassEmbedding(nn.Module):
                          f"{len(self.names) - 1})")  # fmt: skip
 
 
-class FeatureVector(nn.Module):
+class FeatureVector(Described, nn.Module):
     """A vector of numbers, or a multi-hot vector of tags, to features: (batch, size) to (batch, features).
 
     Args:
@@ -135,7 +136,7 @@ class FeatureVector(nn.Module):
         return torch.tensor([float(name in wanted) for name in names])
 
 
-class FrameSequence(nn.Module):
+class FrameSequence(Described, nn.Module):
     """A sequence of frames to features at `factor` times the frame rate: (batch, size, frames) to
     (batch, features, frames × factor).
 
@@ -203,7 +204,7 @@ class FrameSequence(nn.Module):
         raise ValueError("takes an .npy file with an array")
 
 
-class LinguisticSequence(nn.Module):
+class LinguisticSequence(Described, nn.Module):
     """Linguistic frames to features: (batch, 7, frames) to (batch, features, frames × factor).
 
     A frame holds the ids of the phoneme before, at and after it; the seconds that the present one has lasted and will
@@ -275,7 +276,7 @@ class LinguisticSequence(nn.Module):
         raise ValueError("takes an .npy file with an array")
 
 
-class FeatureMap(nn.Module):
+class FeatureMap(Described, nn.Module):
     """A map to features that vary in space, s = m(h): (batch, channels, height, width) to
     (batch, features, height × factor, width × factor).
 

@@ -23,6 +23,7 @@ from condgen.data import synthesis
 from condgen.data.batch import Split
 from condgen.data.clips import Clip, Phoneme
 from condgen.data.manifest import Manifest
+from condgen.described import Described
 
 Value = TypeVar("Value")
 
@@ -54,7 +55,7 @@ PUNCTUATION = set(".,;:!?'\"()-–—…‘’“”/&%$£€+=*#@")
 LAST_LETTER = "\u017f"  # of Latin Extended-A; eSpeak reads out many of the Latin letters after it by their number
 
 
-class Espeak:
+class Espeak(Described):
     """Short texts spoken by voices of eSpeak NG, with an aligned transcription in phonemes.
 
     The first use writes `{root}/{hash of the settings}/`: a 16-bit WAV file at eSpeak's own rate (22,050 Hz) per text,

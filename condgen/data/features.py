@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from condgen.data.clips import Clip
+from condgen.described import Described
 
 
 class FrameFeature(Protocol):
@@ -40,7 +41,7 @@ class FrameFeature(Protocol):
         ...
 
 
-class MelSpectrogram:
+class MelSpectrogram(Described):
     """The log-mel spectrogram: log10 of mel-band amplitudes (Slaney's scale and norm), floored at 1e-5.
 
     Args:
@@ -79,7 +80,7 @@ class MelSpectrogram:
         return transform(padded).clamp(min=1e-5).log10()
 
 
-class Position:
+class Position(Described):
     """The position of a frame in the clip: cos(k π p) for k = 1 … waves, where p from 0 to 1 is the share of the clip
     that has passed; then the seconds since the start and to the end.
 
@@ -112,7 +113,7 @@ class Position:
         return torch.cat([waves, seconds])
 
 
-class Linguistic:
+class Linguistic(Described):
     """Phonemes and melody: ids of the phoneme before, at and after the frame; the seconds that the present one has
     lasted and will last; log F0; and voicing, 0 or 1.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from condgen.data.batch import Split
 from condgen.data.images import Labelled
+from condgen.described import Described
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,7 +22,7 @@ LABELS = "source_index_and_label.npz"
 DIGIT_NAMES = [str(digit) for digit in range(10)]
 
 
-class Digits:
+class Digits(Described):
     """Scikit-learn's handwritten digits: 1,797 images of 8 × 8 with 17 levels. Real handwriting, no download.
 
     Split, fixed and stratified by digit: 1,197 training, 100 validation, 500 test.
@@ -43,7 +44,7 @@ class Digits:
         return Labelled(x, {"digit": torch.from_numpy(digits.target[rows]).long()})
 
 
-class MNIST:
+class MNIST(Described):
     """MNIST: 28 × 28. Split: 50,000 training, the last 10,000 training images for validation, 10,000 test.
 
     Args:
@@ -78,7 +79,7 @@ class MNIST:
         return images
 
 
-class FashionMNIST:
+class FashionMNIST(Described):
     """Fashion-MNIST: 28 × 28, 256 levels, 10 garments. Split as for `MNIST`.
 
     Args:
@@ -96,7 +97,7 @@ class FashionMNIST:
         return _torchvision("FashionMNIST", self.root, split, 10_000, self.download, "class")
 
 
-class CIFAR10:
+class CIFAR10(Described):
     """CIFAR-10: 32 × 32 in colour. Split: 45,000 training, the last 5,000 training images for validation, 10,000 test.
 
     Args:
@@ -116,7 +117,7 @@ class CIFAR10:
         return images._replace(x=images.x >> (8 - self.bits))
 
 
-class Folder:
+class Folder(Described):
     """A folder with one folder of images per class; the folders' names are the class names.
 
     Split, fixed by the sorted file names: of every ten images of a class, one is for validation and one for testing.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from condgen.data.batch import Split
 from condgen.data.clips import Clip, Phoneme
+from condgen.described import Described
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test",
@@ -53,7 +54,7 @@ class Listing:
         return chosen
 
 
-class Manifest:
+class Manifest(Described):
     """A CSV or JSONL table with one recording per row.
 
     Columns: `path`, or `file_name` as in Hugging Face's audiofolder, relative to the manifest; optionally `text`;

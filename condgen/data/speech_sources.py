@@ -11,13 +11,14 @@ from typing import Literal
 from condgen.data.batch import Split
 from condgen.data.clips import Clip
 from condgen.data.manifest import Listing, split_by_tens
+from condgen.described import Described
 
 # Formats that soundfile reads and that are usual for speech; other files, such as transcripts, may lie beside them.
 SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".rf64", ".w64"}
 DIGIT_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
-class AudioFolder:
+class AudioFolder(Described):
     """A folder with one folder of recordings per class; the folders' names are the class names.
 
     Split as in `Folder`: of every ten recordings of a class, by sorted file name, the 9th is for validation and the
@@ -51,7 +52,7 @@ class AudioFolder:
         return self.listing.clips(split)
 
 
-class FreeSpokenDigits:
+class FreeSpokenDigits(Described):
     """The Free Spoken Digit Dataset (CC BY-SA 4.0): `recordings/{digit}_{speaker}_{take}.wav`, 8 kHz.
 
     Split: takes 0–4 are the official test set, take 5 is for validation, the rest for training. Conditions: `speaker`
@@ -84,7 +85,7 @@ class FreeSpokenDigits:
         return split, Clip(file, {"speaker": speaker, "digit": digit}, text=DIGIT_WORDS[int(digit)], origin=str(file))
 
 
-class SpeechCommands:
+class SpeechCommands(Described):
     """Speech Commands v0.02 (CC BY 4.0): `{word}/{speaker}_nohash_{n}.wav`, 16 kHz, one second each.
 
     Split: the official `validation_list.txt` and `testing_list.txt`; the rest is for training. Conditions: `word`, and
@@ -134,7 +135,7 @@ class SpeechCommands:
                 yield split, Clip(file, kept, text=word, origin=str(file))
 
 
-class VCTK:
+class VCTK(Described):
     """VCTK 0.92 (CC BY 4.0): `wav48_silence_trimmed/p225/p225_001_mic2.flac`, `txt/p225/p225_001.txt`, 48 kHz.
 
     The older layout, `wav48/p225/p225_001.wav`, is read too. Speaker p280 has no recordings by the second microphone:
@@ -177,7 +178,7 @@ class VCTK:
                 yield split, Clip(file, {"speaker": folder.name}, text=words or None, origin=str(file))
 
 
-class LJSpeech:
+class LJSpeech(Described):
     """LJ Speech (public domain): `metadata.csv` with `id|text|normalised text`, `wavs/{id}.wav`, 22,050 Hz.
 
     One speaker, so no condition. The text is the normalised one, with numbers written out. Split: of every ten rows,

@@ -27,6 +27,7 @@ from condgen.conditioning.film import (
     film_layers,
     require_causal,
 )
+from condgen.described import Described
 from condgen.distributions import Output, output_family
 from condgen.models.convolutions import (
     CausalConv2d,
@@ -145,7 +146,7 @@ class PixelCNNState:
     windows: tuple[Tensor, ...]
 
 
-class PixelCNN(nn.Module):
+class PixelCNN(Described, nn.Module):
     """Gated PixelCNN: images of whole levels to the parameters of their output distribution.
 
     Args:

@@ -22,12 +22,13 @@ from torch.nn import functional as F
 from condgen.conditioning.contract import Encoder, require
 from condgen.conditioning.film_generator import Conditioning
 from condgen.data.batch import Batch
-from condgen.data.hyperparameters import store_hyperparameters, write_format
+from condgen.data.hyperparameters import store_hyperparameters, warn_undescribed, write_format
+from condgen.described import Described
 from condgen.models import ConditionalDiscriminator, ConditionalGenerator
 from condgen.models.conditional import DiscriminatorConditioning
 from condgen.training.averaging import checked_decay, move_average
 from condgen.training.callbacks import AdversarialAlarm, SampleQuality
-from condgen.training.compatibility import check_classes, check_data, data_of
+from condgen.training.compatibility import ClassExamples, check_data, count_classes, data_of, most_examples
 from condgen.training.defaults import checkpoints, find, sampling
 from condgen.training.losses import Loss, discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 from condgen.training.schedule import Schedule, learning_rate_factor
@@ -40,7 +41,7 @@ class Real(NamedTuple):
     conditions: dict[str, Tensor]
 
 
-class AdversarialTask(pl.LightningModule):
+class AdversarialTask(Described, pl.LightningModule):
     """Trains x = G(z, conditions) against a discriminator.
 
     Every batch is a step of the discriminator; every `discriminator_steps`-th also one of the generator, with the same
@@ -124,6 +125,7 @@ class AdversarialTask(pl.LightningModule):
         self.learning_rates = (learning_rate, discriminator_learning_rate or learning_rate)
         self.betas = betas
         self.seed: int | None = None
+        self.class_examples: ClassExamples = {}
 
     def setup(self, stage: str) -> None:
         """Compare the model with the data before anything is computed."""
@@ -131,7 +133,9 @@ class AdversarialTask(pl.LightningModule):
         if data is not None:
             check_data(self.model, data)
             if stage == "fit":
-                check_classes(self.model, data)
+                self.class_examples = count_classes(self.model, data, self.class_examples)
+        if stage == "fit":
+            warn_undescribed(self, data)
         check_strategy(self.trainer.strategy)
         if find(self.trainer, WeightAveraging) is not None:
             raise ValueError(
@@ -161,10 +165,11 @@ class AdversarialTask(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         write_format(checkpoint)
-        checkpoint["adversarial_seed"] = self.seed
+        checkpoint |= {"adversarial_seed": self.seed, "class_examples": self.class_examples}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.seed = checkpoint.get("adversarial_seed")
+        self.class_examples = most_examples(self.class_examples, checkpoint.get("class_examples", {}))
 
     def own_conditions(self, conditions: dict[str, Tensor]) -> dict[str, Tensor]:
         """Pick the conditions that the model uses."""

@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 from functools import partial
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -16,15 +17,23 @@ from torch import Tensor, nn
 
 from condgen.conditioning.film_generator import Conditioning
 from condgen.data.batch import Batch, count_dims
-from condgen.data.hyperparameters import store_hyperparameters, write_format
+from condgen.data.hyperparameters import store_hyperparameters, warn_undescribed, write_format
+from condgen.described import Described
 from condgen.models import ConditionalModel
 from condgen.training.averaging import EMA, checked_decay
-from condgen.training.compatibility import check_data, check_receptive_field, data_of
+from condgen.training.compatibility import (
+    ClassExamples,
+    check_data,
+    check_receptive_field,
+    count_classes,
+    data_of,
+    most_examples,
+)
 from condgen.training.defaults import checkpoints, find, sampling
 from condgen.training.schedule import Schedule, learning_rate_factor
 
 
-class LikelihoodTask(pl.LightningModule):
+class LikelihoodTask(Described, pl.LightningModule):
     """Trains p(x | conditions) by maximum likelihood.
 
     Logs `bits_per_dim` (images) or `bits_per_sample` (audio), averages over all dimensions that are scored, and `nats`
@@ -68,6 +77,7 @@ class LikelihoodTask(pl.LightningModule):
         self.schedule, self.weight_decay = schedule, weight_decay
         self.ema_decay = checked_decay(ema_decay, "ema_decay")
         self.samples_every_n_epochs = samples_every_n_epochs
+        self.class_examples: ClassExamples = {}
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """Give a run its defaults: averaged weights, samples, checkpoints."""
@@ -83,7 +93,11 @@ class LikelihoodTask(pl.LightningModule):
         data = data_of(self.trainer)
         if data is not None:
             check_data(self.model, data)
+            if stage == "fit":
+                self.class_examples = count_classes(self.model, data, self.class_examples)
         check_receptive_field(self.model, data)
+        if stage == "fit":
+            warn_undescribed(self, data)
 
     def on_fit_start(self) -> None:
         if self.compile_network:
@@ -91,8 +105,12 @@ class LikelihoodTask(pl.LightningModule):
                 raise ValueError("model.compile needs a C++ compiler and there is none; set model.compile to false")
             self.model.get_submodule("network").compile()
 
-    def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         write_format(checkpoint)
+        checkpoint["class_examples"] = self.class_examples
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.class_examples = most_examples(self.class_examples, checkpoint.get("class_examples", {}))
 
     def own_conditions(self, conditions: dict[str, Tensor]) -> dict[str, Tensor]:
         """Pick the conditions that the model uses."""
