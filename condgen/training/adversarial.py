@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from condgen.conditioning.contract import Encoder, require
 from condgen.conditioning.film_generator import Conditioning
-from condgen.data.batch import Batch
+from condgen.data.batch import Batch, as_batch
 from condgen.data.hyperparameters import store_hyperparameters, warn_undescribed, write_format
 from condgen.described import Described
 from condgen.models import ConditionalDiscriminator, ConditionalGenerator
@@ -29,7 +29,8 @@ from condgen.models.conditional import DiscriminatorConditioning
 from condgen.training.averaging import checked_decay, move_average
 from condgen.training.callbacks import AdversarialAlarm, SampleQuality
 from condgen.training.compatibility import ClassExamples, check_data, count_classes, data_of, most_examples
-from condgen.training.defaults import checkpoints, find, sampling
+from condgen.training.defaults import check_monitors, checkpoints, claim_folders, find, sampling
+from condgen.training.divergence import check_finite, diverged
 from condgen.training.losses import Loss, discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 from condgen.training.schedule import Schedule, learning_rate_factor
 
@@ -148,6 +149,8 @@ class AdversarialTask(Described, pl.LightningModule):
         trainer = self.trainer
         if trainer.state.fn != TrainerFn.FITTING:
             return []
+        claim_folders(trainer)
+        check_monitors(trainer)
         alarm = [] if find(trainer, AdversarialAlarm) else [AdversarialAlarm()]
         samples = sampling(trainer, self.model.network, self.samples_every_n_epochs)
         quality = find(trainer, SampleQuality)
@@ -166,10 +169,15 @@ class AdversarialTask(Described, pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         write_format(checkpoint)
         checkpoint |= {"adversarial_seed": self.seed, "class_examples": self.class_examples}
+        check_finite(self.trainer, checkpoint["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.seed = checkpoint.get("adversarial_seed")
         self.class_examples = most_examples(self.class_examples, checkpoint.get("class_examples", {}))
+
+    def on_validation_start(self) -> None:
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            check_finite(self.trainer, self.state_dict())
 
     def own_conditions(self, conditions: dict[str, Tensor]) -> dict[str, Tensor]:
         """Pick the conditions that the model uses."""
@@ -206,8 +214,8 @@ class AdversarialTask(Described, pl.LightningModule):
         self.log(f"{split}/rank", ranked(*scores), batch_size=len(real.x), prog_bar=True, sync_dist=True)
 
     def _real(self, batch: Batch) -> Real:
-        x = self.generator.network.quantization.decode(batch.x)
-        return Real(x, self.own_conditions(batch.conditions))
+        x, conditions, _ = as_batch(batch)
+        return Real(self.generator.network.quantization.decode(x), self.own_conditions(conditions))
 
     @contextmanager
     def _random(self, count: int) -> Iterator[None]:
@@ -269,11 +277,8 @@ class AdversarialTask(Described, pl.LightningModule):
 
     def _take_step(self, optimizer: LightningOptimizer, loss: Tensor, whose: str) -> None:
         if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"the {whose}'s loss is {loss.item()} at step {self.global_step}: lower model.learning_rate, give the "
-                "discriminator spectral_norm or model.r1; to keep what an earlier checkpoint has learned, start from "
-                "it with --weights FILE"
-            )
+            advice = "lower model.learning_rate, give the discriminator spectral_norm or model.r1"
+            raise diverged(self.trainer, f"the {whose}'s loss is {loss.item()}", advice)
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()

@@ -13,7 +13,7 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from condgen.data import Images, Speech
-from condgen.data.batch import Batch
+from condgen.data.batch import Batch, as_batch
 from condgen.evaluation.classifier import ImageClassifier
 from condgen.evaluation.pictures import conditions_grid, save_grid, save_waveforms
 from condgen.evaluation.samples import NEIGHBOURS, fidelity, sample_like, train_classifiers
@@ -52,7 +52,7 @@ class SampleGrid(pl.Callback):
         if path is None:
             return
         model = cast(Model, pl_module.model)
-        conditions, labels = conditions_grid(model, batch.conditions, self.per_class)
+        conditions, labels = conditions_grid(model, as_batch(batch).conditions, self.per_class)
         samples = sampler(model)(model, conditions, num_samples=len(labels) * self.per_class, progress=False)
         picture = path.with_suffix(".png")
         save_grid(picture, samples.x, model.network.levels, self.per_class, labels)
@@ -88,7 +88,7 @@ class SampleAudio(pl.Callback):
         # The middle batch: clips come by length, and the longest would take longest.
         middle = batch_idx == int(trainer.num_val_batches[dataloader_idx]) // 2
         path = _path(trainer, middle, self.every_n_epochs)
-        model = cast(Model, pl_module.model)
+        model, batch = cast(Model, pl_module.model), as_batch(batch)
         network = audio(model.network)
         if path is None or batch.scored is None or network is None:
             return
@@ -118,7 +118,8 @@ class SampleQuality(pl.Callback):
 
     Args:
         num_samples: number of samples each time, with the conditions of validation examples and the same noise.
-        every_n_epochs: epochs from look to look, with validation.
+        every_n_epochs: epochs from look to look, with validation. A run's first validation has one too, so that what
+            watches these figures finds them.
         classifier_steps: training steps of the classifier, 40 passes through the training data at the most.
     """
 
@@ -136,7 +137,12 @@ class SampleQuality(pl.Callback):
         self.classifiers = train_classifiers(data, min(self.classifier_steps, few), seed=1)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.sanity_checking or not self.classifiers or (trainer.current_epoch + 1) % self.every_n_epochs:
+        due = (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        if (
+            trainer.sanity_checking
+            or not self.classifiers
+            or not (due or "val/frechet" not in trainer.callback_metrics)
+        ):
             return
         data = _known_data(trainer)
         seen, held_out = view(data), data.dataset("val")

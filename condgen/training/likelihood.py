@@ -16,7 +16,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from condgen.conditioning.film_generator import Conditioning
-from condgen.data.batch import Batch, count_dims
+from condgen.data.batch import Batch, as_batch, count_dims
 from condgen.data.hyperparameters import store_hyperparameters, warn_undescribed, write_format
 from condgen.described import Described
 from condgen.models import ConditionalModel
@@ -29,7 +29,8 @@ from condgen.training.compatibility import (
     data_of,
     most_examples,
 )
-from condgen.training.defaults import checkpoints, find, sampling
+from condgen.training.defaults import check_monitors, checkpoints, claim_folders, find, sampling
+from condgen.training.divergence import check_finite, diverged
 from condgen.training.schedule import Schedule, learning_rate_factor
 
 
@@ -84,6 +85,8 @@ class LikelihoodTask(Described, pl.LightningModule):
         trainer, network = self.trainer, self.model.network
         if trainer.state.fn != TrainerFn.FITTING:
             return []
+        claim_folders(trainer)
+        check_monitors(trainer)
         averaging = [EMA(self.ema_decay)] if self.ema_decay and find(trainer, WeightAveraging) is None else []
         samples = sampling(trainer, network, self.samples_every_n_epochs)
         return [*averaging, *samples, *checkpoints(trainer, f"val/bits_per_{network.dim}")]
@@ -108,9 +111,14 @@ class LikelihoodTask(Described, pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         write_format(checkpoint)
         checkpoint["class_examples"] = self.class_examples
+        check_finite(self.trainer, checkpoint["state_dict"], checkpoint.get("current_model_state", {}))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.class_examples = most_examples(self.class_examples, checkpoint.get("class_examples", {}))
+
+    def on_validation_start(self) -> None:
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            check_finite(self.trainer, self.state_dict())
 
     def own_conditions(self, conditions: dict[str, Tensor]) -> dict[str, Tensor]:
         """Pick the conditions that the model uses."""
@@ -124,11 +132,8 @@ class LikelihoodTask(Described, pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self._log("train", batch)
         if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss is {loss.item()} at step {self.global_step}: lower the learning rate "
-                f"(now {self.learning_rate}) or set trainer.gradient_clip_val; to keep what an earlier checkpoint has "
-                "learned, start from it with --weights FILE"
-            )
+            advice = f"lower the learning rate (now {self.learning_rate}) or set trainer.gradient_clip_val"
+            raise diverged(self.trainer, f"the loss is {loss.item()}", advice)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -139,6 +144,7 @@ class LikelihoodTask(Described, pl.LightningModule):
 
     def _log(self, split: str, batch: Batch) -> Tensor:
         """Log a batch; return its nats per dimension."""
+        batch = as_batch(batch)
         nats, dims = self.nats(batch).sum(), count_dims(batch)
         log = partial(self.log, on_step=False, on_epoch=True, prog_bar=True, sync_dist=split != "train")
         # Weighed by what it is an average over: a batch of short clips counts less than one of long clips.

@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import nn
+from torch.utils.data import DataLoader
 
 from condgen.conditioning import ClassEmbedding, FeatureMap, FrameSequence
 from condgen.data import Digits, Images, Labelled
@@ -516,3 +517,12 @@ def test_a_run_resumed_under_another_global_seed_goes_on_bit_for_bit(tmp_path):
     whole, resumed, other = run(1), run(2, tmp_path / "1" / "step=2.ckpt"), run(3)
     assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []
     assert any(not torch.equal(whole[name], other[name]) for name in whole)
+
+
+def test_a_loader_of_ones_own_may_give_plain_tuples():
+    images = Images(Digits(), batch_size=16)
+    images.setup()
+    task, loader = small_task(), DataLoader(images.dataset("train"), 16, collate_fn=lambda batch: tuple(batch)[:2])
+    trainer = pl.Trainer(**QUIET, enable_checkpointing=False, max_epochs=1, limit_train_batches=1, limit_val_batches=1)
+    trainer.fit(task, loader, loader)
+    assert "val/rank" in trainer.callback_metrics
