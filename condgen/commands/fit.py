@@ -22,6 +22,7 @@ from condgen.commands.parser import TRUST, OneLineErrors
 from condgen.commands.quiet import quiet
 from condgen.data import Images, Speech  # noqa: F401
 from condgen.data.hyperparameters import innermost
+from condgen.training.compatibility import check_precision
 
 
 class Parser(OneLineErrors, LightningArgumentParser):
@@ -68,6 +69,7 @@ class CondgenCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Complete the configuration from its data; the source that was built for that is used again."""
         config = self.config.get(self.config.get("subcommand"), self.config)
+        check_precision(str(config.trainer.precision))  # before Lightning asks for packages that will not help
         built = completed_source(config.model, config.data) if config.get("data") and config.get("model") else None
         if built is not None:
             self.parser.add_instantiator(*built)

@@ -28,7 +28,14 @@ from condgen.models import ConditionalDiscriminator, ConditionalGenerator
 from condgen.models.conditional import DiscriminatorConditioning
 from condgen.training.averaging import checked_decay, move_average
 from condgen.training.callbacks import AdversarialAlarm, SampleQuality
-from condgen.training.compatibility import ClassExamples, check_data, count_classes, data_of, most_examples
+from condgen.training.compatibility import (
+    ClassExamples,
+    check_data,
+    check_precision,
+    count_classes,
+    data_of,
+    most_examples,
+)
 from condgen.training.defaults import check_monitors, checkpoints, claim_folders, find, sampling
 from condgen.training.divergence import check_finite, diverged
 from condgen.training.losses import Loss, discriminator_loss, generator_loss, gradient_penalty, r1_penalty
@@ -149,8 +156,9 @@ class AdversarialTask(Described, pl.LightningModule):
         trainer = self.trainer
         if trainer.state.fn != TrainerFn.FITTING:
             return []
-        claim_folders(trainer)
+        check_precision(trainer.precision)
         check_monitors(trainer)
+        claim_folders(trainer)
         alarm = [] if find(trainer, AdversarialAlarm) else [AdversarialAlarm()]
         samples = sampling(trainer, self.model.network, self.samples_every_n_epochs)
         quality = find(trainer, SampleQuality)
@@ -186,7 +194,7 @@ class AdversarialTask(Described, pl.LightningModule):
 
     def generate(self, model: ConditionalGenerator, real: Real) -> Tensor:
         """Generate data with the conditions of a batch."""
-        z = torch.randn(len(real.x), model.network.noise, device=real.x.device)
+        z = torch.randn(len(real.x), model.network.noise, device=real.x.device, dtype=real.x.dtype)
         return model(z, {name: real.conditions[name] for name in model.encoders})
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
@@ -215,7 +223,8 @@ class AdversarialTask(Described, pl.LightningModule):
 
     def _real(self, batch: Batch) -> Real:
         x, conditions, _ = as_batch(batch)
-        return Real(self.generator.network.quantization.decode(x), self.own_conditions(conditions))
+        decoded = self.generator.network.quantization.decode(x)
+        return Real(decoded.to(next(self.parameters()).dtype), self.own_conditions(conditions))
 
     @contextmanager
     def _random(self, count: int) -> Iterator[None]:
@@ -234,7 +243,7 @@ class AdversarialTask(Described, pl.LightningModule):
         # One pass for both, so that a batch norm sees them together and DDP sees one forward per backward.
         twice = {name: torch.cat([value, value]) for name, value in real.conditions.items()}
         judged = self.discriminator(torch.cat([real.x, generated]), twice)
-        scores = judged.score.float().chunk(2)
+        scores = wide(judged.score).chunk(2)
         loss = discriminator_loss(self.loss, *scores)
         loss = loss + self._auxiliary_loss(judged.classes, twice) + self._penalty(real, generated)
         self._take_step(optimizer, loss, "discriminator")
@@ -246,9 +255,7 @@ class AdversarialTask(Described, pl.LightningModule):
         with self.toggled_optimizer(optimizer):
             generated = self.generate(self.generator, real)
             judged = self.discriminator(generated, real.conditions)
-            loss = generator_loss(self.loss, judged.score.float()) + self._auxiliary_loss(
-                judged.classes, real.conditions
-            )
+            loss = generator_loss(self.loss, wide(judged.score)) + self._auxiliary_loss(judged.classes, real.conditions)
             self._take_step(optimizer, loss, "generator")
         for scheduler in self.lr_schedulers():  # type: ignore[union-attr]
             scheduler.step()
@@ -257,18 +264,18 @@ class AdversarialTask(Described, pl.LightningModule):
 
     def _auxiliary_loss(self, logits: dict[str, Tensor], conditions: dict[str, Tensor]) -> Tensor | float:
         """Return the auxiliary classifier's loss."""
-        return sum(self.auxiliary * F.cross_entropy(logit.float(), conditions[n]) for n, logit in logits.items())
+        return sum(self.auxiliary * F.cross_entropy(wide(logit), conditions[n]) for n, logit in logits.items())
 
     def _penalty(self, real: Real, generated: Tensor) -> Tensor | float:
         penalty: Tensor | float = 0.0
         with torch.autocast(real.x.device.type, enabled=False):  # squares of gradients need the range of float32
             if self.r1:
-                x = real.x.float().requires_grad_()
+                x = real.x.clone().requires_grad_()
                 penalty = penalty + self.r1 * r1_penalty(self.discriminator(x, real.conditions).score, x)
             if self.gradient_penalty:
                 judge = partial(self._score, conditions=real.conditions)
-                share = torch.rand(len(real.x), device=real.x.device)
-                found = gradient_penalty(judge, real.x.float(), generated.float(), share)
+                share = torch.rand(len(real.x), device=real.x.device, dtype=real.x.dtype)
+                found = gradient_penalty(judge, real.x, generated.to(real.x), share)
                 penalty = penalty + self.gradient_penalty * found
         return penalty
 
@@ -332,6 +339,11 @@ def check_strategy(strategy: Strategy) -> None:
             "in a step of one network the other's parameters are unused: with several processes, set "
             "--trainer.strategy ddp_find_unused_parameters_true (or --trainer.devices 1)"
         )
+
+
+def wide(scores: Tensor) -> Tensor:
+    """Return scores in 32 bits at least, which losses need."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
 def ranked(real: Tensor, generated: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from condgen.training.averaging import EMA, checked_decay
 from condgen.training.compatibility import (
     ClassExamples,
     check_data,
+    check_precision,
     check_receptive_field,
     count_classes,
     data_of,
@@ -85,8 +86,9 @@ class LikelihoodTask(Described, pl.LightningModule):
         trainer, network = self.trainer, self.model.network
         if trainer.state.fn != TrainerFn.FITTING:
             return []
-        claim_folders(trainer)
+        check_precision(trainer.precision)
         check_monitors(trainer)
+        claim_folders(trainer)
         averaging = [EMA(self.ema_decay)] if self.ema_decay and find(trainer, WeightAveraging) is None else []
         samples = sampling(trainer, network, self.samples_every_n_epochs)
         return [*averaging, *samples, *checkpoints(trainer, f"val/bits_per_{network.dim}")]
