@@ -20,6 +20,7 @@ from condgen.checkpoint import Checkpoint
 from condgen.commands.completion import completed_source
 from condgen.commands.parser import TRUST, OneLineErrors
 from condgen.commands.quiet import quiet
+from condgen.commands.weights import start_from
 from condgen.data import Images, Speech  # noqa: F401
 from condgen.data.hyperparameters import innermost
 from condgen.training.compatibility import check_precision
@@ -79,11 +80,7 @@ class CondgenCLI(LightningCLI):
         if config.get("weights"):
             checkpoint = Checkpoint.open(config.weights, config.trust)
             _same_task(checkpoint, config.model.class_path)
-            try:
-                self.model.load_state_dict(checkpoint.content["state_dict"])
-            except RuntimeError as error:
-                mismatch = str(error).splitlines()[1].strip()
-                raise ValueError(f"{config.weights} does not fit this model: {mismatch} …") from None
+            start_from(self.model, checkpoint)
 
 
 def _same_task(checkpoint: Checkpoint, class_path: str | None) -> None:

@@ -7,6 +7,7 @@ of condgen knows an encoder only by the contract `Encoder`, so adding your own n
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -33,6 +34,7 @@ class ClassEmbedding(Described, nn.Module):
 
     scope: Scope = "global"
     around = 0
+    named_axes: Mapping[str, int] = MappingProxyType({"embedding.weight": 0})
 
     def __init__(self, features: int = 64, names: list[str] | None = None, num_classes: int | None = None) -> None:
         super().__init__()
@@ -107,6 +109,7 @@ class FeatureVector(Described, nn.Module):
             raise ValueError("FeatureVector needs the size of the vector or the names of its entries")
         self.size = len(names) if names is not None else int(size or 0)
         self.features, self.names = features, names
+        self.named_axes = {} if names is None else {"linear.weight": 1}
         self.linear = nn.Linear(self.size, features)
 
     def forward(self, vector: Tensor) -> Tensor:
@@ -156,6 +159,7 @@ class FrameSequence(Described, nn.Module):
     scope: Scope = "local"
     classes = None
     names = None
+    named_axes: Mapping[str, int] = MappingProxyType({})
 
     def __init__(
         self,
@@ -224,6 +228,7 @@ class LinguisticSequence(Described, nn.Module):
     size = 7
     scope: Scope = "local"
     classes = None
+    named_axes: Mapping[str, int] = MappingProxyType({"embedding.weight": 0})
 
     def __init__(
         self,
@@ -295,6 +300,7 @@ class FeatureMap(Described, nn.Module):
     classes = None
     names = None
     around = 0
+    named_axes: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, channels: int, features: int = 64, factor: int = 1) -> None:
         super().__init__()
