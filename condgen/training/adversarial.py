@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,6 +28,7 @@ from condgen.described import Described
 from condgen.models import ConditionalDiscriminator, ConditionalGenerator
 from condgen.models.conditional import DiscriminatorConditioning
 from condgen.training.averaging import checked_decay, move_average
+from condgen.training.batch_norm import refuse_ones, takes_one
 from condgen.training.callbacks import AdversarialAlarm, SampleQuality
 from condgen.training.compatibility import (
     ClassExamples,
@@ -134,6 +136,7 @@ class AdversarialTask(Described, pl.LightningModule):
         self.betas = betas
         self.seed: int | None = None
         self.class_examples: ClassExamples = {}
+        self.takes_one = True
 
     def setup(self, stage: str) -> None:
         """Compare the model with the data before anything is computed."""
@@ -144,6 +147,10 @@ class AdversarialTask(Described, pl.LightningModule):
                 self.class_examples = count_classes(self.model, data, self.class_examples)
         if stage == "fit":
             warn_undescribed(self, data)
+            self.takes_one = takes_one(self.generator.network, self.discriminator.network)
+            if data is not None and not self.takes_one:
+                loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+                refuse_ones(min(loader.batch_size or 2, len(data.dataset("train"))))
         check_strategy(self.trainer.strategy)
         if find(self.trainer, WeightAveraging) is not None:
             raise ValueError(
@@ -201,6 +208,12 @@ class AdversarialTask(Described, pl.LightningModule):
         batches = self.trainer.fit_loop.total_batch_idx + 1
         with self._random(batches):
             real = self._real(batch)
+            if len(real.x) == 1 and not self.takes_one:
+                refuse_ones(1 if batch_idx == 0 else 2)
+                rank_zero_warn(
+                    "a last batch of one example is left out: batch norm on a map of one position cannot take it"
+                )
+                return {}
             generated, found = self._step_discriminator(real)
             if batches % self.discriminator_steps == 0:
                 found |= self._step_generator(real, generated)
@@ -260,7 +273,9 @@ class AdversarialTask(Described, pl.LightningModule):
         for scheduler in self.lr_schedulers():  # type: ignore[union-attr]
             scheduler.step()
         self._average()
-        return {"generator_loss": loss.detach(), "diversity": diversity(real, before, generated.detach())}
+        found = {"generator_loss": loss.detach()}
+        # One real example has no distance to compare with.
+        return found | ({"diversity": diversity(real, before, generated.detach())} if len(real.x) > 1 else {})
 
     def _auxiliary_loss(self, logits: dict[str, Tensor], conditions: dict[str, Tensor]) -> Tensor | float:
         """Return the auxiliary classifier's loss."""

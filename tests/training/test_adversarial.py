@@ -526,3 +526,46 @@ def test_a_loader_of_ones_own_may_give_plain_tuples():
     trainer = pl.Trainer(**QUIET, enable_checkpointing=False, max_epochs=1, limit_train_batches=1, limit_val_batches=1)
     trainer.fit(task, loader, loader)
     assert "val/rank" in trainer.callback_metrics
+
+
+# A batch of one example.
+
+
+class Few(Sides):
+    """As many examples of noise as are asked for."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def load(self, split):
+        x, conditions, _ = super().load("train")
+        return Labelled(x[: self.count], {name: ids[: self.count] for name, ids in conditions.items()})
+
+
+def narrow(generator="batch", discriminator="none", start=1):
+    networks = Generator(SMALL, 4, 4, generator, start=start, levels=17), Discriminator(SMALL, 4, discriminator,
+                                                                                       start=start)  # fmt: skip
+    return AdversarialTask(*networks, {"side": ClassEmbedding(4, num_classes=2)})
+
+
+@pytest.mark.parametrize("norms", [("batch", "none"), ("none", "batch"), ("batch", "batch")])
+def test_a_last_batch_of_one_that_batch_norm_cannot_take_is_left_out_and_that_is_said(norms):
+    remember = Remember()
+    with pytest.warns(UserWarning, match="a last batch of one example is left out") as seen:
+        trainer = fit(narrow(*norms), Images(Few(9), 4), max_epochs=2, limit_val_batches=1.0, callbacks=[remember])
+    assert sum("left out" in str(w.message) for w in seen) <= 2
+    assert trainer.global_step == 4  # two of three batches in each of two epochs
+    assert changed(remember.states[1], remember.states[2], "") == set()
+
+
+@pytest.mark.parametrize("task", [lambda: narrow(start=2), lambda: narrow("none")], ids=["larger map", "no norm"])
+def test_a_batch_of_one_that_can_be_taken_is_and_has_no_diversity(task):
+    trainer = fit(task(), Images(Few(9), 4), max_epochs=1)
+    assert trainer.global_step == 3
+    assert trainer.callback_metrics["train/diversity"] < 10
+
+
+def test_batches_of_one_throughout_are_refused_before_the_first():
+    for data in (Images(Few(9), 1), Images(Few(1), 4)):
+        with pytest.raises(ValueError, match=r"batches of one example .*: set data.batch_size to at least 2"):
+            fit(narrow(), data, max_epochs=1)
