@@ -218,7 +218,7 @@ class AdversarialTask(Described, pl.LightningModule):
             if batches % self.discriminator_steps == 0:
                 found |= self._step_generator(real, generated)
         self.log_dict({f"train/{n}": v for n, v in found.items()}, on_step=False, on_epoch=True, prog_bar=True,
-                      batch_size=len(real.x))  # fmt: skip
+                      batch_size=len(real.x), sync_dist=True)  # fmt: skip
         return found
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

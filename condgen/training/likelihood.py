@@ -148,7 +148,7 @@ class LikelihoodTask(Described, pl.LightningModule):
         """Log a batch; return its nats per dimension."""
         batch = as_batch(batch)
         nats, dims = self.nats(batch).sum(), count_dims(batch)
-        log = partial(self.log, on_step=False, on_epoch=True, prog_bar=True, sync_dist=split != "train")
+        log = partial(self.log, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         # Weighed by what it is an average over: a batch of short clips counts less than one of long clips.
         bits = nats / (max(1, dims) * math.log(2))
         log(f"{split}/bits_per_{self.model.network.dim}", bits, batch_size=dims)
