@@ -99,7 +99,11 @@ def check(settings: Mapping[str, Any], classes: tuple[str, ...], trust: Iterable
     # A class of one's own may take functions, which are given as words: condgen's take none.
     for argument in {found.argument for found in foreign}:
         for word in _words(settings if argument == "_class_path" else settings[argument]):
-            if _importable(word) and word not in CLASSES and not Named(word, argument, ()).is_trusted(trust):
+            if (
+                _importable(word)
+                and word not in (*CLASSES, INSTANTIATOR)
+                and not Named(word, argument, ()).is_trusted(trust)
+            ):
                 raise ValueError(f"names {word} in {argument}, for a class of your own: add --trust "
                                  f"{word.rpartition('.')[0]} if you know and trust it too")  # fmt: skip
     return foreign

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -72,6 +73,20 @@ def taken_by_position(model: Model, given: Mapping[str, str]) -> dict[str, dict[
     classes = {name: encoder.names or [] for name, encoder in model.encoders.items() if encoder.classes is not None}
     taken = {name: names.taken_by_position(known, given[name]) for name, known in classes.items() if name in given}
     return {name: words for name, words in taken.items() if words}
+
+
+def warn_of_untrained(untrained: Mapping[str, Sequence[str]], used: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Warn where classes are used that had no training examples.
+
+    Args:
+        untrained: classes without training examples, by condition.
+        used: labels that are asked for, by condition; `None` for all.
+    """
+    for name, classes in untrained.items():
+        found = [c for c in classes if used is None or c in used.get(name, ())]
+        if found:
+            warnings.warn(f"condition '{name}': the model has had no training examples of {', '.join(found)}: what it "
+                          "makes of them comes from untrained weights", stacklevel=3)  # fmt: skip
 
 
 def stacked(rows: Sequence[Combination]) -> dict[str, Tensor]:

@@ -65,7 +65,11 @@ def _samples(name: str, samples: dict[str, Any]) -> list[str]:
     if lesson is not None:
         lines.append(f"| held-out examples read right by a classifier trained on {lesson['count']} of these alone | "
                      f"{lesson['accuracy']:.1%} | {lesson['real_accuracy']:.1%} | |")  # fmt: skip
-    return lines
+    lines += ["", f"| {name} asked | samples | read as it | real ones read as it | no near copies of each other |",
+              "| --- | --- | --- | --- | --- |"]  # fmt: skip
+    lines += [f"| {label} | {found['count']} | {found['read']:.1%} | {found['real_read']:.1%} | "
+              f"{found['diversity']:.1%} |" for label, found in samples["by_class"].items()]  # fmt: skip
+    return lines + [line for alarm in samples["alarms"] for line in ("", f"**Alarm:** {alarm}.")]
 
 
 def _copies(found: dict[str, Any] | None) -> list[str]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from condgen.data.clips import Clip
+from condgen.described import described
 
 
 class FrameFeature(Protocol):
@@ -40,6 +41,7 @@ class FrameFeature(Protocol):
         ...
 
 
+@described
 class MelSpectrogram:
     """The log-mel spectrogram: log10 of mel-band amplitudes (Slaney's scale and norm), floored at 1e-5.
 
@@ -79,6 +81,7 @@ class MelSpectrogram:
         return transform(padded).clamp(min=1e-5).log10()
 
 
+@described
 class Position:
     """The position of a frame in the clip: cos(k π p) for k = 1 … waves, where p from 0 to 1 is the share of the clip
     that has passed; then the seconds since the start and to the end.
@@ -112,6 +115,7 @@ class Position:
         return torch.cat([waves, seconds])
 
 
+@described
 class Linguistic:
     """Phonemes and melody: ids of the phoneme before, at and after the frame; the seconds that the present one has
     lasted and will last; log F0; and voicing, 0 or 1.

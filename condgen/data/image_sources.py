@@ -16,6 +16,7 @@ from condgen.data.class_folders import list_classes, split_files
 from condgen.data.images import Labelled
 from condgen.data.pictures import SUFFIXES, check_background, fitted, read_picture
 from condgen.data.splits import ENOUGH
+from condgen.described import described
 from condgen.paths import require_file
 
 NAMED = 20  # faulty files that a message names
@@ -24,6 +25,7 @@ LABELS = "source_index_and_label.npz"
 DIGIT_NAMES = [str(digit) for digit in range(10)]
 
 
+@described
 class Digits:
     """Scikit-learn's handwritten digits: 1,797 images of 8 × 8 with 17 levels. Real handwriting, no download.
 
@@ -46,6 +48,7 @@ class Digits:
         return Labelled(x, {"digit": torch.from_numpy(digits.target[rows]).long()})
 
 
+@described
 class MNIST:
     """MNIST: 28 × 28. Split: 50,000 training, the last 10,000 training images for validation, 10,000 test.
 
@@ -81,6 +84,7 @@ class MNIST:
         return images
 
 
+@described
 class FashionMNIST:
     """Fashion-MNIST: 28 × 28, 256 levels, 10 garments. Split as for `MNIST`.
 
@@ -99,6 +103,7 @@ class FashionMNIST:
         return _torchvision("FashionMNIST", self.root, split, 10_000, self.download, "class")
 
 
+@described
 class CIFAR10:
     """CIFAR-10: 32 × 32 in colour. Split: 45,000 training, the last 5,000 training images for validation, 10,000 test.
 
@@ -119,6 +124,7 @@ class CIFAR10:
         return images._replace(x=images.x >> (8 - self.bits))
 
 
+@described
 class Folder:
     """A folder with one folder of images per class; the folders' names are the class names.
 

@@ -22,6 +22,7 @@ from condgen.data.hyperparameters import store_hyperparameters
 from condgen.data.recordings import Normalise, RecordingReader
 from condgen.data.resumable import ResumableLoader, Shuffled, batches_given
 from condgen.data.store import ClipStore, store_name, write_store
+from condgen.described import described
 from condgen.quantization import Companding, Quantization
 
 FORMAT = 1  # raise it when the stored content changes for the same settings
@@ -117,6 +118,7 @@ class ByLength(Sampler[int]):
             yield from batches[i].tolist()
 
 
+@described
 class Speech(pl.LightningDataModule):
     """Batches of speech: levels (batch, 1, time), conditions, and a mask of the samples that are scored.
 
@@ -220,7 +222,7 @@ class Speech(pl.LightningDataModule):
         settings = {
             "format": FORMAT, "reader": vars(self.reader), "levels": self.levels, "companding": self.companding,
             "names": self.names,
-            "features": {n: [type(f).__name__, vars(f)] for n, f in self.features.items()}, "unit": self.unit,
+            "features": {n: [type(f).__name__, _settings(f)] for n, f in self.features.items()}, "unit": self.unit,
         }  # fmt: skip
         folder = self.cache / f"{type(self.source).__name__.lower()}-{split}-{store_name(clips, settings)}"
         if not folder.exists():
@@ -279,6 +281,11 @@ class Speech(pl.LightningDataModule):
         return ResumableLoader(
             data, lambda: batches_given(self.trainer), sampler=Shuffled(len(data), self.seed), **options
         )
+
+
+def _settings(feature: FrameFeature) -> dict[str, Any]:
+    """Return what decides the frames of a feature, without a record of how it was built."""
+    return {name: value for name, value in vars(feature).items() if not name.startswith("_")}
 
 
 def _copied(array: np.ndarray) -> Tensor:

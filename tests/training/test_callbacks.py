@@ -150,3 +150,33 @@ def test_the_alarm_is_raised_once_until_it_is_over():
 def test_a_balanced_run_raises_no_alarm(recwarn):
     watch(0.8, 0.9)
     assert not recwarn.list
+
+
+def test_a_class_that_collapses_is_logged_and_warned_of_once_by_itself(tmp_path, monkeypatch):
+    """All samples of one digit are white; those of the others are the validation examples themselves."""
+
+    def drawn(model, real, seed, **options):
+        white = (real.conditions["digit"] == 3)[:, None, None, None]
+        return torch.where(white, torch.full_like(real.x, 16), real.x), None
+
+    monkeypatch.setattr("condgen.training.callbacks.sample_like", drawn)
+    trainer = make_trainer(tmp_path, max_epochs=2, limit_train_batches=1, limit_val_batches=1,
+                           callbacks=[SampleQuality(num_samples=170, classifier_steps=60)])  # fmt: skip
+    with pytest.warns(UserWarning, match="digit '3' has collapsed or is ignored: of its samples, 100% are all") as seen:
+        trainer.fit(make_task(), Images(Digits()))
+    assert sum("has collapsed" in str(w.message) for w in seen) == 1
+    figures = trainer.callback_metrics
+    assert figures["val/diversity_digit_3"] == 0
+    assert all(figures[f"val/diversity_digit_{i}"] > 0.9 and figures[f"val/read_digit_{i}"] > 0.5 for i in (0, 1, 6))
+
+
+def test_every_logger_that_takes_pictures_gets_them(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    loggers = [pl.loggers.CSVLogger(tmp_path / "a"), pl.loggers.TensorBoardLogger(tmp_path / "b")]
+    make_trainer(tmp_path, max_epochs=1, limit_train_batches=1, limit_val_batches=1, logger=loggers,
+                 callbacks=[SampleGrid(per_class=1)]).fit(make_task(), Images(Digits()))  # fmt: skip
+    for logger in loggers:
+        assert [path.name for path in Path(logger.log_dir).glob("samples/*")] == ["step_0000001.png"]
+    assert len(EventAccumulator(loggers[1].log_dir).Reload().Images("samples")) == 1

@@ -1,0 +1,73 @@
+"""What an object was built from, as plain data of the form in which a configuration names classes and arguments."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+Kind = TypeVar("Kind")
+
+
+def described(kind: type[Kind]) -> type[Kind]:
+    """Let a class, and those that inherit from it, remember what their objects were built with.
+
+    A decorator. Networks, encoders, sources and features of condgen have it; a class of one's own that has it can be
+    built in Python, trained, and opened again from its checkpoint.
+    """
+
+    def new(cls: type[Kind], *args: Any, **options: Any) -> Kind:
+        built = object.__new__(cls)
+        with suppress(TypeError):  # `__init__` says what is wrong; a copy gets what it was given later
+            bound = inspect.signature(cls.__init__).bind(built, *args, **options)
+            bound.apply_defaults()
+            object.__setattr__(built, "_given", _by_name(bound))
+        return built
+
+    kind.__new__ = new  # type: ignore[method-assign, assignment]
+    return kind
+
+
+def _by_name(bound: inspect.BoundArguments) -> dict[str, Any]:
+    """Return arguments by name, those that a signature takes as `**options` too."""
+    _, *given = bound.signature.parameters.values()
+    named = {p.name: bound.arguments[p.name] for p in given if p.kind is not p.VAR_KEYWORD}
+    return named | {k: v for p in given if p.kind is p.VAR_KEYWORD for k, v in bound.arguments[p.name].items()}
+
+
+def describe(value: Any) -> Any:
+    """Return plain data that describe a value: an object by `class_path` and `init_args`, all else as it is.
+
+    Raises:
+        ValueError: a part of it cannot be described; the message names it and says what to do.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: describe(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [describe(part) for part in value]
+    name, given = type(value).__name__, arguments(value)
+    if given is None:
+        raise ValueError(f"what {name} was built with is not known: decorate it with condgen.described.described")
+    return {"class_path": class_path(type(value)), "init_args": describe(given)}
+
+
+def arguments(built: object) -> dict[str, Any] | None:
+    """Return the arguments, by name, that an object was built with; `None` where its class does not remember them."""
+    return getattr(built, "__dict__", {}).get("_given")
+
+
+def class_path(kind: type) -> str:
+    """Return the path by which a class is imported.
+
+    Raises:
+        ValueError: it cannot be, since it stands in a script, in a function or in another class.
+    """
+    if kind.__module__ == "__main__" or "." in kind.__qualname__:
+        raise ValueError(f"{kind.__name__} cannot be imported from where it stands: move it to the top of a module")
+    return f"{kind.__module__}.{kind.__qualname__}"
