@@ -154,7 +154,7 @@ class Folder:
         self.root, self.files = root, list_classes(Path(root), SUFFIXES, "images", condition)
         self.channels, self.bits, self.condition, self.resize = channels, _checked_bits(bits), condition, size
         self.background = check_background(background)
-        height, width = size or self._size_of(next(iter(self.files.values()))[0])
+        height, width = size or self._first_size()
         self.shape, self.levels, self.names = (channels, height, width), 2**bits, {condition: list(self.files)}
 
     def load(self, split: Split) -> Labelled:
@@ -183,9 +183,7 @@ class Folder:
             except ValueError as error:
                 faults.append(str(error))
         if faults:
-            counted = f"{len(faults)} images of {self.root} cannot be used: " if len(faults) > 1 else ""
-            more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
-            raise ValueError(f"{counted}{'; '.join(faults[:NAMED])}{more}")
+            raise ValueError(_listed(self.root, faults))
         if transparent:
             warnings.warn(f"images of {self.root} are transparent in places, where {self.background} shows: set "
                           "background to choose another colour", stacklevel=3)  # fmt: skip
@@ -199,9 +197,23 @@ class Folder:
                              "give a size, to which all images are then resized")  # fmt: skip
         return torch.from_numpy(fitted(image, height, width)), is_transparent
 
-    def _size_of(self, file: Path) -> tuple[int, int]:
-        image = read_picture(file, self.channels, self.background).image
-        return image.height, image.width
+    def _first_size(self) -> tuple[int, int]:
+        """Return the size of the first readable image; `load` names all the others at once."""
+        faults = []
+        for file in (file for files in self.files.values() for file in files):
+            try:
+                image = read_picture(file, self.channels, self.background).image
+                return image.height, image.width
+            except ValueError as error:
+                faults.append(str(error))
+        raise ValueError(_listed(self.root, faults))
+
+
+def _listed(root: str, faults: list[str]) -> str:
+    """Say in one line which images are faulty: the first ones and how many."""
+    counted = f"{len(faults)} images of {root} cannot be used: " if len(faults) > 1 else ""
+    more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
+    return f"{counted}{'; '.join(faults[:NAMED])}{more}"
 
 
 def read_fixed_mnist(root: Path, split: Split) -> Labelled:
