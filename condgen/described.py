@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,21 +13,24 @@ Kind = TypeVar("Kind")
 
 
 def described(kind: type[Kind]) -> type[Kind]:
-    """Let a class, and those that inherit from it, remember what their objects were built with.
+    """Let a class, and those that inherit from it with its arguments, remember what their objects were built with.
 
     A decorator. Networks, encoders, sources and features of condgen have it; a class of one's own that has it can be
     built in Python, trained, and opened again from its checkpoint.
     """
 
-    def new(cls: type[Kind], *args: Any, **options: Any) -> Kind:
-        built = object.__new__(cls)
-        with suppress(TypeError):  # `__init__` says what is wrong; a copy gets what it was given later
-            bound = inspect.signature(cls.__init__).bind(built, *args, **options)
-            bound.apply_defaults()
-            object.__setattr__(built, "_given", _by_name(bound))
-        return built
+    original = kind.__init__
 
-    kind.__new__ = new  # type: ignore[method-assign, assignment]
+    @wraps(original)
+    def init(self: Any, *args: Any, **options: Any) -> None:
+        if type(self).__init__ is init:  # or else a class that inherits has arguments of its own
+            with suppress(TypeError):  # `__init__` itself says what is wrong
+                bound = inspect.signature(original).bind(self, *args, **options)
+                bound.apply_defaults()
+                object.__setattr__(self, "_given", _by_name(bound))
+        original(self, *args, **options)
+
+    kind.__init__ = init  # type: ignore[method-assign]
     return kind
 
 

@@ -13,6 +13,7 @@ from condgen.described import describe, described
 from condgen.models import PixelCNN
 
 
+@described
 class Wide(PixelCNN):
     """A network of one's own, with other arguments than the one that it derives from."""
 
