@@ -13,25 +13,37 @@ Kind = TypeVar("Kind")
 
 
 def described(kind: type[Kind]) -> type[Kind]:
-    """Let a class, and those that inherit from it with its arguments, remember what their objects were built with.
+    """Let a class that has an `__init__`, and all that inherit from it, remember what their objects were built with.
 
-    A decorator. Networks, encoders, sources and features of condgen have it; a class of one's own that has it can be
-    built in Python, trained, and opened again from its checkpoint.
+    A decorator. Networks, encoders, sources and features of condgen have it; a class of one's own that has it, or
+    inherits from one of these, can be built in Python, trained, and opened again from its checkpoint.
     """
 
-    original = kind.__init__
+    def inherited(cls: type, **options: Any) -> None:
+        super(kind, cls).__init_subclass__(**options)  # type: ignore[misc]
+        _remember(cls)
+
+    kind.__init_subclass__ = classmethod(inherited)  # type: ignore[assignment]
+    _remember(kind)
+    return kind
+
+
+def _remember(kind: type) -> None:
+    """Let the `__init__` of a class, if it has one of its own, keep its arguments."""
+    original = vars(kind).get("__init__")
+    if original is None:
+        return
 
     @wraps(original)
     def init(self: Any, *args: Any, **options: Any) -> None:
-        if type(self).__init__ is init:  # or else a class that inherits has arguments of its own
+        if type(self).__init__ is init:  # and not one that calls this one
             with suppress(TypeError):  # `__init__` itself says what is wrong
                 bound = inspect.signature(original).bind(self, *args, **options)
                 bound.apply_defaults()
                 object.__setattr__(self, "_given", _by_name(bound))
         original(self, *args, **options)
 
-    kind.__init__ = init  # type: ignore[method-assign]
-    return kind
+    kind.__init__ = init  # type: ignore[misc]
 
 
 def _by_name(bound: inspect.BoundArguments) -> dict[str, Any]:

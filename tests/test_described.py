@@ -13,7 +13,6 @@ from condgen.described import describe, described
 from condgen.models import PixelCNN
 
 
-@described
 class Wide(PixelCNN):
     """A network of one's own, with other arguments than the one that it derives from."""
 
@@ -59,7 +58,8 @@ def test_what_cannot_be_described_is_named_with_what_to_do():
 
     @described
     class Inside:
-        pass
+        def __init__(self):
+            self.here = True
 
     with pytest.raises(ValueError, match="Inside cannot be imported from where it stands: move it to the top"):
         describe(Inside())
