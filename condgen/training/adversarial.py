@@ -39,7 +39,7 @@ from condgen.training.compatibility import (
     most_examples,
 )
 from condgen.training.defaults import check_monitors, checkpoints, claim_folders, find, sampling
-from condgen.training.divergence import check_finite, diverged
+from condgen.training.divergence import check_finite, check_loss
 from condgen.training.losses import Loss, discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 from condgen.training.schedule import Schedule, learning_rate_factor
 
@@ -191,7 +191,7 @@ class AdversarialTask(Described, pl.LightningModule):
         self.class_examples = most_examples(self.class_examples, checkpoint.get("class_examples", {}))
 
     def on_validation_start(self) -> None:
-        if self.trainer.state.fn == TrainerFn.FITTING:
+        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
             check_finite(self.trainer, self.state_dict())
 
     def own_conditions(self, conditions: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -298,9 +298,8 @@ class AdversarialTask(Described, pl.LightningModule):
         return self.discriminator(x, conditions).score
 
     def _take_step(self, optimizer: LightningOptimizer, loss: Tensor, whose: str) -> None:
-        if not torch.isfinite(loss):
-            advice = "lower model.learning_rate, give the discriminator spectral_norm or model.r1"
-            raise diverged(self.trainer, f"the {whose}'s loss is {loss.item()}", advice)
+        advice = "lower model.learning_rate, give the discriminator spectral_norm or model.r1"
+        check_loss(self.trainer, loss, f"the {whose}'s loss", advice)
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
