@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from condgen.conditioning.contract import Encoder, require
 from condgen.conditioning.film_generator import Conditioning
 from condgen.data.batch import Batch, as_batch
-from condgen.data.hyperparameters import store_hyperparameters, warn_undescribed, write_format
+from condgen.data.hyperparameters import store_hyperparameters, write_format
 from condgen.described import Described
 from condgen.models import ConditionalDiscriminator, ConditionalGenerator
 from condgen.models.conditional import DiscriminatorConditioning
@@ -37,6 +37,7 @@ from condgen.training.compatibility import (
     count_classes,
     data_of,
     most_examples,
+    warn_undescribed,
 )
 from condgen.training.defaults import check_monitors, checkpoints, claim_folders, find, sampling
 from condgen.training.divergence import check_finite, check_loss

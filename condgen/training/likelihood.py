@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from condgen.conditioning.film_generator import Conditioning
 from condgen.data.batch import Batch, as_batch, count_dims
-from condgen.data.hyperparameters import store_hyperparameters, warn_undescribed, write_format
+from condgen.data.hyperparameters import store_hyperparameters, write_format
 from condgen.described import Described
 from condgen.models import ConditionalModel
 from condgen.training.averaging import EMA, checked_decay
@@ -29,6 +29,7 @@ from condgen.training.compatibility import (
     count_classes,
     data_of,
     most_examples,
+    warn_undescribed,
 )
 from condgen.training.defaults import check_monitors, checkpoints, claim_folders, find, sampling
 from condgen.training.divergence import check_finite, check_loss
