@@ -113,8 +113,9 @@ class Checkpoint:
     @property
     def untrained(self) -> dict[str, list[str]]:
         """The classes that the training data had no examples of, by condition; empty where that is not known."""
-        counts = self.content.get("class_examples") or {}
-        return {name: [c for c, count in classes.items() if not count] for name, classes in counts.items()}
+        counts = self.content.get("class_examples")
+        known = counts if isinstance(counts, Mapping) else {}
+        return {name: [c for c, count in classes.items() if not count] for name, classes in known.items()}
 
     @property
     def data_path(self) -> str:

@@ -29,7 +29,7 @@ def store_hyperparameters(module: Any) -> None:
 
     It is plain data, from which a checkpoint rebuilds the module: those of the command line or, where the module is
     built by hand, what its parts were built with. Where a part does not know that, nothing is stored; see
-    `warn_undescribed`.
+    `condgen.training.compatibility.warn_undescribed`.
     """
     frame = inspect.currentframe()
     with warnings.catch_warnings():
@@ -45,21 +45,6 @@ def _described(module: Any) -> dict[str, Any]:
     described = describe(module)
     # Lightning builds with the last, as after a run of its command line.
     return {**described["init_args"], "_class_path": described["class_path"], "_instantiator": INSTANTIATOR}
-
-
-def warn_undescribed(task: Any, data: Any) -> None:
-    """Warn where no command will open the checkpoints of a run.
-
-    Args:
-        task: task that is trained.
-        data: data module of the run; `None` where there is none.
-    """
-    for module, commands in ((task, "sample and evaluate"), (data, "evaluate")):
-        if module is not None and "_class_path" not in module.hparams:
-            try:
-                describe(module)
-            except ValueError as error:
-                warnings.warn(f"condgen {commands} will not open the checkpoints of this run: {error}", stacklevel=2)
 
 
 def write_format(checkpoint: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from condgen.conditioning.contract import Encoder, require
 from condgen.conditioning.film_generator import Conditioning
 from condgen.data.batch import Batch, as_batch
-from condgen.data.hyperparameters import store_hyperparameters, warn_undescribed, write_format
+from condgen.data.hyperparameters import store_hyperparameters, write_format
 from condgen.described import described
 from condgen.models import ConditionalDiscriminator, ConditionalGenerator
 from condgen.models.conditional import DiscriminatorConditioning
@@ -37,9 +37,10 @@ from condgen.training.compatibility import (
     count_classes,
     data_of,
     most_examples,
+    warn_undescribed,
 )
 from condgen.training.defaults import check_monitors, checkpoints, claim_folders, find, sampling
-from condgen.training.divergence import check_finite, diverged
+from condgen.training.divergence import check_finite, check_loss
 from condgen.training.losses import Loss, discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 from condgen.training.schedule import Schedule, learning_rate_factor
 
@@ -192,7 +193,7 @@ class AdversarialTask(pl.LightningModule):
         self.class_examples = most_examples(self.class_examples, checkpoint.get("class_examples", {}))
 
     def on_validation_start(self) -> None:
-        if self.trainer.state.fn == TrainerFn.FITTING:
+        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
             check_finite(self.trainer, self.state_dict())
 
     def own_conditions(self, conditions: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -299,9 +300,8 @@ class AdversarialTask(pl.LightningModule):
         return self.discriminator(x, conditions).score
 
     def _take_step(self, optimizer: LightningOptimizer, loss: Tensor, whose: str) -> None:
-        if not torch.isfinite(loss):
-            advice = "lower model.learning_rate, give the discriminator spectral_norm or model.r1"
-            raise diverged(self.trainer, f"the {whose}'s loss is {loss.item()}", advice)
+        advice = "lower model.learning_rate, give the discriminator spectral_norm or model.r1"
+        check_loss(self.trainer, loss, f"the {whose}'s loss", advice)
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
@@ -11,6 +10,7 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
 from condgen.conditioning.contract import require, require_condition
 from condgen.data.batch import ConditionedData
+from condgen.described import describe
 from condgen.models.conditional import ConditionalModel, Model, as_likelihood
 from condgen.models.contract import streaming
 
@@ -41,6 +41,21 @@ def check_data(model: Model, data: ConditionedData) -> None:
             raise ValueError(f"condition '{name}': {error}") from None
     if likelihood is not None and data.crop:
         _check_crops(likelihood, data)
+
+
+def warn_undescribed(task: Any, data: Any) -> None:
+    """Warn where no command will open the checkpoints of a run.
+
+    Args:
+        task: task that is trained.
+        data: data module of the run; `None` where there is none.
+    """
+    for module, commands in ((task, "sample and evaluate"), (data, "evaluate")):
+        if module is not None and "_class_path" not in module.hparams:
+            try:
+                describe(module)
+            except ValueError as error:
+                rank_zero_warn(f"condgen {commands} will not open the checkpoints of this run: {error}", stacklevel=5)
 
 
 COARSE = ("16-true", "bf16-true", "transformer-engine", "transformer-engine-float16")
@@ -84,7 +99,7 @@ def count_classes(model: Model, data: ConditionedData, before: ClassExamples | N
     for name, classes in untrained(counts).items():
         rank_zero_warn(f"condition '{name}': no training examples of {', '.join(classes)}: what is generated for them "
                        "will come from weights that nothing has trained; leave them out of the data, or add examples",
-                       stacklevel=2)  # fmt: skip
+                       stacklevel=5)  # fmt: skip
     return counts
 
 
@@ -110,10 +125,10 @@ def _check_crops(model: ConditionalModel, data: Any) -> None:
     needed = {"context": (data.context, audio.receptive_field + around), "lookahead": (data.lookahead, around)}
     for name, (held, seen) in needed.items():
         if held < seen:
-            warnings.warn(
+            rank_zero_warn(
                 f"crops have {held} samples of {name} and the model sees {seen}: set data.{name} to at least that, or "
                 "samples are scored that see less than in generation",
-                stacklevel=2,
+                stacklevel=5,
             )
 
 
@@ -131,8 +146,8 @@ def check_receptive_field(model: ConditionalModel, data: ConditionedData | None 
     silent = {name for name, c in ({} if data is None else data.conditions).items() if c.given == "length"}
     local = any(encoder.scope == "local" and name not in silent for name, encoder in model.encoders.items())
     if not local and audio.receptive_field_ms < 240:
-        warnings.warn(
+        rank_zero_warn(
             f"the receptive field is {field}, and nothing but it tells the model what came before; below 240 ms words "
             "fall apart: use more layers or stacks, or a local condition",
-            stacklevel=2,
+            stacklevel=5,
         )

@@ -21,10 +21,34 @@ def check_finite(trainer: pl.Trainer, *states: Mapping[str, Tensor]) -> None:
     Raises:
         FloatingPointError: a tensor holds something that is not finite; the message names it and what is kept.
     """
-    for state in states:
-        for name, value in state.items():
-            if value.is_floating_point() and not torch.isfinite(value).all():
-                raise diverged(trainer, f"{name} is not finite any more", "lower the learning rate")
+    entries = [(name, value) for state in states for name, value in state.items() if value.is_floating_point()]
+    wrong = [name for name, value in entries if not torch.isfinite(value).all()]
+    if _anywhere(trainer, bool(wrong)):
+        name = wrong[0] if wrong else "a tensor of another process"
+        raise diverged(trainer, f"{name} is not finite any more", "lower the learning rate")
+
+
+def check_loss(trainer: pl.Trainer, loss: Tensor, whose: str, advice: str) -> None:
+    """Refuse a loss that is no number, in all processes of a run at once: one alone would leave the others waiting.
+
+    Args:
+        trainer: trainer of the run.
+        loss: loss of a step.
+        whose: name of the loss.
+        advice: change that may help.
+
+    Raises:
+        FloatingPointError: it is none, here or in another process; the message says what is kept.
+    """
+    finite = bool(torch.isfinite(loss))
+    if _anywhere(trainer, not finite):
+        value = "no number in another process" if finite else loss.item()
+        raise diverged(trainer, f"{whose} is {value}", advice)
+
+
+def _anywhere(trainer: pl.Trainer, wrong: bool) -> bool:
+    """Tell whether something is wrong in any process of a run, which all must ask."""
+    return wrong if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(wrong, all=False)
 
 
 def diverged(trainer: pl.Trainer, what: str, advice: str) -> FloatingPointError:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from condgen.conditioning.film_generator import Conditioning
 from condgen.data.batch import Batch, as_batch, count_dims
-from condgen.data.hyperparameters import store_hyperparameters, warn_undescribed, write_format
+from condgen.data.hyperparameters import store_hyperparameters, write_format
 from condgen.described import described
 from condgen.models import ConditionalModel
 from condgen.training.averaging import EMA, checked_decay
@@ -29,9 +29,10 @@ from condgen.training.compatibility import (
     count_classes,
     data_of,
     most_examples,
+    warn_undescribed,
 )
 from condgen.training.defaults import check_monitors, checkpoints, claim_folders, find, sampling
-from condgen.training.divergence import check_finite, diverged
+from condgen.training.divergence import check_finite, check_loss
 from condgen.training.schedule import Schedule, learning_rate_factor
 
 
@@ -120,7 +121,7 @@ class LikelihoodTask(pl.LightningModule):
         self.class_examples = most_examples(self.class_examples, checkpoint.get("class_examples", {}))
 
     def on_validation_start(self) -> None:
-        if self.trainer.state.fn == TrainerFn.FITTING:
+        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
             check_finite(self.trainer, self.state_dict())
 
     def own_conditions(self, conditions: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -134,9 +135,8 @@ class LikelihoodTask(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self._log("train", batch)
-        if not torch.isfinite(loss):
-            advice = f"lower the learning rate (now {self.learning_rate}) or set trainer.gradient_clip_val"
-            raise diverged(self.trainer, f"the loss is {loss.item()}", advice)
+        advice = f"lower the learning rate (now {self.learning_rate}) or set trainer.gradient_clip_val"
+        check_loss(self.trainer, loss, "the loss", advice)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -60,3 +60,21 @@ def test_a_run_without_checkpoints_says_that(tmp_path):
     )  # fmt: skip
     with pytest.raises(FloatingPointError, match=r"the loss is nan at step 0: lower .*; the run has kept no"):
         trainer.fit(task, Images(Digits()))
+
+
+@pytest.mark.parametrize("task", [likelihood, adversarial])
+def test_all_processes_stop_where_one_has_a_loss_that_is_no_number(tmp_path, task, monkeypatch):
+    """The others would wait for it without end; this process has a good loss, and hears of a bad one."""
+    asked = []
+    monkeypatch.setattr(pl.Trainer, "world_size", 2)
+    monkeypatch.setattr(
+        pl.strategies.SingleDeviceStrategy, "reduce_boolean_decision",
+        lambda self, decision, all: asked.append(decision) or True,
+    )  # fmt: skip
+    trainer = pl.Trainer(
+        default_root_dir=tmp_path, accelerator="cpu", max_steps=1, logger=False, num_sanity_val_steps=0,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    with pytest.raises(FloatingPointError, match="loss is no number in another process at step 0"):
+        trainer.fit(task(), Images(Digits()))
+    assert asked == [False]
