@@ -16,7 +16,7 @@ from condgen.data import Images, Speech
 from condgen.data.batch import Batch, as_batch
 from condgen.evaluation.by_class import alarms, by_class
 from condgen.evaluation.classifier import ImageClassifier
-from condgen.evaluation.pictures import conditions_grid, save_grid, save_waveforms
+from condgen.evaluation.pictures import MOST, conditions_grid, save_grid, save_waveforms
 from condgen.evaluation.samples import NEIGHBOURS, fidelity, sample_like, train_classifiers
 from condgen.evaluation.sound import write_wav
 from condgen.evaluation.views import view
@@ -134,7 +134,8 @@ class SampleQuality(pl.Callback):
     Logs `val/frechet`, the Fréchet distance of samples to validation examples in the classifier's features (averaged
     over the kinds of classes), and `val/accuracy_NAME`, the share of samples read as the class of NAME asked for. Class
     by class, it logs `val/read_NAME_CLASS`, the same share, and `val/diversity_NAME_CLASS`, the share of samples that
-    are not all but copies of another, and warns of a class that has collapsed.
+    are not all but copies of another (of 40 classes at most: each is a column), and warns of a class that has
+    collapsed.
     Losses of an adversarial run say nothing of quality: its `best` checkpoint is the one of the least distance.
 
     Args:
@@ -179,7 +180,7 @@ class SampleQuality(pl.Callback):
             distances.append(found.frechet)
             pl_module.log(f"val/accuracy_{name}", found.accuracy, prog_bar=True, sync_dist=True)
             classes = by_class(classifier, pictures, asked, originals, asked, data.names[name])
-            for label, figures in classes.items():
+            for label, figures in classes.items() if len(classes) <= MOST else ():
                 shares = {f"val/read_{name}_{label}": figures.read, f"val/diversity_{name}_{label}": figures.diversity}
                 pl_module.log_dict(shares, sync_dist=True)
             self._warn(name, alarms(name, classes), trainer.global_step)
