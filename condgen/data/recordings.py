@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from condgen.data.clips import Clip, Phoneme
-from condgen.paths import content_of, require_file
+from condgen.data.decoding import read_audio
 
 Normalise = Literal["peak", "loudness", "none"]
 
@@ -51,7 +49,8 @@ class RecordingReader:
         Raises:
             ValueError: the file is missing, unreadable, truncated, empty, silent, not mono, or holds NaN.
         """
-        return self.prepare(*read_audio(clip.path, clip.origin), clip)
+        sound = read_audio(clip.path, clip.origin)
+        return self.prepare(sound.waveform, sound.rate, clip)
 
     def prepare(self, waveform: Tensor, rate: int, clip: Clip) -> Recording:
         """Convert a clip's waveform, (samples,), to the desired rate and level; see `read`."""
@@ -94,43 +93,6 @@ class RecordingReader:
         repeated = waveform.repeat(1 + int(0.4 * self.sample_rate) // len(waveform))
         gain = 10 ** ((-23.0 - float(loudness(repeated[None], self.sample_rate))) / 20)
         return waveform * (gain if np.isfinite(gain) and gain * peak < 1 else 0.999 / peak)
-
-
-def read_audio(path: Path, origin: str = "") -> tuple[Tensor, int]:
-    """Read a mono file with soundfile: its waveform, (samples,) float32, and its rate.
-
-    Raises:
-        ValueError: see `RecordingReader.read`.
-    """
-    import soundfile
-
-    name = f"{path} ({origin})" if origin and origin != str(path) else str(path)
-    require_file(path, "a sound file", name)
-    try:
-        found = soundfile.info(str(path))
-        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        cause = str(error).split(": ")[-1].strip()
-        content = content_of(path) if "not recognised" in cause else None
-        raise ValueError(f"{name} is not a readable audio file ({f'it is {content}' if content else cause})") from None
-    if len(samples) < found.frames or _is_cut_off(Path(path)):
-        raise ValueError(f"{name} is truncated: its header promises more than the file holds")
-    if not len(samples):
-        raise ValueError(f"{name} is empty")
-    if samples.shape[1] != 1:
-        raise ValueError(f"{name} has {samples.shape[1]} channels; mix it down to one")
-    if not np.isfinite(samples).all():
-        raise ValueError(f"{name} holds NaN or infinite samples")
-    return torch.from_numpy(samples[:, 0]), rate
-
-
-def _is_cut_off(path: Path) -> bool:
-    """Compare the length in a RIFF header with the file's; libsndfile silently corrects a difference."""
-    with open(path, "rb") as file:
-        head = file.read(8)
-    promised = int.from_bytes(head[4:8], "little")
-    # Programs that write to a pipe cannot know the length and write 0 or the largest number.
-    return head[:4] == b"RIFF" and 0 < promised < 0xFFFFFF00 and promised + 8 > path.stat().st_size
 
 
 def _name(clip: Clip) -> str:

@@ -12,8 +12,9 @@ import torch
 
 from condgen.conditioning import ClassEmbedding, FrameSequence
 from condgen.data import Clip, Linguistic, MelSpectrogram, Phoneme, Position, Speech
+from condgen.data.decoding import read_audio
 from condgen.data.features import fundamental
-from condgen.data.recordings import RecordingReader, read_audio
+from condgen.data.recordings import RecordingReader
 from condgen.data.speech import ByLength
 from condgen.data.store import ClipStore
 from condgen.models import ConditionalModel, WaveNet
@@ -88,7 +89,7 @@ def ready(data, stage=None):
 
 def test_a_recording_is_what_was_written(tmp_path):
     for name, subtype, tolerance in (("a.wav", "FLOAT", 0), ("b.wav", "PCM_16", 1e-4), ("c.flac", None, 1e-4)):
-        waveform, rate = read_audio(write(tmp_path / name, sine(100), subtype=subtype))
+        waveform, rate, _ = read_audio(write(tmp_path / name, sine(100), subtype=subtype))
         assert rate == RATE
         assert waveform.dtype == torch.float32
         np.testing.assert_allclose(waveform, sine(100), rtol=0, atol=tolerance)
@@ -115,9 +116,9 @@ def truncated(path):
     path.write_bytes(path.read_bytes()[:-1000])
 
 
-def truncated_by_a_sample(path):
+def truncated_by_ten_samples(path):
     write(path, sine(100), subtype="PCM_16")
-    path.write_bytes(path.read_bytes()[:-2])
+    path.write_bytes(path.read_bytes()[:-20])
 
 
 def cut_off_in_its_header(path):
@@ -151,11 +152,11 @@ def shorter_than_a_frame(path):
 
 BAD = [
     (empty, "is empty"),
-    (stereo, "has 2 channels; mix it down to one"),
+    (stereo, "has 2 channels; set data.mono to true to mix them down to one"),
     (not_a_number, "holds NaN or infinite samples"),
     (infinite, "holds NaN or infinite samples"),
     (truncated, "is truncated: its header promises more than the file holds"),
-    (truncated_by_a_sample, "is truncated: its header promises more than the file holds"),
+    (truncated_by_ten_samples, "is truncated: its header promises more than the file holds"),
     (cut_off_in_its_header, "is not a readable audio file|is truncated"),
     (of_another_rate, "has 16000 samples per second, not 8000: set data.resample to true to convert it"),
     (silent, "is silent; remove it"),
