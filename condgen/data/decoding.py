@@ -120,7 +120,7 @@ def _decode(path: Path, name: str, mono: bool, times: int = 1) -> Decoded:
     blocks = [np.zeros(0, np.float32)]
     with open(path, "rb") as file, soundfile.SoundFile(Shown(file, times)) as sound:
         if sound.channels > 1 and not mono:
-            raise ValueError(f"{name} has {sound.channels} channels; set data.mono to true to mix them down to one")
+            raise ValueError(f"{name} has {sound.channels} channels, not one: mix it down, or set data.mono to true")
         try:
             while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
                 blocks.append(block.mean(1, dtype=np.float32))

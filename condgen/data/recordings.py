@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from condgen.data.clips import Clip, Phoneme
@@ -15,11 +16,19 @@ Normalise = Literal["peak", "loudness", "none"]
 
 
 class Recording(NamedTuple):
-    """A waveform, (samples,) in [−1, 1], its clip with times that fit it, and the seconds that trimming dropped."""
+    """A recording, ready to be measured.
+
+    Attributes:
+        waveform: samples in [−1, 1], (samples,).
+        clip: clip with times that fit the waveform.
+        dropped: seconds that trimming dropped.
+        channels: channels of the file, which were mixed down to one.
+    """
 
     waveform: Tensor
     clip: Clip
     dropped: float
+    channels: int = 1
 
 
 @dataclass(frozen=True)
@@ -32,12 +41,17 @@ class RecordingReader:
         normalise: kind of normalisation: each clip's `peak` to 0.95, its `loudness` to −23 LUFS (ITU-R BS.1770; less
             if peaks would exceed 1), or `none`. Without it a model of several speakers can tell them apart by level.
         trim: threshold in dB below the peak; quieter parts at either end are dropped. `None` to drop nothing.
+        remove_dc: removal of each clip's mean, before all else, done if true. Sound cards add an offset, which would
+            hide silence from `trim` and take room from the level.
+        mono: mean of the channels, taken if true; otherwise files of several channels are refused.
     """
 
     sample_rate: int
     resample: bool = False
     normalise: Normalise = "peak"
     trim: float | None = None
+    remove_dc: bool = True
+    mono: bool = False
 
     def __post_init__(self) -> None:
         if self.trim is not None and not self.trim > 0:
@@ -49,8 +63,8 @@ class RecordingReader:
         Raises:
             ValueError: the file is missing, unreadable, truncated, empty, silent, not mono, or holds NaN.
         """
-        sound = read_audio(clip.path, clip.origin)
-        return self.prepare(sound.waveform, sound.rate, clip)
+        sound = read_audio(clip.path, clip.origin, self.mono)
+        return self.prepare(sound.waveform, sound.rate, clip)._replace(channels=sound.channels)
 
     def prepare(self, waveform: Tensor, rate: int, clip: Clip) -> Recording:
         """Convert a clip's waveform, (samples,), to the desired rate and level; see `read`."""
@@ -61,6 +75,8 @@ class RecordingReader:
         if rate != self.sample_rate and not self.resample:
             raise ValueError(f"{_name(clip)} has {rate} samples per second, not {self.sample_rate}: set data.resample "
                              "to true to convert it")  # fmt: skip
+        if self.remove_dc and len(waveform):
+            waveform = waveform - waveform.mean(dtype=torch.float64).to(waveform.dtype)
         if rate != self.sample_rate:
             from torchaudio.functional import resample
 

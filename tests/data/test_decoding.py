@@ -143,7 +143,7 @@ def test_a_riff_size_is_shown_as_8_however_it_is_read(tmp_path, step):
 
 def test_several_channels_are_refused_and_the_option_is_named(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.stack([tone(), np.zeros(RATE)], axis=1), RATE, subtype="FLOAT")
-    with pytest.raises(ValueError, match=r"has 2 channels; set data\.mono to true"):
+    with pytest.raises(ValueError, match=r"has 2 channels, not one: mix it down, or set data\.mono to true"):
         read_audio(tmp_path / "a.wav")
     found = read_audio(tmp_path / "a.wav", mono=True)
     assert found.channels == 2
