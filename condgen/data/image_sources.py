@@ -13,12 +13,12 @@ from torch import Tensor
 
 from condgen.data.batch import Split
 from condgen.data.class_folders import list_classes, split_files
+from condgen.data.faults import Faults
 from condgen.data.images import Labelled
 from condgen.data.pictures import SUFFIXES, check_background, fitted, read_picture
 from condgen.data.splits import ENOUGH
 from condgen.paths import require_file
 
-NAMED = 20  # faulty files that a message names
 IMAGES = "binarized_mnist.npz"
 LABELS = "source_index_and_label.npz"
 DIGIT_NAMES = [str(digit) for digit in range(10)]
@@ -177,9 +177,7 @@ class Folder:
             except ValueError as error:
                 faults.append(str(error))
         if faults:
-            counted = f"{len(faults)} images of {self.root} cannot be used: " if len(faults) > 1 else ""
-            more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
-            raise ValueError(f"{counted}{'; '.join(faults[:NAMED])}{more}")
+            raise Faults(faults, f"images of {self.root}")
         if transparent:
             warnings.warn(f"images of {self.root} are transparent in places, where {self.background} shows: set "
                           "background to choose another colour", stacklevel=3)  # fmt: skip
