@@ -123,8 +123,9 @@ class Folder:
     """A folder with one folder of images per class; the folders' names are the class names.
 
     Split by the hash of each image's path within the root, within each class, so that others may be added: about one
-    in ten for validation and one for testing; see `condgen.data.splits`. Classes are in the order 1, 2, 10. Files that
-    are not images, by their suffix, are left out, which one line says. How images are read: `condgen.data.pictures`.
+    in ten for validation and one for testing; see `condgen.data.splits`. Images in sub-folders of a class are taken
+    too. Classes are in the order 1, 2, 10. Files that are not images, by their suffix, are left out, which one line
+    says. How images are read: `condgen.data.pictures`.
 
     Args:
         root: folder of the classes' folders.
