@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from condgen.conditioning import Encoder, names
 from condgen.data import Clip, FrameFeature, Phoneme
+from condgen.data.decoding import read_audio
 from condgen.data.front_end import FrontEnd
-from condgen.data.recordings import read_audio
 from condgen.models.conditional import Model, as_generator
 from condgen.paths import content_of, require_file
 
@@ -150,8 +150,8 @@ def _with_frames(
 def _heard(labels: dict[str, str], name: str, feature: FrameFeature, front_end: FrontEnd) -> tuple[Tensor, Clip]:
     """Get the waveform from which a local condition is measured: a file, or a text that eSpeak NG speaks."""
     if feature.given == "audio":
-        waveform, rate = read_audio(Path(labels[name]))
-        return front_end.ready(waveform, rate, Clip(Path(labels[name]), {}, origin=labels[name]))
+        sound = read_audio(Path(labels[name]), mono=front_end.reader.mono)
+        return front_end.ready(sound.waveform, sound.rate, Clip(Path(labels[name]), {}, origin=labels[name]))
     from condgen.data.espeak import speak
 
     voice = labels.get("speaker") or front_end.voice

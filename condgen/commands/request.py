@@ -16,7 +16,6 @@ from condgen.commands.conditions import read_npy
 from condgen.data.clips import Clip
 from condgen.data.front_end import FrontEnd
 from condgen.data.pictures import fitted, read_picture
-from condgen.data.recordings import read_audio
 from condgen.models import ConditionalModel
 from condgen.models.conditional import Model, as_likelihood
 from condgen.models.contract import audio
@@ -112,7 +111,7 @@ def read_given(
     if prime is None or network is None:
         return {}
     reader = replace(front_end.reader, normalise="none")  # a beginning is no whole clip: its level stays
-    waveform = reader.prepare(*read_audio(Path(prime)), Clip(Path(prime), {}, origin=prime)).waveform
+    waveform = reader.read(Clip(Path(prime), {}, origin=prime)).waveform
     if lengths and len(waveform) > min(lengths):
         raise ValueError(f"{prime} has {len(waveform) / reader.sample_rate:.2f} s, more than the "
                          f"{min(lengths) / reader.sample_rate:.2f} s that are asked for")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -14,9 +15,10 @@ from condgen.paths import identity, require_folder
 
 
 def list_classes(root: Path, suffixes: Collection[str], kind: str, condition: str) -> dict[str, list[Path]]:
-    """List the files of each class, classes and files in the order of `ordered`.
+    """List the files of each class, those in sub-folders too; classes and files are in the order of `ordered`.
 
-    Hidden files, and those that are not of the kind by their suffix, are passed over; one line says how many.
+    Hidden files and folders are passed over, and so is what is not of the kind by its suffix, or stands in a folder
+    that is only linked into one of a class; one line says how many of these there are.
 
     Args:
         root: folder of the classes' folders.
@@ -31,9 +33,10 @@ def list_classes(root: Path, suffixes: Collection[str], kind: str, condition: st
     folders = sorted((path for path in places if path.is_dir()), key=lambda path: natural(path.name))
     if not folders:
         raise ValueError(f"{root} has no folders: put the {kind} of each class into a folder named after it")
-    inside = {folder.name: sorted(folder.iterdir(), key=lambda path: natural(path.name)) for folder in folders}
-    files = {name: [path for path in found if _is_listed(path, suffixes)] for name, found in inside.items()}
-    empty = [name for name, found in files.items() if not found]
+    inside = {folder.name: _files_below(folder) for folder in folders}
+    files = {name: [path for path in found if path.suffix.lower() in suffixes and not path.is_dir()]
+             for name, found in inside.items()}  # fmt: skip
+    empty = [name + _beside(inside[name]) for name, found in files.items() if not found]
     if empty:
         raise ValueError(f"{root}: no {kind} of {condition} {', '.join(empty)}; add some or remove the folder")
     _refuse_twins(files)
@@ -56,8 +59,24 @@ def _is_visible(path: Path) -> bool:
     return not path.name.startswith(".")
 
 
-def _is_listed(path: Path, suffixes: Collection[str]) -> bool:
-    return _is_visible(path) and path.suffix.lower() in suffixes and not path.is_dir()
+def _files_below(folder: Path) -> list[Path]:
+    """List all files below a folder, and links to folders, which are not followed since they may lead in circles."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        links = [name for name in folders if Path(place, name).is_symlink()]
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in links]
+        found += [path for name in (*files, *links) if _is_visible(path := Path(place, name))]
+    return sorted(found, key=lambda path: [natural(part) for part in path.relative_to(folder).parts])
+
+
+def _beside(files: list[Path]) -> str:
+    return f" (but {_counts(files)})" if files else ""
+
+
+def _counts(paths: list[Path]) -> str:
+    """Count paths by suffix, in words."""
+    kinds = Counter("links to folders" if path.is_dir() else path.suffix.lower() or "without suffix" for path in paths)
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
 
 
 def _refuse_twins(files: Mapping[str, list[Path]]) -> None:
@@ -71,9 +90,7 @@ def _refuse_twins(files: Mapping[str, list[Path]]) -> None:
 
 def _say_left_out(root: Path, left_out: list[Path]) -> None:
     """Say what was passed over, but for hidden files, which nobody put there on purpose."""
-    kinds = Counter("folders" if path.is_dir() else path.suffix.lower() or "without suffix"
-                    for path in left_out if _is_visible(path))  # fmt: skip
-    if kinds:
-        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-        warnings.warn(f"{root}: {sum(kinds.values())} files left out, since their suffixes are of another kind: "
-                      f"{counts}", stacklevel=4)  # fmt: skip
+    visible = [path for path in left_out if _is_visible(path)]
+    if visible:
+        warnings.warn(f"{root}: {len(visible)} files left out, since their suffixes are of another kind: "
+                      f"{_counts(visible)}", stacklevel=4)  # fmt: skip

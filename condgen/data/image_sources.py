@@ -13,13 +13,13 @@ from torch import Tensor
 
 from condgen.data.batch import Split
 from condgen.data.class_folders import list_classes, split_files
+from condgen.data.faults import Faults
 from condgen.data.images import Labelled
 from condgen.data.pictures import SUFFIXES, check_background, fitted, read_picture
 from condgen.data.splits import ENOUGH
 from condgen.described import described
 from condgen.paths import require_file
 
-NAMED = 20  # faulty files that a message names
 IMAGES = "binarized_mnist.npz"
 LABELS = "source_index_and_label.npz"
 DIGIT_NAMES = [str(digit) for digit in range(10)]
@@ -129,8 +129,9 @@ class Folder:
     """A folder with one folder of images per class; the folders' names are the class names.
 
     Split by the hash of each image's path within the root, within each class, so that others may be added: about one
-    in ten for validation and one for testing; see `condgen.data.splits`. Classes are in the order 1, 2, 10. Files that
-    are not images, by their suffix, are left out, which one line says. How images are read: `condgen.data.pictures`.
+    in ten for validation and one for testing; see `condgen.data.splits`. Images in sub-folders of a class are taken
+    too. Classes are in the order 1, 2, 10. Files that are not images, by their suffix, are left out, which one line
+    says. How images are read: `condgen.data.pictures`.
 
     Args:
         root: folder of the classes' folders.
@@ -183,7 +184,7 @@ class Folder:
             except ValueError as error:
                 faults.append(str(error))
         if faults:
-            raise ValueError(_listed(self.root, faults))
+            raise Faults(faults, f"images of {self.root}")
         if transparent:
             warnings.warn(f"images of {self.root} are transparent in places, where {self.background} shows: set "
                           "background to choose another colour", stacklevel=3)  # fmt: skip
@@ -206,14 +207,7 @@ class Folder:
                 return image.height, image.width
             except ValueError as error:
                 faults.append(str(error))
-        raise ValueError(_listed(self.root, faults))
-
-
-def _listed(root: str, faults: list[str]) -> str:
-    """Say in one line which images are faulty: the first ones and how many."""
-    counted = f"{len(faults)} images of {root} cannot be used: " if len(faults) > 1 else ""
-    more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
-    return f"{counted}{'; '.join(faults[:NAMED])}{more}"
+        raise Faults(faults, f"images of {self.root}")
 
 
 def read_fixed_mnist(root: Path, split: Split) -> Labelled:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -11,17 +10,25 @@ import torch
 from torch import Tensor
 
 from condgen.data.clips import Clip, Phoneme
-from condgen.paths import content_of, require_file
+from condgen.data.decoding import read_audio
 
 Normalise = Literal["peak", "loudness", "none"]
 
 
 class Recording(NamedTuple):
-    """A waveform, (samples,) in [−1, 1], its clip with times that fit it, and the seconds that trimming dropped."""
+    """A recording, ready to be measured.
+
+    Attributes:
+        waveform: samples in [−1, 1], (samples,).
+        clip: clip with times that fit the waveform.
+        dropped: seconds that trimming dropped.
+        channels: channels of the file, which were mixed down to one.
+    """
 
     waveform: Tensor
     clip: Clip
     dropped: float
+    channels: int = 1
 
 
 @dataclass(frozen=True)
@@ -34,12 +41,17 @@ class RecordingReader:
         normalise: kind of normalisation: each clip's `peak` to 0.95, its `loudness` to −23 LUFS (ITU-R BS.1770; less
             if peaks would exceed 1), or `none`. Without it a model of several speakers can tell them apart by level.
         trim: threshold in dB below the peak; quieter parts at either end are dropped. `None` to drop nothing.
+        remove_dc: removal of each clip's mean, before all else, done if true. Sound cards add an offset, which would
+            hide silence from `trim` and take room from the level.
+        mono: mean of the channels, taken if true; otherwise files of several channels are refused.
     """
 
     sample_rate: int
     resample: bool = False
     normalise: Normalise = "peak"
     trim: float | None = None
+    remove_dc: bool = True
+    mono: bool = False
 
     def __post_init__(self) -> None:
         if self.trim is not None and not self.trim > 0:
@@ -51,7 +63,8 @@ class RecordingReader:
         Raises:
             ValueError: the file is missing, unreadable, truncated, empty, silent, not mono, or holds NaN.
         """
-        return self.prepare(*read_audio(clip.path, clip.origin), clip)
+        sound = read_audio(clip.path, clip.origin, self.mono)
+        return self.prepare(sound.waveform, sound.rate, clip)._replace(channels=sound.channels)
 
     def prepare(self, waveform: Tensor, rate: int, clip: Clip) -> Recording:
         """Convert a clip's waveform, (samples,), to the desired rate and level; see `read`."""
@@ -62,6 +75,8 @@ class RecordingReader:
         if rate != self.sample_rate and not self.resample:
             raise ValueError(f"{_name(clip)} has {rate} samples per second, not {self.sample_rate}: set data.resample "
                              "to true to convert it")  # fmt: skip
+        if self.remove_dc and len(waveform):
+            waveform = waveform - waveform.mean(dtype=torch.float64).to(waveform.dtype)
         if rate != self.sample_rate:
             from torchaudio.functional import resample
 
@@ -94,43 +109,6 @@ class RecordingReader:
         repeated = waveform.repeat(1 + int(0.4 * self.sample_rate) // len(waveform))
         gain = 10 ** ((-23.0 - float(loudness(repeated[None], self.sample_rate))) / 20)
         return waveform * (gain if np.isfinite(gain) and gain * peak < 1 else 0.999 / peak)
-
-
-def read_audio(path: Path, origin: str = "") -> tuple[Tensor, int]:
-    """Read a mono file with soundfile: its waveform, (samples,) float32, and its rate.
-
-    Raises:
-        ValueError: see `RecordingReader.read`.
-    """
-    import soundfile
-
-    name = f"{path} ({origin})" if origin and origin != str(path) else str(path)
-    require_file(path, "a sound file", name)
-    try:
-        found = soundfile.info(str(path))
-        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        cause = str(error).split(": ")[-1].strip()
-        content = content_of(path) if "not recognised" in cause else None
-        raise ValueError(f"{name} is not a readable audio file ({f'it is {content}' if content else cause})") from None
-    if len(samples) < found.frames or _is_cut_off(Path(path)):
-        raise ValueError(f"{name} is truncated: its header promises more than the file holds")
-    if not len(samples):
-        raise ValueError(f"{name} is empty")
-    if samples.shape[1] != 1:
-        raise ValueError(f"{name} has {samples.shape[1]} channels; mix it down to one")
-    if not np.isfinite(samples).all():
-        raise ValueError(f"{name} holds NaN or infinite samples")
-    return torch.from_numpy(samples[:, 0]), rate
-
-
-def _is_cut_off(path: Path) -> bool:
-    """Compare the length in a RIFF header with the file's; libsndfile silently corrects a difference."""
-    with open(path, "rb") as file:
-        head = file.read(8)
-    promised = int.from_bytes(head[4:8], "little")
-    # Programs that write to a pipe cannot know the length and write 0 or the largest number.
-    return head[:4] == b"RIFF" and 0 < promised < 0xFFFFFF00 and promised + 8 > path.stat().st_size
 
 
 def _name(clip: Clip) -> str:

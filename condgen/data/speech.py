@@ -17,15 +17,16 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from condgen.conditioning import DataCondition
 from condgen.data.batch import Batch, Split, as_is, splits_of
 from condgen.data.clips import SpeechSource
+from condgen.data.faults import Faults
 from condgen.data.features import FrameFeature
 from condgen.data.hyperparameters import store_hyperparameters
 from condgen.data.recordings import Normalise, RecordingReader
 from condgen.data.resumable import ResumableLoader, Shuffled, batches_given
-from condgen.data.store import ClipStore, store_name, write_store
+from condgen.data.store import ClipStore, require_clips, store_name, write_store
 from condgen.described import described
 from condgen.quantization import Companding, Quantization
 
-FORMAT = 1  # raise it when the stored content changes for the same settings
+FORMAT = 2  # raise it when the stored content changes for the same settings
 
 
 class SpeechSet(Dataset[Batch]):
@@ -134,6 +135,8 @@ class Speech(pl.LightningDataModule):
         resample: conversion of clips with another rate, done if true; otherwise such clips are refused.
         normalise: kind of normalisation: `peak`, `loudness` or `none`; see `RecordingReader`.
         trim: threshold in dB below the peak; quieter parts at either end of a clip are dropped. `None` to drop nothing.
+        remove_dc: removal of each clip's mean, before all else, done if true.
+        mono: mean of the channels, taken if true; otherwise files of several channels are refused.
         crop: samples of each clip to score in training, a random run; `None` for whole clips.
         context: samples before a crop that are given but not scored; at least the model's receptive field.
         lookahead: samples after a crop that are given but not scored, for encoders that look at neighbouring frames.
@@ -154,6 +157,8 @@ class Speech(pl.LightningDataModule):
         resample: bool = False,
         normalise: Normalise = "peak",
         trim: float | None = None,
+        remove_dc: bool = True,
+        mono: bool = False,
         crop: int | None = None,
         context: int = 0,
         lookahead: int = 0,
@@ -167,7 +172,7 @@ class Speech(pl.LightningDataModule):
         self.source, self.features = source, dict(features or {})
         self.sample_rate, self.levels, self.companding = sample_rate, levels, companding
         self.quantization = Quantization(levels, companding)
-        self.reader = RecordingReader(sample_rate, resample, normalise, trim)
+        self.reader = RecordingReader(sample_rate, resample, normalise, trim, remove_dc, mono)
         twice = sorted(set(self.features) & set(source.names))
         if twice:
             raise ValueError(f"{', '.join(twice)} is the name of a feature and of a class; rename the feature")
@@ -205,9 +210,19 @@ class Speech(pl.LightningDataModule):
         return None if self.length is None else (1, self.length)
 
     def prepare_data(self) -> None:
-        """Prepare what the trainer's stage needs and is not yet stored."""
+        """Prepare what the trainer's stage needs and is not yet stored.
+
+        Raises:
+            Faults: clips are bad. All splits were tried, and the good clips are kept for a second call.
+        """
+        faults: list[str] = []
         for split in splits_of(self.trainer.state.fn if self.trainer else None):
-            self._prepare(split)
+            try:
+                self._prepare(split)
+            except Faults as error:
+                faults += error.faults
+        if faults:
+            raise Faults(faults, "clips")
 
     def setup(self, stage: str | None = None) -> None:
         """Map what the stage needs (`fit`, `validate`, `test`, or everything) into memory."""
@@ -224,18 +239,21 @@ class Speech(pl.LightningDataModule):
             "names": self.names,
             "features": {n: [type(f).__name__, _settings(f)] for n, f in self.features.items()}, "unit": self.unit,
         }  # fmt: skip
-        folder = self.cache / f"{type(self.source).__name__.lower()}-{split}-{store_name(clips, settings)}"
+        require_clips(clips)
+        kind = f"{type(self.source).__name__.lower()}-{split}"
+        folder = self.cache / f"{kind}-{store_name(clips, settings)}"
         if not folder.exists():
             write_store(folder, clips, self.reader, self.quantization, self.features, self.names, self.unit,
-                        f"preparing {split}")  # fmt: skip
-            store = ClipStore.open(folder)
-            seconds = len(store.levels) / self.sample_rate
-            why = "" if self.reader.trim is None else f"trimming at {self.reader.trim:g} dB and "
-            rank_zero_info(
-                f"{split}: {len(clips)} clips, {seconds:.0f} s; {why}cutting to whole frames dropped "
-                f"{store.dropped:.1f} s ({store.dropped / (seconds + store.dropped):.1%})"
-            )
+                        f"preparing {split}", self.cache / f".{kind}-{store_name([], settings)}")  # fmt: skip
+            self._say_what_was_done(split, ClipStore.open(folder))
         return folder
+
+    def _say_what_was_done(self, split: Split, store: ClipStore) -> None:
+        seconds, dropped, mixed = len(store.levels) / self.sample_rate, store.dropped.sum(), (store.channels > 1).sum()
+        why = "" if self.reader.trim is None else f"trimming at {self.reader.trim:g} dB and "
+        down = f"; {mixed} of several channels were mixed down to one" if mixed else ""
+        rank_zero_info(f"{split}: {len(store.files)} clips, {seconds:.0f} s; {why}cutting to whole frames dropped "
+                       f"{dropped:.1f} s ({dropped / (seconds + dropped):.1%}){down}")  # fmt: skip
 
     def class_ids(self, split: Split) -> dict[str, Tensor]:
         """Return the class ids of one split by condition, (clips,) each, after `setup`."""

@@ -18,7 +18,10 @@ from condgen.described import described
 from condgen.paths import require_file, require_folder
 
 # Formats that soundfile reads and that are usual for speech; other files, such as transcripts, may lie beside them.
-SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".rf64", ".w64"}
+SUFFIXES = {
+    ".aif", ".aifc", ".aiff", ".au", ".avr", ".caf", ".flac", ".mp3", ".nist", ".oga", ".ogg", ".opus", ".paf",
+    ".pvf", ".rf64", ".sf", ".snd", ".sph", ".svx", ".8svx", ".voc", ".w64", ".wav", ".wave",
+}  # fmt: skip
 DIGIT_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
@@ -26,8 +29,9 @@ DIGIT_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "e
 class AudioFolder:
     """A folder with one folder of recordings per class; the folders' names are the class names.
 
-    Split as in `Folder`, by the hash of each path within the root, so that others may be added; see
-    `condgen.data.splits`. Files that are not audio, by their suffix, are left out, which one line says.
+    Recordings in sub-folders of a class are taken too. Split as in `Folder`, by the hash of each path within the root,
+    so that others may be added; see `condgen.data.splits`. Files that are not audio, by their suffix, and those that
+    soundfile does not read, such as .m4a, are left out, which one line says.
 
     Args:
         root: folder of the classes' folders.

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from condgen.atomic import whole_folder
 from condgen.data.clips import Clip
+from condgen.data.faults import Faults
 from condgen.data.features import FrameFeature
 from condgen.data.recordings import RecordingReader
 from condgen.data.text import read_json, read_text
@@ -22,6 +24,26 @@ from condgen.paths import require_file
 from condgen.quantization import Quantization
 
 INDEX = "index.json"
+
+
+class Prepared(NamedTuple):
+    """A clip as it is stored: levels, (samples,); frames per feature, (frames, size); seconds dropped; channels."""
+
+    levels: np.ndarray
+    frames: dict[str, np.ndarray]
+    dropped: float
+    channels: int
+
+
+class Row(NamedTuple):
+    """What the index of a store says about a clip; see `ClipStore`."""
+
+    file: str
+    key: str
+    ids: dict[str, int]
+    samples: int
+    dropped: float
+    channels: int
 
 
 @dataclass(frozen=True)
@@ -34,7 +56,9 @@ class ClipStore:
         frames: frames of all clips, per feature, (frames, size).
         ids: class ids per condition, (clips,).
         files: files of the clips.
-        dropped: seconds that trimming, and cutting to whole frames, dropped.
+        dropped: seconds that trimming, and cutting to whole frames, dropped of each clip, (clips,).
+        channels: channels of each file, which were mixed down to one, (clips,).
+        keys: fingerprint of each clip; see `fingerprint`.
     """
 
     levels: np.ndarray
@@ -42,7 +66,9 @@ class ClipStore:
     frames: dict[str, np.ndarray]
     ids: dict[str, np.ndarray]
     files: list[str]
-    dropped: float
+    dropped: np.ndarray
+    channels: np.ndarray
+    keys: list[str]
 
     @classmethod
     def open(cls, folder: Path) -> ClipStore:
@@ -56,18 +82,45 @@ class ClipStore:
             frames,
             {name: np.array(ids, dtype=np.int64) for name, ids in index["ids"].items()},
             index["files"],
-            index["dropped"],
+            np.array(index["dropped"]),
+            np.array(index["channels"]),
+            index["keys"],
         )
+
+    def prepared(self, i: int) -> Prepared:
+        """Copy a clip out of the store."""
+        begin, end = (int(place) for place in self.ends[i : i + 2])
+        # A feature's frames are as many to a sample in every clip.
+        frames = {name: np.array(own[begin * len(own) // len(self.levels) : end * len(own) // len(self.levels)])
+                  for name, own in self.frames.items()}  # fmt: skip
+        return Prepared(np.array(self.levels[begin:end]), frames, float(self.dropped[i]), int(self.channels[i]))
 
 
 def store_name(clips: Sequence[Clip], settings: Mapping[str, object]) -> str:
     """Name a store after everything that decides its content: settings, and files with their sizes and times."""
-    files = []
+    return _hash([settings, [fingerprint(clip) for clip in clips]])
+
+
+def fingerprint(clip: Clip) -> str:
+    """Name all that decides what is prepared of a clip under the same settings: its file's path, size and time too."""
+    stat = os.stat(clip.path)
+    return _hash([str(clip.path), stat.st_size, stat.st_mtime_ns, clip.labels, clip.phonemes])
+
+
+def require_clips(clips: Sequence[Clip]) -> None:
+    """Make sure that the files of clips exist.
+
+    Raises:
+        Faults: some do not.
+    """
+    missing = []
     for clip in clips:
-        require_file(clip.path, "a sound file", f"{clip.path} ({clip.origin})")
-        stat = os.stat(clip.path)
-        files.append([str(clip.path), stat.st_size, stat.st_mtime_ns, clip.labels, clip.phonemes])
-    return hashlib.sha256(json.dumps([settings, files], sort_keys=True).encode()).hexdigest()[:16]
+        try:
+            require_file(clip.path, "a sound file", f"{clip.path} ({clip.origin})")
+        except ValueError as error:
+            missing.append(str(error))
+    if missing:
+        raise Faults(missing, "clips")
 
 
 def write_store(
@@ -79,6 +132,7 @@ def write_store(
     names: Mapping[str, list[str]],
     unit: int,
     description: str,
+    kept: Path,
 ) -> None:
     """Prepare clips and write them to a folder, which appears only when everything is done.
 
@@ -91,46 +145,72 @@ def write_store(
         names: class names per condition.
         unit: grid of lengths in samples: what exceeds a multiple of it is cut off the end of a clip.
         description: text of the progress bar.
+        kept: folder for the good clips if others are bad: a second call takes them from there. It goes when all are
+            done. Its name must tell the settings, since nothing in it does.
+
+    Raises:
+        Faults: clips are bad; all were tried.
     """
-    index: dict[str, Any] = {
-        "dtype": _dtype(quantization).name, "ends": [0], "files": [str(clip.path) for clip in clips], "dropped": 0.0,
-        "sizes": {name: feature.size for name, feature in features.items()},
-        "ids": {name: [_id(clip, name, known) for clip in clips] for name, known in names.items()},
-    }  # fmt: skip
+    earlier = ClipStore.open(kept) if (kept / INDEX).is_file() else None
+    places = {} if earlier is None else {key: i for i, key in enumerate(earlier.keys)}
+    rows, faults = [], []
     try:
         with whole_folder(folder) as unfinished:
             for clip in tqdm(clips, desc=description, unit="clip", delay=1, leave=False):
-                samples, dropped = _append_clip(unfinished, clip, reader, quantization, features, unit)
-                index["ends"].append(index["ends"][-1] + samples)
-                index["dropped"] += dropped
-            (unfinished / INDEX).write_text(json.dumps(index))
+                try:
+                    ids, key = {name: _id(clip, name, known) for name, known in names.items()}, fingerprint(clip)
+                    found = (earlier.prepared(places[key]) if earlier and key in places
+                             else _prepare(clip, reader, quantization, features, unit))  # fmt: skip
+                except ValueError as error:
+                    faults.append(str(error))
+                    continue
+                _append(unfinished / "levels", found.levels)
+                for name, frames in found.frames.items():
+                    _append(unfinished / f"{name}.frames", frames)
+                rows.append(Row(str(clip.path), key, ids, len(found.levels), found.dropped, found.channels))
+            sizes = {name: feature.size for name, feature in features.items()}
+            (unfinished / INDEX).write_text(json.dumps(_index(rows, _dtype(quantization), sizes, list(names))))
+            if faults and rows:
+                shutil.rmtree(kept, ignore_errors=True)
+                os.replace(unfinished, kept)
+            if faults:
+                raise Faults(faults, "clips")
     except OSError:  # another process may have prepared the same clips in the meantime
         if not (folder / INDEX).is_file():
             raise
+    shutil.rmtree(kept, ignore_errors=True)
 
 
-def _append_clip(
-    folder: Path,
-    clip: Clip,
-    reader: RecordingReader,
-    quantization: Quantization,
-    features: Mapping[str, FrameFeature],
-    unit: int,
-) -> tuple[int, float]:
-    """Append a clip to the arrays of a store; return the samples appended and the seconds dropped."""
-    waveform, moved, dropped = reader.read(clip)
+def _index(rows: Sequence[Row], dtype: np.dtype, sizes: Mapping[str, int], names: Sequence[str]) -> dict[str, object]:
+    return {
+        "dtype": dtype.name, "sizes": dict(sizes), "ends": np.cumsum([0, *(row.samples for row in rows)]).tolist(),
+        "ids": {name: [row.ids[name] for row in rows] for name in names}, "files": [row.file for row in rows],
+        "dropped": [row.dropped for row in rows], "channels": [row.channels for row in rows],
+        "keys": [row.key for row in rows],
+    }  # fmt: skip
+
+
+def _prepare(
+    clip: Clip, reader: RecordingReader, quantization: Quantization, features: Mapping[str, FrameFeature], unit: int
+) -> Prepared:
+    waveform, moved, dropped, channels = reader.read(clip)
     kept = waveform[: len(waveform) // unit * unit]
     if not len(kept):
         raise ValueError(f"{clip.path} ({clip.origin}) has {len(waveform)} samples, fewer than the {unit} "
                          "that the frames of its features need")  # fmt: skip
+    measured = {}
     for name, feature in features.items():
         frames = feature.measure(kept, reader.sample_rate, moved)
         if frames.shape != (feature.size, len(kept) // feature.hop):
             raise ValueError(f"{clip.path}: feature '{name}' has {frames.shape[-1]} frames: × hop {feature.hop}"
                              f" ≠ {len(kept)} samples")  # fmt: skip
-        _append(folder / f"{name}.frames", frames.T.numpy().astype(np.float32))
-    _append(folder / "levels", quantization.encode(kept).numpy().astype(_dtype(quantization)))
-    return len(kept), dropped + (len(waveform) - len(kept)) / reader.sample_rate
+        measured[name] = frames.T.numpy().astype(np.float32)
+    levels = quantization.encode(kept).numpy().astype(_dtype(quantization))
+    return Prepared(levels, measured, dropped + (len(waveform) - len(kept)) / reader.sample_rate, channels)
+
+
+def _hash(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _dtype(quantization: Quantization) -> np.dtype:

@@ -7,6 +7,7 @@ from PIL import Image
 
 from condgen.data import AudioFolder, Folder
 from condgen.data.class_folders import list_classes, split_files
+from condgen.data.splits import split_class
 
 CLUTTER = ("Thumbs.db", ".DS_Store", "desktop.ini", "labels.txt", "notes.TXT", "README", "._a.wav")
 
@@ -32,8 +33,8 @@ def test_both_pass_over_the_same_files_and_say_so_in_one_line(classes, source, o
         found = source(str(classes))
     assert list(found.names.values()) == [["1", "2", "10"]]
     assert len(said) == 1
-    kinds = sorted([f"9 .{other}", "4 .db", "3 .ini", "6 .txt", "3 folders", "3 without suffix"], key=lambda k: k[2:])
-    assert str(said[0].message).endswith(": 28 files left out, since their suffixes are of another kind: "
+    kinds = sorted([f"9 .{other}", "4 .db", "3 .ini", "6 .txt", "3 without suffix"], key=lambda k: k[2:])
+    assert str(said[0].message).endswith(": 25 files left out, since their suffixes are of another kind: "
                                          + ", ".join(kinds))  # fmt: skip
 
 
@@ -61,3 +62,53 @@ def test_a_split_is_of_the_path_within_the_root_and_of_the_class_alone(tmp_path)
     small, large = splits(tmp_path / "a", {"ann": 20}), splits(tmp_path / "b", {"ann": 20, "bob": 30})
     assert small.items() <= large.items()
     assert len(large) == 50
+
+
+@pytest.mark.parametrize(("source", "suffix"), [(AudioFolder, ".wav"), (Folder, ".png")])
+def test_sub_folders_are_read_and_hidden_ones_passed_over(tmp_path, source, suffix):
+    for name in ("ann/b2/x", "ann/b10/y", "ann/b10/deep/er/y", "ann/a", "ann/.git/z", "bob/c/.hidden/z", "bob/c/x"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4)).save(tmp_path / f"{name}{suffix}", "PNG")
+    source(str(tmp_path))
+    files = list_classes(tmp_path, {suffix}, "files", "class")
+    found = [file.relative_to(tmp_path).with_suffix("").as_posix() for own in files.values() for file in own]
+    assert found == ["ann/a", "ann/b2/x", "ann/b10/deep/er/y", "ann/b10/y", "bob/c/x"]
+
+
+def test_files_of_one_name_in_two_sub_folders_have_splits_of_their_own(tmp_path):
+    names = [f"ann/{session}/{i}.wav" for session in range(10) for i in range(10)]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    source = AudioFolder(str(tmp_path))
+    found = {clip.path.relative_to(tmp_path).as_posix(): split for split in ("train", "val", "test")
+             for clip in source.clips(split)}  # fmt: skip
+    assert found == split_class(names)
+    assert len({found[name] for name in names if name.endswith("/1.wav")}) > 1
+
+
+def test_a_folder_linked_into_a_class_is_not_followed_and_this_is_said(tmp_path):
+    (tmp_path / "ann").mkdir()
+    (tmp_path / "ann" / "1.wav").write_bytes(b"")
+    (tmp_path / "ann" / "again").symlink_to(tmp_path / "ann")
+    with pytest.warns(UserWarning, match="1 files left out.*: 1 links to folders"):
+        assert len(list_classes(tmp_path, {".wav"}, "recordings", "speaker")["ann"]) == 1
+
+
+def test_a_class_folder_may_itself_be_a_link(tmp_path):
+    (tmp_path / "elsewhere" / "s").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "s" / "1.wav").write_bytes(b"")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "ann").symlink_to(tmp_path / "elsewhere")
+    assert len(list_classes(tmp_path / "root", {".wav"}, "recordings", "speaker")["ann"]) == 1
+
+
+def test_sound_that_cannot_be_read_is_named_where_it_is_left_out(tmp_path):
+    for name in ("ann/1.wav", "ann/2.m4a", "ann/s/3.M4A", "ann/4.wma"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"3 files left out.*: 2 \.m4a, 1 \.wma"):
+        AudioFolder(str(tmp_path))
+    (tmp_path / "ann" / "1.wav").unlink()
+    with pytest.raises(ValueError, match=r"no recordings of speaker ann \(but 2 \.m4a, 1 \.wma\); add some"):
+        AudioFolder(str(tmp_path))

@@ -35,3 +35,10 @@ def test_seconds_are_cut_to_whole_frames():
     assert front_end(settings()).samples(0.0199) == 120
     with pytest.raises(ValueError, match=r"less than a frame of 0\.005 seconds"):
         front_end(settings()).samples(0.004)
+
+
+@pytest.mark.parametrize("name", ["remove_dc", "mono"])
+def test_clips_are_read_as_in_training_and_as_before_in_older_checkpoints(name):
+    for value in (True, False):
+        assert getattr(front_end(settings() | {name: value}).reader, name) is value
+    assert getattr(front_end(settings()).reader, name) is False

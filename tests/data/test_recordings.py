@@ -18,3 +18,33 @@ def test_phonemes_move_in_seconds_whatever_the_rate_of_the_file(rate):
     spoken = next(phoneme for phoneme in found.clip.phonemes if phoneme.symbol == "a")
     assert len(found.waveform) / 8000 == pytest.approx(0.5, abs=0.05)
     assert (spoken.start, spoken.end) == pytest.approx((0, 0.5), abs=0.03)
+
+
+def burst(rate=8000):
+    """Silence, a tone, silence: half a second each; the tone has whole periods, so that the mean is 0."""
+    tone = 0.3 * np.sin(2 * np.pi * 300 * np.arange(rate // 2) / rate)
+    return torch.from_numpy(np.concatenate([np.zeros(rate // 2), tone, np.zeros(rate // 2)])).float()
+
+
+@pytest.mark.parametrize("offset", [0.05, -0.3])
+@pytest.mark.parametrize(
+    "options", [{}, {"trim": 30.0}, {"trim": 30.0, "normalise": "none"}, {"normalise": "loudness"}]
+)
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_an_offset_changes_nothing(offset, options, rate):
+    reader = RecordingReader(8000, resample=True, **options)
+    expected, found = (reader.prepare(burst(rate) + added, rate, Clip("a.wav", {})) for added in (0.0, offset))
+    assert found.dropped == expected.dropped
+    torch.testing.assert_close(found.waveform, expected.waveform, rtol=0, atol=1e-5)
+    assert abs(float(found.waveform.mean())) < 1e-3
+
+
+def test_an_offset_stays_if_it_is_wanted_and_then_hides_silence():
+    reader = RecordingReader(8000, normalise="none", trim=20.0, remove_dc=False)
+    found = reader.prepare(burst() + 0.3, 8000, Clip("a.wav", {}))
+    assert torch.equal(found.waveform, burst() + 0.3)
+
+
+def test_a_file_that_is_nothing_but_an_offset_is_silent():
+    with pytest.raises(ValueError, match="is silent"):
+        RecordingReader(8000).prepare(torch.full((999,), 0.123), 8000, Clip("a.wav", {}))

@@ -5,11 +5,13 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
 from condgen.data.clips import Phoneme
 from condgen.data.manifest import Manifest, split_by_tens
+from condgen.data.recordings import RecordingReader
 from condgen.data.speech_sources import VCTK, AudioFolder, FreeSpokenDigits, LJSpeech, SpeechCommands
 
 SPLITS = ("train", "val", "test")
@@ -413,3 +415,18 @@ def test_a_missing_root_is_one_clear_line(tmp_path, source):
     with pytest.raises(ValueError, match="nowhere is not there; give ") as caught:
         source(str(tmp_path / "nowhere"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"),
+    [("wave", "WAV"), ("WAV", "WAV"), ("aif", "AIFF"), ("aiff", "AIFF"), ("aifc", "AIFF"), ("au", "AU"), ("snd", "AU"),
+     ("caf", "CAF"), ("flac", "FLAC"), ("ogg", "OGG"), ("oga", "OGG"), ("opus", "OGG"), ("mp3", "MP3"), ("avr", "AVR"),
+     ("nist", "NIST"), ("sph", "NIST"), ("paf", "PAF"), ("pvf", "PVF"), ("rf64", "RF64"), ("sf", "IRCAM"),
+     ("svx", "SVX"), ("8svx", "SVX"), ("voc", "VOC"), ("w64", "W64")],
+)  # fmt: skip
+def test_every_suffix_that_soundfile_reads_is_taken(tmp_path, suffix, kind):
+    (tmp_path / "ann").mkdir()
+    subtype = "OPUS" if suffix == "opus" else None
+    soundfile.write(tmp_path / "ann" / f"a.{suffix}", np.sin(np.arange(8000) / 5), 8000, subtype, format=kind)
+    (clip,) = AudioFolder(str(tmp_path)).clips("train")
+    assert len(RecordingReader(8000, resample=True).read(clip).waveform) == 8000

@@ -1,0 +1,222 @@
+"""Audio files to samples: each is read whole, or what is wrong with it is said in one line.
+
+What a header promises is not believed; files are read in blocks until the decoder gives nothing more:
+
+- Sizes in WAV headers are those of pipes (0, 0x7FFFF000, 0xFFFFFFFF) or off by a few bytes: all there is counts. A file
+  is truncated if more is missing than a block, and the size is none that stands for "not known".
+- An MP3 without the frame that tells its length (Xing, Info) is read to its end; libsndfile would guess a length, and
+  stop there.
+- Files joined one behind the other are refused where the decoder reads the first one only.
+
+What cannot be known: that an MP3 without that frame, or an Ogg, was cut between two of its frames or pages; that a FLAC
+of unknown length was; and that rarer formats than WAV, AIFF, AU, CAF, W64, RF64, FLAC, Ogg and MP3 were cut at all.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from condgen.paths import content_of, require_file
+
+BLOCK = 1 << 16  # samples read at a time
+ENOUGH = 100  # times that the first frame of an MP3 may be longer than its others
+# What no second time stands in a file: the first bytes of a whole one. (WAV, AIFF, RF64, W64, AU, CAF, FLAC.)
+FIRST_BYTES = (
+    rb"RIFF.{4}WAVEfmt ", rb"FORM.{4}AIF[FC]", rb"RF64.{4}WAVEds64", rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb",
+    rb"\.snd\0\0.{6}\0\0\0[\x01-\x1f]", rb"caff\0\x01\0\0desc", rb"fLaC[\0\x80]\0\0\x22",
+)  # fmt: skip
+MP3_BEHIND = rb"(TAG.{125})?(ID3|\xff[\xe2-\xff])"  # another MP3, perhaps behind the first one's tag
+# How libsndfile reports that the samples are fewer than a header says.
+SHORTER = re.compile(r"^ *(?:data|SSND|BODY|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+
+
+class Sound(NamedTuple):
+    """A waveform, (samples,) float32, its samples per second, and the channels that the file has."""
+
+    waveform: Tensor
+    rate: int
+    channels: int
+
+
+class Decoded(NamedTuple):
+    """What a decoder gave.
+
+    Attributes:
+        waveform: the mean of the channels, (samples,).
+        rate: samples per second.
+        channels: channels of the file.
+        promised: samples that the decoder expected.
+        end: position in the file where the decoder stopped.
+        kind: format of the file.
+        report: libsndfile's report on the header.
+    """
+
+    waveform: np.ndarray
+    rate: int
+    channels: int
+    promised: int
+    end: int
+    kind: str
+    report: str
+
+
+def read_audio(path: Path, origin: str = "", mono: bool = False) -> Sound:
+    """Read a file with soundfile, to its end.
+
+    Args:
+        path: file to read.
+        origin: place where the file is listed, for messages.
+        mono: mean of the channels, taken if true; otherwise files of several channels are refused.
+
+    Raises:
+        ValueError: the file is missing, unreadable, truncated, joined of several, empty, not mono, or holds NaN.
+    """
+    import soundfile
+
+    name = f"{path} ({origin})" if origin and origin != str(path) else str(path)
+    require_file(path, "a sound file", name)
+    try:
+        found = _decoded_whole(path, name, mono)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        if _is_joined(path):
+            raise ValueError(_joined(name)) from None
+        cause = str(error).split(": ")[-1].strip()
+        content = content_of(path) if "not recognised" in cause else None
+        raise ValueError(f"{name} is not a readable audio file ({f'it is {content}' if content else cause})") from None
+    if not len(found.waveform):
+        raise ValueError(f"{name} is empty")
+    if not np.isfinite(found.waveform).all():
+        raise ValueError(f"{name} holds NaN or infinite samples")
+    return Sound(torch.from_numpy(found.waveform), found.rate, found.channels)
+
+
+def _decoded_whole(path: Path, name: str, mono: bool) -> Decoded:
+    found = _decode(path, name, mono)
+    promised = found.promised
+    if found.kind == "MP3" and (found.end < path.stat().st_size or len(found.waveform) < promised):
+        longer = _decode(path, name, mono, ENOUGH)
+        if longer.promised != promised:  # so no frame says how many there are, and libsndfile guessed
+            found, promised = longer, 0
+    if _is_joined(path) or (found.kind == "MP3" and _begins(path, found.end, MP3_BEHIND)):
+        raise ValueError(_joined(name))
+    if len(found.waveform) < promised or _lacks_bytes(found) or (found.kind == "OGG" and _is_cut_page(path)):
+        raise ValueError(f"{name} is truncated: its header promises more than the file holds")
+    return found
+
+
+def _decode(path: Path, name: str, mono: bool, times: int = 1) -> Decoded:
+    import soundfile
+
+    blocks = [np.zeros(0, np.float32)]
+    with open(path, "rb") as file, soundfile.SoundFile(Shown(file, times)) as sound:
+        if sound.channels > 1 and not mono:
+            raise ValueError(f"{name} has {sound.channels} channels, not one: mix it down, or set data.mono to true")
+        try:
+            while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
+                blocks.append(block.mean(1, dtype=np.float32))
+        except soundfile.LibsndfileError:
+            raise ValueError(f"{name} is truncated or damaged: only its first {sum(map(len, blocks))} samples can be "
+                             "decoded") from None  # fmt: skip
+        return Decoded(np.concatenate(blocks), sound.samplerate, sound.channels, sound.frames, file.tell(),
+                       sound.format, sound.extra_info)  # fmt: skip
+
+
+class Shown:
+    """A file as it is shown to libsndfile, which calls `read`, `seek` and `tell`.
+
+    A RIFF size that is not the file's is shown as 8: so libsndfile recognises a file that was never closed, and takes
+    an empty data chunk to reach to the end.
+
+    Args:
+        file: file that is shown.
+        times: factor of its length as it is shown; libsndfile guesses the samples of an MP3 from its length.
+    """
+
+    def __init__(self, file: BinaryIO, times: int = 1) -> None:
+        self.file, self.times = file, times
+        self.size = os.fstat(file.fileno()).st_size
+        head = file.read(8)
+        file.seek(0)
+        self.is_unclosed = head[:4] == b"RIFF" and int.from_bytes(head[4:], "little") + 8 != self.size
+
+    def read(self, count: int) -> bytes:
+        """Read bytes; those far beyond the end, where libsndfile looks for a tag while it opens a file, are zero."""
+        start = self.file.tell()
+        if start > self.size:
+            return bytes(count)
+        found = self.file.read(count)
+        if not self.is_unclosed or start > 7:
+            return found
+        shown = found[: max(0, 4 - start)] + b"\x08\0\0\0"[max(0, start - 4) :] + found[8 - start :]
+        return shown[: len(found)]
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place."""
+        if whence == os.SEEK_END:
+            return self.file.seek(self.size * self.times + offset)
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the place."""
+        return self.file.tell()
+
+
+def _joined(name: str) -> str:
+    return f"{name} holds another file behind its end, as if several were joined; split it, or convert it anew"
+
+
+def _is_joined(path: Path) -> bool:
+    """Find the first bytes of a whole file a second time, or the first page of an Ogg behind its later ones."""
+    with open(path, "rb") as file:
+        head = file.read(64)
+        first = next((kind for kind in FIRST_BYTES if re.match(kind, head, re.DOTALL)), None)
+        if first is not None:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                return len(list(re.finditer(first, content, re.DOTALL))) > 1
+    firsts = [is_first for is_first, _ in _ogg_pages(path)]
+    return any(later and not earlier for earlier, later in pairwise(firsts))
+
+
+def _begins(path: Path, place: int, pattern: bytes) -> bool:
+    with open(path, "rb") as file:
+        file.seek(place)
+        return re.match(pattern, file.read(256), re.DOTALL) is not None
+
+
+def _lacks_bytes(found: Decoded) -> bool:
+    """Compare the bytes of samples that a header promises with those that libsndfile found, by its report."""
+    block = re.search(r"Block Align *: (\d+)", found.report)
+    tolerated = max(8 * found.channels, int(block[1]) if block else 0)
+    return any(int(promised) - int(there) > tolerated and not _is_placeholder(int(promised))
+               for promised, there in SHORTER.findall(found.report))  # fmt: skip
+
+
+def _is_placeholder(size: int) -> bool:
+    """Tell the sizes that programs write to a pipe, where they cannot know the length."""
+    return size == 0 or 0x7FFF0000 <= size <= 0x80000000 or size >= 0xFFFF0000
+
+
+def _is_cut_page(path: Path) -> bool:
+    ends = [end for _, end in _ogg_pages(path)]
+    return bool(ends) and ends[-1] > path.stat().st_size
+
+
+def _ogg_pages(path: Path) -> Iterator[tuple[bool, int]]:
+    """Walk the pages of an Ogg (RFC 3533): whether each is the first of its stream, and where it ends."""
+    with open(path, "rb") as file:
+        while (head := file.read(27))[:4] == b"OggS":
+            lengths = file.read(head[26]) if len(head) == 27 else b""
+            whole = len(head) == 27 and len(lengths) == head[26]
+            end = file.tell() + (sum(lengths) if whole else 1)
+            yield bool(head[5:6] and head[5] & 2), end
+            file.seek(end)

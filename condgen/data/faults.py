@@ -1,0 +1,25 @@
+"""Faults of many files: all are looked for, and said in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+NAMED = 20  # faults that a message tells
+
+
+class Faults(ValueError):
+    """What is wrong with some of many files, so that all can be mended at once; of many faults, the first are told.
+
+    Args:
+        faults: faults, each in one line that names its file; those that occur twice are told once.
+        kind: kind of files, in words, such as `clips`.
+    """
+
+    def __init__(self, faults: Sequence[str], kind: str) -> None:
+        self.faults, self.kind = tuple(dict.fromkeys(faults)), kind
+        counted = f"{len(self.faults)} {kind} cannot be used: " if len(self.faults) > 1 else ""
+        more = f"; and {len(self.faults) - NAMED} more" if len(self.faults) > NAMED else ""
+        super().__init__(f"{counted}{'; '.join(self.faults[:NAMED])}{more}")
+
+    def __reduce__(self) -> tuple[type[Faults], tuple[tuple[str, ...], str]]:
+        return Faults, (self.faults, self.kind)
