@@ -150,7 +150,7 @@ def _with_frames(
 def _heard(labels: dict[str, str], name: str, feature: FrameFeature, front_end: FrontEnd) -> tuple[Tensor, Clip]:
     """Get the waveform from which a local condition is measured: a file, or a text that eSpeak NG speaks."""
     if feature.given == "audio":
-        sound = read_audio(Path(labels[name]), mono=front_end.reader.mono)
+        sound = read_audio(Path(labels[name]), mono=front_end.reader.mono, longest=front_end.reader.longest)
         return front_end.ready(sound.waveform, sound.rate, Clip(Path(labels[name]), {}, origin=labels[name]))
     from condgen.data.espeak import speak
 

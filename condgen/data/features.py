@@ -70,15 +70,15 @@ class MelSpectrogram:
 
     def measure(self, waveform: Tensor, sample_rate: int, clip: Clip | None = None) -> Tensor:
         """See `FrameFeature`."""
-        from torchaudio.transforms import MelSpectrogram as Mel
+        from librosa.feature import melspectrogram
 
-        transform = Mel(
-            sample_rate, n_fft=self.window, hop_length=self.hop, f_min=self.low, f_max=self.high, n_mels=self.size,
-            power=1.0, center=False, norm="slaney", mel_scale="slaney",
-        )  # fmt: skip
         side = (self.window - self.hop) // 2
         padded = torch.nn.functional.pad(waveform.float(), (side, side))
-        return transform(padded).clamp(min=1e-5).log10()
+        bands = melspectrogram(
+            y=padded.numpy(), sr=sample_rate, n_fft=self.window, hop_length=self.hop, fmin=self.low, fmax=self.high,
+            n_mels=self.size, power=1.0, center=False, norm="slaney", htk=False,
+        )  # fmt: skip
+        return torch.from_numpy(bands).clamp(min=1e-5).log10()
 
 
 @described
