@@ -70,15 +70,21 @@ class MelSpectrogram:
 
     def measure(self, waveform: Tensor, sample_rate: int, clip: Clip | None = None) -> Tensor:
         """See `FrameFeature`."""
-        from librosa.feature import melspectrogram
-
         side = (self.window - self.hop) // 2
         padded = torch.nn.functional.pad(waveform.float(), (side, side))
-        bands = melspectrogram(
-            y=padded.numpy(), sr=sample_rate, n_fft=self.window, hop_length=self.hop, fmin=self.low, fmax=self.high,
-            n_mels=self.size, power=1.0, center=False, norm="slaney", htk=False,
-        )  # fmt: skip
-        return torch.from_numpy(bands).clamp(min=1e-5).log10()
+        spectrum = torch.stft(padded, self.window, self.hop, window=torch.hann_window(self.window), center=False,
+                              return_complex=True).abs()  # fmt: skip
+        return (self.filters(sample_rate).T @ spectrum).clamp(min=1e-5).log10()
+
+    def filters(self, sample_rate: int) -> Tensor:
+        """Return the weight of each frequency of the window's spectrum in each band, (window // 2 + 1, bands)."""
+        from torchaudio.functional import melscale_fbanks
+
+        # torchaudio lets the spectrum end at half the rate, cut to a whole number, which is wrong if the rate or the
+        # window is odd. Of a window twice as long at twice the rate, the lower half has just our frequencies.
+        high = sample_rate / 2 if self.high is None else self.high
+        both = melscale_fbanks(self.window + 1, self.low, high, self.size, 2 * sample_rate, "slaney", "slaney")
+        return both[: self.window // 2 + 1]
 
 
 @described

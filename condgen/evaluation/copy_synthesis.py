@@ -92,10 +92,9 @@ def mel_distance(found: Tensor, target: Tensor) -> Tensor:
 
 def griffin_lim(mels: list[Tensor], feature: MelSpectrogram, sample_rate: int, seed: int) -> list[Tensor]:
     """Turn log-mel spectrograms, (bands, frames) each, into waveforms of frames × hop samples."""
-    from torchaudio.transforms import GriffinLim, InverseMelScale
+    from torchaudio.transforms import GriffinLim
 
-    inverse = InverseMelScale(feature.window // 2 + 1, feature.size, sample_rate, feature.low, feature.high,
-                              norm="slaney", mel_scale="slaney")  # fmt: skip
+    filters = feature.filters(sample_rate)
     phases = GriffinLim(feature.window, n_iter=60, hop_length=feature.hop, power=1.0)
     waveforms = []
     with torch.random.fork_rng(devices=[]):
@@ -103,7 +102,8 @@ def griffin_lim(mels: list[Tensor], feature: MelSpectrogram, sample_rate: int, s
         for mel in mels:
             # Its frame i is centred on sample i · hop, ours half a hop later. With one more frame at either end, its
             # waveform begins half a hop before ours.
-            waveform = phases(inverse(10 ** torch.cat([mel[:, :1], mel, mel[:, -1:]], dim=1)))
+            bands = 10 ** torch.cat([mel[:, :1], mel, mel[:, -1:]], dim=1)
+            waveform = phases(torch.linalg.lstsq(filters.T, bands, driver="gels").solution.relu())
             start = feature.hop // 2
             waveforms.append(waveform[start : start + mel.shape[1] * feature.hop].clamp(-1, 1))
     return waveforms
