@@ -1,11 +1,14 @@
 """Decoding: a file is read whole, or refused in one line; what its header says is no witness."""
 
 import io
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+import condgen
 from condgen.data.decoding import Shown, read_audio
 
 RATE = 16000
@@ -148,3 +151,11 @@ def test_several_channels_are_refused_and_the_option_is_named(tmp_path):
     found = read_audio(tmp_path / "a.wav", mono=True)
     assert found.channels == 2
     np.testing.assert_allclose(found.waveform, tone() / 2, atol=1e-7)
+
+
+def test_recordings_are_read_here_and_nowhere_else():
+    """The other file reads what eSpeak NG has just written."""
+    files = Path(condgen.__file__).parent.rglob("*.py")
+    reading = re.compile(r"soundfile\.(read|info|blocks|SoundFile)\b|librosa\.load|torchaudio\.load|wavfile")
+    found = {file.name for file in files if reading.search(file.read_text(encoding="utf-8"))}
+    assert found == {"decoding.py", "espeak.py"}
