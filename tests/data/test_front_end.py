@@ -28,7 +28,7 @@ def test_waveforms_are_cut_to_whole_frames_and_brought_to_rate_and_level():
     assert waveform.shape == (160,)
     assert waveform.abs().max() == pytest.approx(0.95, abs=0.05)
     with pytest.raises(ValueError, match="fewer samples than the 40 of a whole frame"):
-        found.ready(torch.full((30,), 0.1), 8000, Clip("x.wav", {}, origin="x.wav"))
+        found.ready(torch.linspace(0, 0.1, 30), 8000, Clip("x.wav", {}, origin="x.wav"))
 
 
 def test_seconds_are_cut_to_whole_frames():
