@@ -105,6 +105,27 @@ def test_mp3s_with_tags_that_were_joined_are_named(samples_of):
         samples_of(encoded("MP3") + b"TAG" + bytes(125) + encoded("MP3"))
 
 
+TAG = b"ID3\x03\0\0\0\0\0\x50" + bytes(80)
+
+
+@pytest.mark.parametrize("kind", ["FLAC", "MP3"])
+def test_files_with_tags_in_front_are_whole_and_joined_ones_are_named(samples_of, kind):
+    assert samples_of(TAG + encoded(kind)) == RATE
+    with pytest.raises(ValueError, match="holds another file behind its end"):
+        samples_of(2 * (TAG + encoded(kind)))
+
+
+@pytest.mark.parametrize("length", [RATE, 100_000])
+def test_a_flac_from_a_pipe_is_read_whole_although_its_header_knows_no_length(samples_of, length):
+    content = bytearray(encoded("FLAC", tone(length)))
+    content[21:26] = bytes([content[21] & 0xF0, 0, 0, 0, 0])
+    assert samples_of(bytes(content)) == length
+    with pytest.raises(ValueError, match="is truncated or damaged"):
+        samples_of(bytes(content[: len(content) // 2]))
+    with pytest.raises(ValueError, match="holds another file behind its end"):
+        samples_of(2 * bytes(content))
+
+
 def without_length(waveform, mode):
     """An MP3 without its first frame, which holds no sound but tells the length (Xing, Info)."""
     content = encoded("MP3", waveform, bitrate_mode=mode)
