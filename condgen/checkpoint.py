@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -114,6 +114,13 @@ class Checkpoint:
         return _arguments(self.content["hyper_parameters"])
 
     @property
+    def untrained(self) -> dict[str, list[str]]:
+        """The classes that the training data had no examples of, by condition; empty where that is not known."""
+        counts = self.content.get("class_examples")
+        known = counts if isinstance(counts, Mapping) else {}
+        return {name: [c for c, count in classes.items() if not count] for name, classes in known.items()}
+
+    @property
     def data_path(self) -> str:
         """The class path of the data module that the model was trained with."""
         return self._data["_class_path"]
@@ -144,7 +151,7 @@ class Checkpoint:
         if weights not in get_args(Weights):
             raise ValueError(f"unknown weights '{weights}'; known: {', '.join(get_args(Weights))}")
         if self.task_path not in STORED:
-            raise ValueError(f"{self.path} holds a {self.task_path}, not a model that this command takes")
+            return _placed(self._model_of_own_task(weights).eval(), device)
         settings, stored = self.hyper_parameters, STORED[self.task_path]
         state, prefix = stored.states[weights]
         with self._fitting():
@@ -154,6 +161,19 @@ class Checkpoint:
             entries: Mapping[str, Tensor] = self.content.get(state, self.content["state_dict"])
             model.load_state_dict({k.removeprefix(prefix): v for k, v in entries.items() if k.startswith(prefix)})
         return _placed(model.eval(), device)
+
+    def _model_of_own_task(self, weights: Weights) -> Model:
+        """Take the model out of a task of one's own, which is one of condgen's and may have other arguments."""
+        task = self.task()
+        kinds = [f"condgen.training.{kind.__name__}" for kind in type(task).__mro__]
+        stored = next((STORED[kind] for kind in kinds if kind in STORED), None)
+        if stored is None:
+            raise ValueError(f"{self.path} holds a {self.task_path}, which derives from no task of condgen.training")
+        state, prefix = stored.states[weights]
+        entries: Mapping[str, Tensor] = self.content.get(state, self.content["state_dict"])
+        model = cast(Model, task.model)
+        model.load_state_dict({k.removeprefix(prefix): v for k, v in entries.items() if k.startswith(prefix)})
+        return model
 
     def task(self) -> pl.LightningModule:
         """Rebuild the Lightning module, on the CPU, in evaluation mode."""

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from condgen.data.hyperparameters import INSTANTIATOR
+
 TASKS = ("condgen.training.LikelihoodTask", "condgen.training.AdversarialTask")
 DATA_MODULES = ("condgen.data.Images", "condgen.data.Speech")
 # The classes that may stand in the arguments of tasks and data modules, by the argument. None of them takes other
@@ -38,7 +40,6 @@ WRITING: dict[str, dict[str, str | bool]] = {
     **{f"condgen.data.{name}": {"download": False} for name in ("CIFAR10", "MNIST", "FashionMNIST", "SpeechCommands")},
 }
 CLASSES = {*TASKS, *DATA_MODULES, *(path for paths in PARTS.values() for path in paths)}
-INSTANTIATOR = "pytorch_lightning.cli.instantiate_module"  # what Lightning's own command line writes
 
 
 class Named(NamedTuple):
@@ -83,8 +84,9 @@ def check(settings: Mapping[str, Any], classes: tuple[str, ...], trust: Iterable
             f"names {settings['_instantiator']!r} as what builds its classes: nothing of condgen writes that"
         )
     named = [*_named({"class_path": settings.get("_class_path")}, "_class_path", classes)]
+    own = settings.get("_class_path") not in classes  # a class of one's own may call its arguments as it likes
     for argument, value in settings.items():
-        if argument in PARTS and value is not None:
+        if argument in PARTS and value is not None and not own:
             for part in _parts(argument, value):
                 if not isinstance(part, Mapping) or "class_path" not in part:
                     raise ValueError(f"names no class in {argument}, but {part!r}: nothing of condgen writes that")
@@ -97,9 +99,13 @@ def check(settings: Mapping[str, Any], classes: tuple[str, ...], trust: Iterable
                 f'know this class and trust it, add --trust {found.module} (in Python trust=["{found.module}"])'
             )
     # A class of one's own may take functions, which are given as words: condgen's take none.
-    for argument in {found.argument for found in foreign}:
+    for argument in dict.fromkeys(found.argument for found in foreign):
         for word in _words(settings if argument == "_class_path" else settings[argument]):
-            if _importable(word) and word not in CLASSES and not Named(word, argument, ()).is_trusted(trust):
+            if (
+                _importable(word)
+                and word not in (*CLASSES, INSTANTIATOR)
+                and not Named(word, argument, ()).is_trusted(trust)
+            ):
                 raise ValueError(f"names {word} in {argument}, for a class of your own: add --trust "
                                  f"{word.rpartition('.')[0]} if you know and trust it too")  # fmt: skip
     return foreign

@@ -8,7 +8,8 @@ import condgen.conditioning
 import condgen.data
 import condgen.models
 import condgen.training
-from condgen.trust import DATA_MODULES, INSTANTIATOR, NETWORKS, PARTS, TASKS, check
+from condgen.data.hyperparameters import INSTANTIATOR
+from condgen.trust import DATA_MODULES, NETWORKS, PARTS, TASKS, Named, check, imported
 
 
 def settings(**changes):
@@ -109,3 +110,37 @@ def test_no_public_class_of_a_role_is_forgotten():
     assert {path for path, found in data.items() if hasattr(found, "class_ids")} == set(DATA_MODULES)
     sources = {path for path, found in data.items() if hasattr(found, "load") or hasattr(found, "clips")}
     assert sources == set(PARTS["source"])
+
+
+def test_a_task_of_ones_own_may_call_its_arguments_as_it_likes():
+    own = {"_class_path": "mine.Task", "_instantiator": INSTANTIATOR, "features": 3, "source": "a word", "network": 8}
+    assert [named.path for named in check(own, TASKS, ["mine"])] == ["mine.Task"]
+    with pytest.raises(ValueError, match=r"names the class os\.popen in source"):
+        check({**own, "source": {"class_path": "os.popen"}}, TASKS, ["mine"])
+
+
+@pytest.mark.parametrize(
+    "word", ["os.system", "subprocess.Popen", "torch.hub.load", "builtins.exec", "pathlib.Path.unlink"]
+)
+def test_a_trusted_class_is_handed_no_function_by_its_name(word):
+    """jsonargparse imports words where a class asks for a function."""
+    own = settings(network={"class_path": "mine.nets.Net", "init_args": {"activation": word}})
+    with pytest.raises(ValueError, match=rf"names {word} in network, for a class of your own: add --trust"):
+        check(own, TASKS, ["mine"])
+    for harmless in ("a.wav", "sub.folder", "v1.2", "relu", "", "a..b", "3.5", ".hidden", "Ωmega.x"):
+        own = settings(network={"class_path": "mine.nets.Net", "init_args": {"name": harmless}})
+        assert check(own, TASKS, ["mine"])
+
+
+def test_a_trusted_module_lends_its_name_to_nothing_from_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "lender.py").write_text("from subprocess import Popen\nfrom os import system\nclass Own: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert imported(Named("lender.Own", "network", ()), ["lender"]).__name__ == "Own"
+    for name, said in (
+        ("Popen", r"is subprocess\.Popen: add --trust subprocess"),
+        ("system", "is no class"),
+        ("x", "no class"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            imported(Named(f"lender.{name}", "network", ()), ["lender"])
+    sys.modules.pop("lender")

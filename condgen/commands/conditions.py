@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -74,6 +75,20 @@ def taken_by_position(model: Model, given: Mapping[str, str]) -> dict[str, dict[
     return {name: words for name, words in taken.items() if words}
 
 
+def warn_of_untrained(untrained: Mapping[str, Sequence[str]], used: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Warn where classes are used that had no training examples.
+
+    Args:
+        untrained: classes without training examples, by condition.
+        used: labels that are asked for, by condition; `None` for all.
+    """
+    for name, classes in untrained.items():
+        found = [c for c in classes if used is None or c in used.get(name, ())]
+        if found:
+            warnings.warn(f"condition '{name}': the model has had no training examples of {', '.join(found)}: what it "
+                          "makes of them comes from untrained weights", stacklevel=3)  # fmt: skip
+
+
 def stacked(rows: Sequence[Combination]) -> dict[str, Tensor]:
     """Stack combinations: (combinations, …) per condition; shorter sequences of frames are padded with zeros."""
     result = {}
@@ -135,7 +150,7 @@ def _with_frames(
 def _heard(labels: dict[str, str], name: str, feature: FrameFeature, front_end: FrontEnd) -> tuple[Tensor, Clip]:
     """Get the waveform from which a local condition is measured: a file, or a text that eSpeak NG speaks."""
     if feature.given == "audio":
-        sound = read_audio(Path(labels[name]), mono=front_end.reader.mono)
+        sound = read_audio(Path(labels[name]), mono=front_end.reader.mono, longest=front_end.reader.longest)
         return front_end.ready(sound.waveform, sound.rate, Clip(Path(labels[name]), {}, origin=labels[name]))
     from condgen.data.espeak import speak
 

@@ -57,6 +57,7 @@ def evaluate(
         overwrite: permission to replace an existing folder.
     """
     from condgen.checkpoint import Checkpoint
+    from condgen.commands.conditions import warn_of_untrained
     from condgen.commands.measuring import Wanted, data_of, measured
     from condgen.commands.options import refuse_foreign
     from condgen.engines.choice import choose
@@ -70,6 +71,7 @@ def evaluate(
         checkpoint = Checkpoint.open(ckpt_path, trust)
         model = checkpoint.model(weights, device)
         refuse_foreign(model, truncation, temperature=temperature, engine=engine)
+        warn_of_untrained(checkpoint.untrained)
         scored = as_likelihood(model)
         tempering: dict[str, Any] = {"truncation": truncation}
         if scored is not None:

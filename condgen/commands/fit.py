@@ -22,8 +22,10 @@ from condgen.commands.completion import completed_source
 from condgen.commands.moved import saying_where
 from condgen.commands.parser import TRUST, OneLineErrors
 from condgen.commands.quiet import quiet
+from condgen.commands.weights import start_from
 from condgen.data import Images, Speech  # noqa: F401
 from condgen.data.hyperparameters import innermost
+from condgen.training.compatibility import check_precision
 
 
 class Parser(OneLineErrors, LightningArgumentParser):
@@ -70,6 +72,7 @@ class CondgenCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Complete the configuration from its data; the source that was built for that is used again."""
         config = self.config.get(self.config.get("subcommand"), self.config)
+        check_precision(str(config.trainer.precision))  # before Lightning asks for packages that will not help
         with saying_where(self._source()):
             built = completed_source(config.model, config.data) if config.get("data") and config.get("model") else None
         if built is not None:
@@ -95,11 +98,7 @@ class CondgenCLI(LightningCLI):
         if config.get("weights"):
             checkpoint = Checkpoint.open(config.weights, config.trust)
             _same_task(checkpoint, config.model.class_path)
-            try:
-                self.model.load_state_dict(checkpoint.content["state_dict"])
-            except RuntimeError as error:
-                mismatch = str(error).splitlines()[1].strip()
-                raise ValueError(f"{config.weights} does not fit this model: {mismatch} …") from None
+            start_from(self.model, checkpoint)
 
 
 def _same_task(checkpoint: Checkpoint, class_path: str | None) -> None:
@@ -111,8 +110,9 @@ def _same_task(checkpoint: Checkpoint, class_path: str | None) -> None:
     theirs = checkpoint.task_path.split(".")[-1]
     ours = (class_path or theirs).split(".")[-1]
     if ours != theirs:
-        network = checkpoint.hyper_parameters["network"]["class_path"].split(".")[-1]
-        raise ValueError(f"{checkpoint.path} holds a {theirs} ({network}), and the configuration trains a {ours}: they "
+        network = checkpoint.hyper_parameters.get("network")  # a task of one's own may have none among its arguments
+        inside = "" if network is None else f" ({network['class_path'].split('.')[-1]})"
+        raise ValueError(f"{checkpoint.path} holds a {theirs}{inside}, and the configuration trains a {ours}: they "
                          "do not fit")  # fmt: skip
 
 

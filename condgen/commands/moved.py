@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from condgen.data.hyperparameters import innermost
+
+# How an error says that there is nothing at a path, or not what should be.
+MISSING = (
+    r"(?<!\S){0}(/\S*)? (is not there|does not exist|has no )|not complete in {0}[ /]|"
+    r"No such file or directory: '{0}"
+)
 
 
 @contextmanager
@@ -22,6 +29,8 @@ def saying_where(source: Mapping[str, Any] | None) -> Iterator[None]:
     except (ValueError, OSError) as error:
         arguments, message = (source or {}).get("init_args") or {}, innermost(str(error))
         for name, value in dict(arguments).items():
-            if isinstance(value, str) and value and not os.path.exists(value) and os.path.normpath(value) in message:
-                raise ValueError(f"{message}; say where the data are with --data.source.{name} NEW") from error
+            if isinstance(value, str) and value and not os.path.exists(value):
+                path = rf"(?:\./)?{re.escape(os.path.normpath(value))}"
+                if re.search(MISSING.format(path), message):
+                    raise ValueError(f"{message}; say where the data are with --data.source.{name} NEW") from error
         raise

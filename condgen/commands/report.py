@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+MANY, WORST = 40, 20  # classes from which on a table shows the worst alone, and how many of these
+
 
 def markdown(report: dict[str, Any]) -> str:
     """Write the report."""
@@ -65,7 +67,16 @@ def _samples(name: str, samples: dict[str, Any]) -> list[str]:
     if lesson is not None:
         lines.append(f"| held-out examples read right by a classifier trained on {lesson['count']} of these alone | "
                      f"{lesson['accuracy']:.1%} | {lesson['real_accuracy']:.1%} | |")  # fmt: skip
-    return lines
+    lines += ["", f"| {name} asked | samples | read as it | real ones read as it | no near copies of each other |",
+              "| --- | --- | --- | --- | --- |"]  # fmt: skip
+    worst = sorted(samples["by_class"].items(), key=lambda item: item[1]["read"] - item[1]["real_read"])[:WORST]
+    shown = samples["by_class"].items() if len(samples["by_class"]) <= MANY else worst
+    lines += [f"| {label} | {found['count']} | {found['read']:.1%} | {found['real_read']:.1%} | "
+              f"{found['diversity']:.1%} |" for label, found in shown]  # fmt: skip
+    if len(samples["by_class"]) > MANY:
+        lines += ["", f"The {WORST} of {len(samples['by_class']):,} that lack most of what real ones have; all are in "
+                      "report.json."]  # fmt: skip
+    return lines + [line for alarm in samples["alarms"] for line in ("", f"**Alarm:** {alarm}.")]
 
 
 def _copies(found: dict[str, Any] | None) -> list[str]:

@@ -66,7 +66,7 @@ def sample(
         overwrite: permission to replace an existing folder.
     """
     from condgen.checkpoint import Checkpoint
-    from condgen.commands.conditions import combine, stacked, taken_by_position
+    from condgen.commands.conditions import combine, stacked, taken_by_position, warn_of_untrained
     from condgen.commands.options import refuse_foreign
     from condgen.commands.request import finished, request
     from condgen.commands.writing import SampleSet, write
@@ -79,6 +79,8 @@ def sample(
         refuse_foreign(model, truncation, **tempering, **completing, seconds=seconds, engine=engine)
         combinations = combine(model, condition or {}, front_end, seconds)
         by_position = taken_by_position(model, condition or {})
+        warn_of_untrained(checkpoint.untrained, {n: [row.labels.get(n, "") for row in combinations]
+                                                 for n in model.encoders})  # fmt: skip
         if num_samples < 1:
             raise ValueError(f"num_samples {num_samples} is not at least 1")
         rows = [row for row in combinations for _ in range(num_samples)]

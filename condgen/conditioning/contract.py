@@ -57,6 +57,8 @@ class Encoder(Protocol):
         classes: number of classes if it takes class ids, else `None`.
         names: names of the classes, or of the entries of a vector; `None` if it takes no names on the command line.
         around: frames to either side that a frame's features depend on; 0 if there are no frames.
+        named_axes: axis along which the names lie, by parameter, such as 0 for the rows of `embedding.weight`; empty if
+            no parameter belongs to a name. `--weights` carries these over by name.
     """
 
     @property
@@ -69,6 +71,8 @@ class Encoder(Protocol):
     def names(self) -> list[str] | None: ...
     @property
     def around(self) -> int: ...
+    @property
+    def named_axes(self) -> Mapping[str, int]: ...
     def __call__(self, condition: Tensor) -> Tensor: ...
 
     @classmethod

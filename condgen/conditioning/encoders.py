@@ -7,6 +7,7 @@ of condgen knows an encoder only by the contract `Encoder`, so adding your own n
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -15,10 +16,12 @@ from torch.nn import functional as F
 
 from condgen.conditioning.contract import DataCondition, Scope
 from condgen.conditioning.names import find_class, find_name
+from condgen.described import described
 
 Upsampling = Literal["repeat", "linear", "transposed"]
 
 
+@described
 class ClassEmbedding(nn.Module):
     """Class ids to a learned vector per class: (batch,) whole numbers to (batch, features).
 
@@ -33,6 +36,7 @@ class ClassEmbedding(nn.Module):
 
     scope: Scope = "global"
     around = 0
+    named_axes: Mapping[str, int] = MappingProxyType({"embedding.weight": 0})
 
     def __init__(self, features: int = 64, names: list[str] | None = None, num_classes: int | None = None) -> None:
         super().__init__()
@@ -81,6 +85,7 @@ class ClassEmbedding(nn.Module):
         return [(self.names[i], torch.tensor(i)) for i in ids]
 
 
+@described
 class FeatureVector(nn.Module):
     """A vector of numbers, or a multi-hot vector of tags, to features: (batch, size) to (batch, features).
 
@@ -102,6 +107,7 @@ class FeatureVector(nn.Module):
             raise ValueError("FeatureVector needs the size of the vector or the names of its entries")
         self.size = len(names) if names is not None else int(size or 0)
         self.features, self.names = features, names
+        self.named_axes = {} if names is None else {"linear.weight": 1}
         self.linear = nn.Linear(self.size, features)
 
     def forward(self, vector: Tensor) -> Tensor:
@@ -133,6 +139,7 @@ class FeatureVector(nn.Module):
         return torch.tensor([float(i in found.values()) for i in range(len(names))])
 
 
+@described
 class FrameSequence(nn.Module):
     """A sequence of frames to features at `factor` times the frame rate: (batch, size, frames) to
     (batch, features, frames × factor).
@@ -153,6 +160,7 @@ class FrameSequence(nn.Module):
     scope: Scope = "local"
     classes = None
     names = None
+    named_axes: Mapping[str, int] = MappingProxyType({})
 
     def __init__(
         self,
@@ -201,6 +209,7 @@ class FrameSequence(nn.Module):
         raise ValueError("takes an .npy file with an array")
 
 
+@described
 class LinguisticSequence(nn.Module):
     """Linguistic frames to features: (batch, 7, frames) to (batch, features, frames × factor).
 
@@ -221,6 +230,7 @@ class LinguisticSequence(nn.Module):
     size = 7
     scope: Scope = "local"
     classes = None
+    named_axes: Mapping[str, int] = MappingProxyType({"embedding.weight": 0})
 
     def __init__(
         self,
@@ -274,6 +284,7 @@ class LinguisticSequence(nn.Module):
         raise ValueError("takes an .npy file with an array")
 
 
+@described
 class FeatureMap(nn.Module):
     """A map to features that vary in space, s = m(h): (batch, channels, height, width) to
     (batch, features, height × factor, width × factor).
@@ -293,6 +304,7 @@ class FeatureMap(nn.Module):
     classes = None
     names = None
     around = 0
+    named_axes: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, channels: int, features: int = 64, factor: int = 1) -> None:
         super().__init__()

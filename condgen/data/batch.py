@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol, TypeVar, cast
 
 from torch import Tensor
 
@@ -26,6 +26,23 @@ class Batch(NamedTuple):
     x: Tensor
     conditions: dict[str, Tensor]
     scored: Tensor | None = None
+
+
+def as_batch(found: object) -> Batch:
+    """Return a batch of a loader as a `Batch`: (levels, conditions), with or without a mask, in a tuple or a list.
+
+    Raises:
+        ValueError: it is something else; the message says what a batch is.
+    """
+    parts = list(found) if isinstance(found, tuple | list) else [found]
+    if len(parts) in (2, 3):
+        x, given, scored = [*parts, None][:3]
+        named = isinstance(given, Mapping) and all(isinstance(value, Tensor) for value in given.values())
+        if isinstance(x, Tensor) and named and (scored is None or isinstance(scored, Tensor)):
+            return Batch(x, dict(cast(Mapping[str, Tensor], given)), scored)
+    kinds = ", ".join(type(part).__name__ for part in parts)
+    raise ValueError(f"a batch is (levels, {{condition: values}}), or has a mask as its third part, tensors all; this "
+                     f"one is ({kinds}); see condgen.data.Batch")  # fmt: skip
 
 
 class BatchSet(Protocol):

@@ -30,6 +30,8 @@ from condgen.paths import content_of, require_file
 
 BLOCK = 1 << 16  # samples read at a time
 UNKNOWN = 2**63 - 1  # what libsndfile says of a FLAC that was written to a pipe
+LONGEST = 3600.0  # seconds that a file may last unless one asks for more: a few kilobytes can claim weeks
+RATES = (1_000, 768_000)  # samples per second that sound has
 ENOUGH = 100  # times that the first frame of an MP3 may be longer than its others
 # What no second time stands in a file: the first bytes of a whole one. (WAV, AIFF, RF64, W64, AU, CAF, FLAC.)
 FIRST_BYTES = (
@@ -71,23 +73,25 @@ class Decoded(NamedTuple):
     report: str
 
 
-def read_audio(path: Path, origin: str = "", mono: bool = False) -> Sound:
+def read_audio(path: Path, origin: str = "", mono: bool = False, longest: float = LONGEST) -> Sound:
     """Read a file with soundfile, to its end.
 
     Args:
         path: file to read.
         origin: place where the file is listed, for messages.
         mono: mean of the channels, taken if true; otherwise files of several channels are refused.
+        longest: seconds that the file may last; a longer one is refused by its header, or where it goes on.
 
     Raises:
-        ValueError: the file is missing, unreadable, truncated, joined of several, empty, not mono, or holds NaN.
+        ValueError: the file is missing, unreadable, truncated, joined of several, empty, not mono, too long, of a rate
+            that sound does not have, or holds NaN.
     """
     import soundfile
 
     name = f"{path} ({origin})" if origin and origin != str(path) else str(path)
     require_file(path, "a sound file", name)
     try:
-        found = _decoded_whole(path, name, mono)
+        found = _decoded_whole(path, name, mono, longest)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         if _is_joined(path):
             raise ValueError(_joined(name)) from None
@@ -101,11 +105,11 @@ def read_audio(path: Path, origin: str = "", mono: bool = False) -> Sound:
     return Sound(torch.from_numpy(found.waveform), found.rate, found.channels)
 
 
-def _decoded_whole(path: Path, name: str, mono: bool) -> Decoded:
-    found = _decode(path, name, mono)
+def _decoded_whole(path: Path, name: str, mono: bool, longest: float) -> Decoded:
+    found = _decode(path, name, mono, longest)
     promised = found.promised
     if found.kind == "MP3" and (found.end < path.stat().st_size or len(found.waveform) < promised):
-        longer = _decode(path, name, mono, ENOUGH)
+        longer = _decode(path, name, mono, longest, ENOUGH)
         if longer.promised != promised:  # so no frame says how many there are, and libsndfile guessed
             found, promised = longer, 0
     if _is_joined(path) or (found.kind == "MP3" and _begins(path, found.end, MP3_BEHIND)):
@@ -115,7 +119,7 @@ def _decoded_whole(path: Path, name: str, mono: bool) -> Decoded:
     return found
 
 
-def _decode(path: Path, name: str, mono: bool, times: int = 1) -> Decoded:
+def _decode(path: Path, name: str, mono: bool, longest: float, times: int = 1) -> Decoded:
     import soundfile
 
     blocks = [np.zeros(0, np.float32)]
@@ -129,16 +133,28 @@ def _decode(path: Path, name: str, mono: bool, times: int = 1) -> Decoded:
     with open(path, "rb") as file, Straight(Shown(file, times)) as sound:
         if sound.channels > 1 and not mono:
             raise ValueError(f"{name} has {sound.channels} channels, not one: mix it down, or set data.mono to true")
-        left = sound.frames
+        left, promised = sound.frames, sound.frames % UNKNOWN
+        if not RATES[0] <= sound.samplerate <= RATES[1]:
+            raise ValueError(f"{name} has {sound.samplerate:,} samples per second; sound has from {RATES[0]:,} to "
+                             f"{RATES[1]:,}")  # fmt: skip
+        most = longest * sound.samplerate
+        if times == 1 and promised > most and sound.format != "MP3":  # of these, the number may be a guess
+            raise _too_long(name, longest)
         try:
             while len(block := sound.read(min(BLOCK, left), dtype="float32", always_2d=True)):
                 left -= len(block)
                 blocks.append(block.mean(1, dtype=np.float32))
+                if len(blocks) > most / BLOCK + 2:
+                    raise _too_long(name, longest)
         except soundfile.LibsndfileError:
             fault = f"{name} is truncated or damaged: its decoder breaks off"
             raise ValueError(_joined(name) if _is_joined(path) else fault) from None
-        return Decoded(np.concatenate(blocks), sound.samplerate, sound.channels, sound.frames % UNKNOWN, file.tell(),
+        return Decoded(np.concatenate(blocks), sound.samplerate, sound.channels, promised, file.tell(),
                        sound.format, sound.extra_info)  # fmt: skip
+
+
+def _too_long(name: str, longest: float) -> ValueError:
+    return ValueError(f"{name} lasts longer than {longest:g} s: cut it, or set data.longest")
 
 
 class Shown:

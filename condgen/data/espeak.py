@@ -24,6 +24,7 @@ from condgen.data.batch import Split
 from condgen.data.clips import Clip, Phoneme
 from condgen.data.manifest import Manifest
 from condgen.data.text import read_text
+from condgen.described import described
 from condgen.paths import require_file
 
 Value = TypeVar("Value")
@@ -56,6 +57,7 @@ PUNCTUATION = set(".,;:!?'\"()-–—…‘’“”/&%$£€+=*#@")
 LAST_LETTER = "\u017f"  # of Latin Extended-A; eSpeak reads out many of the Latin letters after it by their number
 
 
+@described
 class Espeak:
     """Short texts spoken by voices of eSpeak NG, with an aligned transcription in phonemes.
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from condgen.data.clips import Clip
+from condgen.described import described
 
 
 class FrameFeature(Protocol):
@@ -40,6 +41,7 @@ class FrameFeature(Protocol):
         ...
 
 
+@described
 class MelSpectrogram:
     """The log-mel spectrogram: log10 of mel-band amplitudes (Slaney's scale and norm), floored at 1e-5.
 
@@ -68,17 +70,18 @@ class MelSpectrogram:
 
     def measure(self, waveform: Tensor, sample_rate: int, clip: Clip | None = None) -> Tensor:
         """See `FrameFeature`."""
-        from torchaudio.transforms import MelSpectrogram as Mel
+        from librosa.feature import melspectrogram
 
-        transform = Mel(
-            sample_rate, n_fft=self.window, hop_length=self.hop, f_min=self.low, f_max=self.high, n_mels=self.size,
-            power=1.0, center=False, norm="slaney", mel_scale="slaney",
-        )  # fmt: skip
         side = (self.window - self.hop) // 2
         padded = torch.nn.functional.pad(waveform.float(), (side, side))
-        return transform(padded).clamp(min=1e-5).log10()
+        bands = melspectrogram(
+            y=padded.numpy(), sr=sample_rate, n_fft=self.window, hop_length=self.hop, fmin=self.low, fmax=self.high,
+            n_mels=self.size, power=1.0, center=False, norm="slaney", htk=False,
+        )  # fmt: skip
+        return torch.from_numpy(bands).clamp(min=1e-5).log10()
 
 
+@described
 class Position:
     """The position of a frame in the clip: cos(k π p) for k = 1 … waves, where p from 0 to 1 is the share of the clip
     that has passed; then the seconds since the start and to the end.
@@ -112,6 +115,7 @@ class Position:
         return torch.cat([waves, seconds])
 
 
+@described
 class Linguistic:
     """Phonemes and melody: ids of the phoneme before, at and after the frame; the seconds that the present one has
     lasted and will last; log F0; and voicing, 0 or 1.

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from condgen.data.clips import Clip
+from condgen.data.decoding import LONGEST
 from condgen.data.features import FrameFeature
 from condgen.data.hyperparameters import build
 from condgen.data.recordings import RecordingReader
@@ -66,6 +67,7 @@ def front_end(settings: Mapping[str, Any]) -> FrontEnd:
     voices, pitches = source.get("voices") or [None, None], sorted(source.get("pitches") or [50])
     # Whole files are heard, whatever was trimmed of the training clips.
     reader = RecordingReader(settings["sample_rate"], resample=True, normalise=settings["normalise"],
-                             remove_dc=settings["remove_dc"], mono=settings["mono"])  # fmt: skip
+                             remove_dc=settings["remove_dc"], mono=settings["mono"],
+                             longest=settings.get("longest", LONGEST))  # fmt: skip
     voice = voices[0] if len(voices) == 1 else None
     return FrontEnd(dict(features), reader, voice, pitches[len(pitches) // 2], source.get("rate", 175))

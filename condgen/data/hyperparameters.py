@@ -7,12 +7,16 @@ import inspect
 import re
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from pydoc import locate
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 
+from condgen.described import describe
+
+INSTANTIATOR = "pytorch_lightning.cli.instantiate_module"  # what Lightning's own command line writes
 FORMAT = 1  # of checkpoints; to be raised when what is in them changes
 # What jsonargparse writes around the cause of an error.
 FRAMES = ("Parser key", "Does not validate", "Subtypes", "Errors", "Given value", "Expected a <class 'NoneType'>",
@@ -23,8 +27,9 @@ UNMET = re.compile(r"Import path (\S+) does not implement protocol (\w+)")
 def store_hyperparameters(module: Any) -> None:
     """Store what a module is built from. Call it in `__init__`, right after `super().__init__()`.
 
-    On the command line that is plain data, from which a checkpoint rebuilds its module. A module built by hand from
-    parts stores nothing: the parts are no plain data, and a checkpoint must load without running code.
+    It is plain data, from which a checkpoint rebuilds the module: those of the command line or, where the module is
+    built by hand, what its parts were built with. Where a part does not know that, nothing is stored; see
+    `condgen.training.compatibility.warn_undescribed`.
     """
     frame = inspect.currentframe()
     with warnings.catch_warnings():
@@ -32,17 +37,27 @@ def store_hyperparameters(module: Any) -> None:
         module.save_hyperparameters(logger=False, frame=frame and frame.f_back)
     if "_class_path" not in module.hparams:
         module.hparams.clear()
+        with suppress(ValueError):
+            module.hparams.update(_described(module))
 
 
-def write_format(checkpoint: dict[str, object]) -> None:
+def _described(module: Any) -> dict[str, Any]:
+    described = describe(module)
+    # Lightning builds with the last, as after a run of its command line.
+    return {**described["init_args"], "_class_path": described["class_path"], "_instantiator": INSTANTIATOR}
+
+
+def write_format(checkpoint: dict[str, Any]) -> None:
     """Make a checkpoint one of condgen's. Call it in a task's `on_save_checkpoint`.
 
     It gets the number of the format, and every class its public path: files may move within a package, these stay.
+    What is no plain data is left out, since a checkpoint must load without running code.
     """
     checkpoint["format"] = FORMAT
     for part in ("hyper_parameters", "datamodule_hyper_parameters"):
-        if part in checkpoint:
-            checkpoint[part] = _published(checkpoint[part])
+        stored = checkpoint.pop(part, {})
+        if "_class_path" in stored:
+            checkpoint[part] = _published(describe(stored))
 
 
 def _published(tree: Any) -> Any:

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from condgen.data.batch import Split
 from condgen.data.class_folders import list_classes, split_files
-from condgen.data.faults import for_each
+from condgen.data.faults import Faults, for_each
 from condgen.data.images import Labelled
 from condgen.data.pictures import SUFFIXES, check_background, fitted, read_picture
 from condgen.data.splits import ENOUGH
+from condgen.described import described
 from condgen.paths import require_file
 
 IMAGES = "binarized_mnist.npz"
@@ -24,6 +25,7 @@ LABELS = "source_index_and_label.npz"
 DIGIT_NAMES = [str(digit) for digit in range(10)]
 
 
+@described
 class Digits:
     """Scikit-learn's handwritten digits: 1,797 images of 8 × 8 with 17 levels. Real handwriting, no download.
 
@@ -46,6 +48,7 @@ class Digits:
         return Labelled(x, {"digit": torch.from_numpy(digits.target[rows]).long()})
 
 
+@described
 class MNIST:
     """MNIST: 28 × 28. Split: 50,000 training, the last 10,000 training images for validation, 10,000 test.
 
@@ -81,6 +84,7 @@ class MNIST:
         return images
 
 
+@described
 class FashionMNIST:
     """Fashion-MNIST: 28 × 28, 256 levels, 10 garments. Split as for `MNIST`.
 
@@ -99,6 +103,7 @@ class FashionMNIST:
         return _torchvision("FashionMNIST", self.root, split, 10_000, self.download, "class")
 
 
+@described
 class CIFAR10:
     """CIFAR-10: 32 × 32 in colour. Split: 45,000 training, the last 5,000 training images for validation, 10,000 test.
 
@@ -119,6 +124,7 @@ class CIFAR10:
         return images._replace(x=images.x >> (8 - self.bits))
 
 
+@described
 class Folder:
     """A folder with one folder of images per class; the folders' names are the class names.
 
@@ -149,7 +155,7 @@ class Folder:
         self.root, self.files = root, list_classes(Path(root), SUFFIXES, "images", condition)
         self.channels, self.bits, self.condition, self.resize = channels, _checked_bits(bits), condition, size
         self.background = check_background(background)
-        height, width = size or self._size_of(next(iter(self.files.values()))[0])
+        height, width = size or self._first_size()
         self.shape, self.levels, self.names = (channels, height, width), 2**bits, {condition: list(self.files)}
 
     def load(self, split: Split) -> Labelled:
@@ -183,9 +189,16 @@ class Folder:
                              "give a size, to which all images are then resized")  # fmt: skip
         return torch.from_numpy(fitted(image, height, width)), is_transparent
 
-    def _size_of(self, file: Path) -> tuple[int, int]:
-        image = read_picture(file, self.channels, self.background).image
-        return image.height, image.width
+    def _first_size(self) -> tuple[int, int]:
+        """Return the size of the first readable image; `load` names all the others at once."""
+        faults = []
+        for file in (file for files in self.files.values() for file in files):
+            try:
+                image = read_picture(file, self.channels, self.background).image
+                return image.height, image.width
+            except ValueError as error:
+                faults.append(str(error))
+        raise Faults(faults, f"images of {self.root}")
 
 
 def read_fixed_mnist(root: Path, split: Split) -> Labelled:

@@ -16,6 +16,7 @@ from condgen.data.batch import Batch, Split, as_is, splits_of
 from condgen.data.features import FrameFeature
 from condgen.data.hyperparameters import store_hyperparameters
 from condgen.data.resumable import ResumableLoader, Shuffled, batches_given
+from condgen.described import described
 
 
 class Labelled(NamedTuple):
@@ -75,6 +76,7 @@ class ImageSet(Dataset[Batch]):
         return Batch(x, conditions)
 
 
+@described
 class Images(pl.LightningDataModule):
     """Batches of images: (levels (batch, channels, height, width), {condition: (batch, …)}).
 

@@ -13,6 +13,7 @@ from condgen.data.faults import for_each
 from condgen.data.order import ordered
 from condgen.data.splits import split_labelled
 from condgen.data.text import read_json, read_text, shown
+from condgen.described import described
 from condgen.paths import identity, require_file
 
 SPLIT_NAMES: dict[str, Split] = {
@@ -57,6 +58,7 @@ class Listing:
         return chosen
 
 
+@described
 class Manifest:
     """A CSV or JSONL table with one recording per row.
 

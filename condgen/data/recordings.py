@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from condgen.data.clips import Clip, Phoneme
-from condgen.data.decoding import read_audio
-
-Normalise = Literal["peak", "loudness", "none"]
+from condgen.data.decoding import LONGEST, read_audio
+from condgen.data.levels import Normalise, levelled, resampled
 
 
 class Recording(NamedTuple):
@@ -39,11 +37,13 @@ class RecordingReader:
         sample_rate: samples per second after reading.
         resample: conversion of files with another rate, done if true; otherwise such files are refused.
         normalise: kind of normalisation: each clip's `peak` to 0.95, its `loudness` to −23 LUFS (ITU-R BS.1770; less
-            if peaks would exceed 1), or `none`. Without it a model of several speakers can tell them apart by level.
+            if peaks would exceed 1), or `none`. Without it a model of several speakers can tell them apart by level. A
+            clip whose peak is below −80 dB of full scale is silent: it has no level, and is refused.
         trim: threshold in dB below the peak; quieter parts at either end are dropped. `None` to drop nothing.
         remove_dc: removal of each clip's mean, before all else, done if true. Sound cards add an offset, which would
             hide silence from `trim` and take room from the level.
         mono: mean of the channels, taken if true; otherwise files of several channels are refused.
+        longest: seconds that a file may last; longer ones are refused before they are decoded.
     """
 
     sample_rate: int
@@ -52,6 +52,7 @@ class RecordingReader:
     trim: float | None = None
     remove_dc: bool = True
     mono: bool = False
+    longest: float = LONGEST
 
     def __post_init__(self) -> None:
         if self.trim is not None and not self.trim > 0:
@@ -63,7 +64,7 @@ class RecordingReader:
         Raises:
             ValueError: the file is missing, unreadable, truncated, empty, silent, not mono, or holds NaN.
         """
-        sound = read_audio(clip.path, clip.origin, self.mono)
+        sound = read_audio(clip.path, clip.origin, self.mono, self.longest)
         return self.prepare(sound.waveform, sound.rate, clip)._replace(channels=sound.channels)
 
     def prepare(self, waveform: Tensor, rate: int, clip: Clip) -> Recording:
@@ -78,11 +79,12 @@ class RecordingReader:
         if self.remove_dc and len(waveform):
             waveform = waveform - waveform.mean(dtype=torch.float64).to(waveform.dtype)
         if rate != self.sample_rate:
-            from torchaudio.functional import resample
-
-            waveform = resample(waveform, rate, self.sample_rate)
+            waveform = resampled(waveform, rate, self.sample_rate)
         start, end = self._bounds(waveform)
-        kept = self._levelled(waveform[start:end], clip)
+        try:
+            kept = levelled(waveform[start:end], self.sample_rate, self.normalise)
+        except ValueError as error:
+            raise ValueError(f"{_name(clip)} {error}") from None
         return Recording(kept, _shifted(clip, start / self.sample_rate, len(kept) / self.sample_rate),
                          (len(waveform) - len(kept)) / self.sample_rate)  # fmt: skip
 
@@ -94,21 +96,6 @@ class RecordingReader:
         window = max(16, self.sample_rate // 50)
         _, (start, end) = trim(waveform.numpy(), top_db=self.trim, frame_length=window, hop_length=window // 4)
         return int(start), int(end)
-
-    def _levelled(self, waveform: Tensor, clip: Clip) -> Tensor:
-        if self.normalise == "none":
-            return waveform
-        peak = float(waveform.abs().max()) if len(waveform) else 0.0
-        if not peak:
-            raise ValueError(f"{_name(clip)} is silent; remove it")
-        if self.normalise == "peak":
-            return waveform * (0.95 / peak)
-        from torchaudio.functional import loudness
-
-        # Loudness is defined over blocks of 0.4 s: a shorter clip is repeated until it fills one.
-        repeated = waveform.repeat(1 + int(0.4 * self.sample_rate) // len(waveform))
-        gain = 10 ** ((-23.0 - float(loudness(repeated[None], self.sample_rate))) / 20)
-        return waveform * (gain if np.isfinite(gain) and gain * peak < 1 else 0.999 / peak)
 
 
 def _name(clip: Clip) -> str:

@@ -17,15 +17,18 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from condgen.conditioning import DataCondition
 from condgen.data.batch import Batch, Split, as_is, splits_of
 from condgen.data.clips import SpeechSource
+from condgen.data.decoding import LONGEST
 from condgen.data.faults import Faults
 from condgen.data.features import FrameFeature
 from condgen.data.hyperparameters import store_hyperparameters
-from condgen.data.recordings import Normalise, RecordingReader
+from condgen.data.levels import Normalise
+from condgen.data.recordings import RecordingReader
 from condgen.data.resumable import ResumableLoader, Shuffled, batches_given
 from condgen.data.store import ClipStore, require_clips, store_name, write_store
+from condgen.described import described
 from condgen.quantization import Companding, Quantization
 
-FORMAT = 2  # raise it when the stored content changes for the same settings
+FORMAT = 3  # raise it when the stored content changes for the same settings
 
 
 class SpeechSet(Dataset[Batch]):
@@ -118,6 +121,7 @@ class ByLength(Sampler[int]):
             yield from batches[i].tolist()
 
 
+@described
 class Speech(pl.LightningDataModule):
     """Batches of speech: levels (batch, 1, time), conditions, and a mask of the samples that are scored.
 
@@ -135,6 +139,7 @@ class Speech(pl.LightningDataModule):
         trim: threshold in dB below the peak; quieter parts at either end of a clip are dropped. `None` to drop nothing.
         remove_dc: removal of each clip's mean, before all else, done if true.
         mono: mean of the channels, taken if true; otherwise files of several channels are refused.
+        longest: seconds that a file may last; longer ones are refused before they are decoded.
         crop: samples of each clip to score in training, a random run; `None` for whole clips.
         context: samples before a crop that are given but not scored; at least the model's receptive field.
         lookahead: samples after a crop that are given but not scored, for encoders that look at neighbouring frames.
@@ -157,6 +162,7 @@ class Speech(pl.LightningDataModule):
         trim: float | None = None,
         remove_dc: bool = True,
         mono: bool = False,
+        longest: float = LONGEST,
         crop: int | None = None,
         context: int = 0,
         lookahead: int = 0,
@@ -170,7 +176,7 @@ class Speech(pl.LightningDataModule):
         self.source, self.features = source, dict(features or {})
         self.sample_rate, self.levels, self.companding = sample_rate, levels, companding
         self.quantization = Quantization(levels, companding)
-        self.reader = RecordingReader(sample_rate, resample, normalise, trim, remove_dc, mono)
+        self.reader = RecordingReader(sample_rate, resample, normalise, trim, remove_dc, mono, longest)
         twice = sorted(set(self.features) & set(source.names))
         if twice:
             raise ValueError(f"{', '.join(twice)} is the name of a feature and of a class; rename the feature")
@@ -233,9 +239,9 @@ class Speech(pl.LightningDataModule):
         if not clips:
             raise ValueError(f"the {split} split of {type(self.source).__name__} has no clips")
         settings = {
-            "format": FORMAT, "reader": vars(self.reader), "levels": self.levels, "companding": self.companding,
-            "names": self.names,
-            "features": {n: [type(f).__name__, vars(f)] for n, f in self.features.items()}, "unit": self.unit,
+            "format": FORMAT, "reader": {k: v for k, v in vars(self.reader).items() if k != "longest"},
+            "levels": self.levels, "companding": self.companding, "names": self.names,
+            "features": {n: [type(f).__name__, _settings(f)] for n, f in self.features.items()}, "unit": self.unit,
         }  # fmt: skip
         require_clips(clips)
         kind = f"{type(self.source).__name__.lower()}-{split}"
@@ -297,6 +303,11 @@ class Speech(pl.LightningDataModule):
         return ResumableLoader(
             data, lambda: batches_given(self.trainer), sampler=Shuffled(len(data), self.seed), **options
         )
+
+
+def _settings(feature: FrameFeature) -> dict[str, Any]:
+    """Return what decides the frames of a feature, without a record of how it was built."""
+    return {name: value for name, value in vars(feature).items() if not name.startswith("_")}
 
 
 def _copied(array: np.ndarray) -> Tensor:

@@ -15,6 +15,7 @@ from condgen.data.clips import Clip
 from condgen.data.faults import for_each
 from condgen.data.manifest import Listing, split_by_tens
 from condgen.data.text import read_text
+from condgen.described import described
 from condgen.paths import require_file, require_folder
 
 # Formats that soundfile reads and that are usual for speech; other files, such as transcripts, may lie beside them.
@@ -25,6 +26,7 @@ SUFFIXES = {
 DIGIT_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
+@described
 class AudioFolder:
     """A folder with one folder of recordings per class; the folders' names are the class names.
 
@@ -53,6 +55,7 @@ class AudioFolder:
         return self.listing.clips(split)
 
 
+@described
 class FreeSpokenDigits:
     """The Free Spoken Digit Dataset (CC BY-SA 4.0): `recordings/{digit}_{speaker}_{take}.wav`, 8 kHz.
 
@@ -86,6 +89,7 @@ class FreeSpokenDigits:
         return split, Clip(file, {"speaker": speaker, "digit": digit}, text=DIGIT_WORDS[int(digit)], origin=str(file))
 
 
+@described
 class SpeechCommands:
     """Speech Commands v0.02 (CC BY 4.0): `{word}/{speaker}_nohash_{n}.wav`, 16 kHz, one second each.
 
@@ -136,6 +140,7 @@ class SpeechCommands:
                 yield split, Clip(file, kept, text=word, origin=str(file))
 
 
+@described
 class VCTK:
     """VCTK 0.92 (CC BY 4.0): `wav48_silence_trimmed/p225/p225_001_mic2.flac`, `txt/p225/p225_001.txt`, 48 kHz.
 
@@ -179,6 +184,7 @@ class VCTK:
                 yield split, Clip(file, {"speaker": folder.name}, text=words or None, origin=str(file))
 
 
+@described
 class LJSpeech:
     """LJ Speech (public domain): `metadata.csv` with `id|text|normalised text`, `wavs/{id}.wav`, 22,050 Hz.
 

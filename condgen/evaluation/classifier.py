@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any
-
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, RandomSampler
+from tqdm import tqdm
 
-from condgen.data.batch import Batch, as_is
+from condgen.data.batch import as_is
 from condgen.data.images import ImageSet
 
 
-class ImageClassifier(pl.LightningModule):
+class ImageClassifier(nn.Module):
     """A small convolutional network. Its last hidden layer gives the features for distances.
 
     Args:
@@ -23,12 +21,11 @@ class ImageClassifier(pl.LightningModule):
         levels: whole levels per channel.
         condition: condition whose classes it reads.
         classes: number of classes.
-        steps: training steps, over which the learning rate falls to 0.
     """
 
-    def __init__(self, shape: tuple[int, int, int], levels: int, condition: str, classes: int, steps: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], levels: int, condition: str, classes: int) -> None:
         super().__init__()
-        self.levels, self.condition, self.classes, self.steps = levels, condition, classes, steps
+        self.levels, self.condition, self.classes = levels, condition, classes
         channels, height, width = shape
         if min(height, width) < 4:
             raise ValueError(f"images of {height} × {width} are too small for the classifier, which needs 4 × 4")
@@ -45,15 +42,6 @@ class ImageClassifier(pl.LightningModule):
     def forward(self, x: Tensor) -> Tensor:
         """Map levels (batch, channels, height, width) to logits, (batch, classes)."""
         return self.output(self.features(x))
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        x, conditions, _ = batch
-        return F.cross_entropy(self(shift(x)), conditions[self.condition])
-
-    def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(self.parameters(), lr=3e-3, weight_decay=0.01)
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     @torch.no_grad()
     def classify(self, x: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
@@ -77,7 +65,7 @@ def shift(x: Tensor) -> Tensor:
 
 
 def train_classifier(
-    data: ImageSet, levels: int, condition: str, classes: int, steps: int = 1000, seed: int = 0, progress: bool = True
+    data: ImageSet, levels: int, condition: str, classes: int, steps: int = 1000, seed: int = 0
 ) -> ImageClassifier:
     """Train a classifier on real images.
 
@@ -86,22 +74,22 @@ def train_classifier(
         levels: whole levels per channel.
         condition: condition to read.
         classes: number of its classes.
-        steps: training steps, of 128 images each.
+        steps: training steps, of 128 images each, over which the learning rate falls to 0.
         seed: seed of the weights and the order.
-        progress: switch for the progress bar.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         shape = tuple(data.images.x.shape[1:])
-        classifier = ImageClassifier(shape, levels, condition, classes, steps)  # type: ignore[arg-type]
+        classifier = ImageClassifier(shape, levels, condition, classes)  # type: ignore[arg-type]
         sampler = RandomSampler(data, replacement=True, num_samples=steps * 128)
         loader = DataLoader(data, batch_size=128, sampler=sampler, collate_fn=as_is)
-        trainer = pl.Trainer(
-            max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False,
-            enable_progress_bar=progress and sys.stdout.isatty(),
-        )  # fmt: skip
-        try:
-            trainer.fit(classifier, loader)
-        except SystemExit:  # Lightning's answer to Ctrl-C
-            raise KeyboardInterrupt from None
+        optimizer = torch.optim.AdamW(classifier.parameters(), lr=3e-3, weight_decay=0.01)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        others = rank_zero_only.rank != 0  # type: ignore[attr-defined]  # of several processes, which all do this
+        for x, conditions, _ in tqdm(loader, f"classifier of {condition}", delay=2, leave=False, disable=others):
+            loss = F.cross_entropy(classifier(shift(x)), conditions[condition])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
     return classifier.eval()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from condgen.data import Batch, Images, Labelled, Speech
 from condgen.data.images import ImageSet
+from condgen.evaluation.by_class import OfClass, alarms, by_class
 from condgen.evaluation.classifier import ImageClassifier, train_classifier
 from condgen.evaluation.distances import coverage, frechet_distance
 from condgen.evaluation.likelihood import Likelihood, some_rows
@@ -104,6 +105,7 @@ class Assessment:
         floor: figures of an equal number of real *training* examples of the same classes, compared with the same
             held-out ones: the best that a model of the training data can be expected to reach.
         held_out_accuracy: share of real held-out examples that the classifier reads correctly.
+        classes: figures of the samples of each class, by name.
     """
 
     classifier: ImageClassifier
@@ -112,6 +114,7 @@ class Assessment:
     samples: Fidelity
     floor: Fidelity
     held_out_accuracy: float
+    classes: dict[str, OfClass]
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,7 @@ def assess(
             fidelity(classifier, pictures, asked[name], held_out.x, true),
             fidelity(classifier, real, classes[name], held_out.x, true),
             classifier.accuracy(held_out.x, true),
+            by_class(classifier, pictures, asked[name], held_out.x, true, data.names[name]),
         )
     return assessments
 
@@ -285,6 +289,8 @@ def summary(
             "held_out_accuracy": found.held_out_accuracy,
             "floor": asdict(found.floor),
             "asked_and_read": _by_name(found),
+            "by_class": {label: asdict(figures) for label, figures in found.classes.items()},
+            "alarms": list(alarms(name, found.classes).values()),
         }
         for name, found in assessments.items()
     }

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm as normalise_spectrum
 
 from condgen.conditioning.film import FIXED, FiLM, Film, GammaBeta, Norm, film_layers
+from condgen.described import described
 from condgen.quantization import Companding, Quantization
 
 Padding = Literal["zeros", "reflect", "replicate", "circular"]
@@ -121,6 +122,7 @@ def body(
     return Body(tuple(shape), channels, kernel_size, stride, tuple(s // unit for s in size), layers, padding_mode)
 
 
+@described
 class Generator(nn.Module):
     """DCGAN generator: noise to data in [−1, 1]. Linear map, normalisation, FiLM, ReLU; the last layer ends in tanh.
 
@@ -205,6 +207,7 @@ class Generator(nn.Module):
         return torch.tanh(self.output(x))
 
 
+@described
 class Discriminator(nn.Module):
     """DCGAN discriminator: data to features and a realness score. Convolution, normalisation, FiLM, leaky ReLU.
 

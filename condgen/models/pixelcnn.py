@@ -27,6 +27,7 @@ from condgen.conditioning.film import (
     film_layers,
     require_causal,
 )
+from condgen.described import described
 from condgen.distributions import Output, output_family
 from condgen.models.convolutions import (
     CausalConv2d,
@@ -145,6 +146,7 @@ class PixelCNNState:
     windows: tuple[Tensor, ...]
 
 
+@described
 class PixelCNN(nn.Module):
     """Gated PixelCNN: images of whole levels to the parameters of their output distribution.
 

@@ -25,6 +25,7 @@ from condgen.conditioning.film import (
     film_layers,
     require_causal,
 )
+from condgen.described import described
 from condgen.distributions import Output, output_family
 from condgen.models.convolutions import CausalConv1d, gate
 from condgen.quantization import Companding, Quantization
@@ -149,6 +150,7 @@ class WaveNetState:
         return cls(int(tensors["step"]), tuple(tensors[f"past.{i}"].unbind() for i in range(layers)))
 
 
+@described
 class WaveNet(nn.Module):
     """WaveNet: whole levels of a waveform to the parameters of their output distribution.
 

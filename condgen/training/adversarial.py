@@ -15,20 +15,32 @@ from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from condgen.conditioning.contract import Encoder, require
 from condgen.conditioning.film_generator import Conditioning
-from condgen.data.batch import Batch
+from condgen.data.batch import Batch, as_batch
 from condgen.data.hyperparameters import store_hyperparameters, write_format
+from condgen.described import described
 from condgen.models import ConditionalDiscriminator, ConditionalGenerator
 from condgen.models.conditional import DiscriminatorConditioning
 from condgen.training.averaging import checked_decay, move_average
+from condgen.training.batch_norm import refuse_ones, takes_one
 from condgen.training.callbacks import AdversarialAlarm, SampleQuality
-from condgen.training.compatibility import check_classes, check_data, data_of
-from condgen.training.defaults import checkpoints, find, sampling
+from condgen.training.compatibility import (
+    ClassExamples,
+    check_data,
+    check_precision,
+    count_classes,
+    data_of,
+    most_examples,
+    warn_undescribed,
+)
+from condgen.training.defaults import check_monitors, checkpoints, claim_folders, find, sampling
+from condgen.training.divergence import check_finite, check_loss
 from condgen.training.losses import Loss, discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 from condgen.training.schedule import Schedule, learning_rate_factor
 
@@ -40,6 +52,7 @@ class Real(NamedTuple):
     conditions: dict[str, Tensor]
 
 
+@described
 class AdversarialTask(pl.LightningModule):
     """Trains x = G(z, conditions) against a discriminator.
 
@@ -124,6 +137,8 @@ class AdversarialTask(pl.LightningModule):
         self.learning_rates = (learning_rate, discriminator_learning_rate or learning_rate)
         self.betas = betas
         self.seed: int | None = None
+        self.class_examples: ClassExamples = {}
+        self.takes_one = True
 
     def setup(self, stage: str) -> None:
         """Compare the model with the data before anything is computed."""
@@ -131,7 +146,13 @@ class AdversarialTask(pl.LightningModule):
         if data is not None:
             check_data(self.model, data)
             if stage == "fit":
-                check_classes(self.model, data)
+                self.class_examples = count_classes(self.model, data, self.class_examples)
+        if stage == "fit":
+            warn_undescribed(self, data)
+            self.takes_one = takes_one(self.generator.network, self.discriminator.network)
+            if data is not None and not self.takes_one:
+                loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+                refuse_ones(min(loader.batch_size or 2, len(data.dataset("train"))))
         check_strategy(self.trainer.strategy)
         if find(self.trainer, WeightAveraging) is not None:
             raise ValueError(
@@ -144,6 +165,9 @@ class AdversarialTask(pl.LightningModule):
         trainer = self.trainer
         if trainer.state.fn != TrainerFn.FITTING:
             return []
+        check_precision(trainer.precision)
+        check_monitors(trainer)
+        claim_folders(trainer)
         alarm = [] if find(trainer, AdversarialAlarm) else [AdversarialAlarm()]
         samples = sampling(trainer, self.model.network, self.samples_every_n_epochs)
         quality = find(trainer, SampleQuality)
@@ -161,10 +185,16 @@ class AdversarialTask(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         write_format(checkpoint)
-        checkpoint["adversarial_seed"] = self.seed
+        checkpoint |= {"adversarial_seed": self.seed, "class_examples": self.class_examples}
+        check_finite(self.trainer, checkpoint["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.seed = checkpoint.get("adversarial_seed")
+        self.class_examples = most_examples(self.class_examples, checkpoint.get("class_examples", {}))
+
+    def on_validation_start(self) -> None:
+        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+            check_finite(self.trainer, self.state_dict())
 
     def own_conditions(self, conditions: dict[str, Tensor]) -> dict[str, Tensor]:
         """Pick the conditions that the model uses."""
@@ -173,18 +203,24 @@ class AdversarialTask(pl.LightningModule):
 
     def generate(self, model: ConditionalGenerator, real: Real) -> Tensor:
         """Generate data with the conditions of a batch."""
-        z = torch.randn(len(real.x), model.network.noise, device=real.x.device)
+        z = torch.randn(len(real.x), model.network.noise, device=real.x.device, dtype=real.x.dtype)
         return model(z, {name: real.conditions[name] for name in model.encoders})
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         batches = self.trainer.fit_loop.total_batch_idx + 1
         with self._random(batches):
             real = self._real(batch)
+            if len(real.x) == 1 and not self.takes_one:
+                refuse_ones(1 if batch_idx == 0 else 2)
+                rank_zero_warn(
+                    "a last batch of one example is left out: batch norm on a map of one position cannot take it"
+                )
+                return {}
             generated, found = self._step_discriminator(real)
             if batches % self.discriminator_steps == 0:
                 found |= self._step_generator(real, generated)
         self.log_dict({f"train/{n}": v for n, v in found.items()}, on_step=False, on_epoch=True, prog_bar=True,
-                      batch_size=len(real.x))  # fmt: skip
+                      batch_size=len(real.x), sync_dist=True)  # fmt: skip
         return found
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -201,8 +237,9 @@ class AdversarialTask(pl.LightningModule):
         self.log(f"{split}/rank", ranked(*scores), batch_size=len(real.x), prog_bar=True, sync_dist=True)
 
     def _real(self, batch: Batch) -> Real:
-        x = self.generator.network.quantization.decode(batch.x)
-        return Real(x, self.own_conditions(batch.conditions))
+        x, conditions, _ = as_batch(batch)
+        decoded = self.generator.network.quantization.decode(x)
+        return Real(decoded.to(next(self.parameters()).dtype), self.own_conditions(conditions))
 
     @contextmanager
     def _random(self, count: int) -> Iterator[None]:
@@ -221,7 +258,7 @@ class AdversarialTask(pl.LightningModule):
         # One pass for both, so that a batch norm sees them together and DDP sees one forward per backward.
         twice = {name: torch.cat([value, value]) for name, value in real.conditions.items()}
         judged = self.discriminator(torch.cat([real.x, generated]), twice)
-        scores = judged.score.float().chunk(2)
+        scores = wide(judged.score).chunk(2)
         loss = discriminator_loss(self.loss, *scores)
         loss = loss + self._auxiliary_loss(judged.classes, twice) + self._penalty(real, generated)
         self._take_step(optimizer, loss, "discriminator")
@@ -233,29 +270,29 @@ class AdversarialTask(pl.LightningModule):
         with self.toggled_optimizer(optimizer):
             generated = self.generate(self.generator, real)
             judged = self.discriminator(generated, real.conditions)
-            loss = generator_loss(self.loss, judged.score.float()) + self._auxiliary_loss(
-                judged.classes, real.conditions
-            )
+            loss = generator_loss(self.loss, wide(judged.score)) + self._auxiliary_loss(judged.classes, real.conditions)
             self._take_step(optimizer, loss, "generator")
         for scheduler in self.lr_schedulers():  # type: ignore[union-attr]
             scheduler.step()
         self._average()
-        return {"generator_loss": loss.detach(), "diversity": diversity(real, before, generated.detach())}
+        found = {"generator_loss": loss.detach()}
+        # One real example has no distance to compare with.
+        return found | ({"diversity": diversity(real, before, generated.detach())} if len(real.x) > 1 else {})
 
     def _auxiliary_loss(self, logits: dict[str, Tensor], conditions: dict[str, Tensor]) -> Tensor | float:
         """Return the auxiliary classifier's loss."""
-        return sum(self.auxiliary * F.cross_entropy(logit.float(), conditions[n]) for n, logit in logits.items())
+        return sum(self.auxiliary * F.cross_entropy(wide(logit), conditions[n]) for n, logit in logits.items())
 
     def _penalty(self, real: Real, generated: Tensor) -> Tensor | float:
         penalty: Tensor | float = 0.0
         with torch.autocast(real.x.device.type, enabled=False):  # squares of gradients need the range of float32
             if self.r1:
-                x = real.x.float().requires_grad_()
+                x = real.x.clone().requires_grad_()
                 penalty = penalty + self.r1 * r1_penalty(self.discriminator(x, real.conditions).score, x)
             if self.gradient_penalty:
                 judge = partial(self._score, conditions=real.conditions)
-                share = torch.rand(len(real.x), device=real.x.device)
-                found = gradient_penalty(judge, real.x.float(), generated.float(), share)
+                share = torch.rand(len(real.x), device=real.x.device, dtype=real.x.dtype)
+                found = gradient_penalty(judge, real.x, generated.to(real.x), share)
                 penalty = penalty + self.gradient_penalty * found
         return penalty
 
@@ -263,12 +300,8 @@ class AdversarialTask(pl.LightningModule):
         return self.discriminator(x, conditions).score
 
     def _take_step(self, optimizer: LightningOptimizer, loss: Tensor, whose: str) -> None:
-        if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"the {whose}'s loss is {loss.item()} at step {self.global_step}: lower model.learning_rate, give the "
-                "discriminator spectral_norm or model.r1; to keep what an earlier checkpoint has learned, start from "
-                "it with --weights FILE"
-            )
+        advice = "lower model.learning_rate, give the discriminator spectral_norm or model.r1"
+        check_loss(self.trainer, loss, f"the {whose}'s loss", advice)
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
@@ -322,6 +355,11 @@ def check_strategy(strategy: Strategy) -> None:
             "in a step of one network the other's parameters are unused: with several processes, set "
             "--trainer.strategy ddp_find_unused_parameters_true (or --trainer.devices 1)"
         )
+
+
+def wide(scores: Tensor) -> Tensor:
+    """Return scores in 32 bits at least, which losses need."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
 def ranked(real: Tensor, generated: Tensor) -> Tensor:

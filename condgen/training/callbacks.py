@@ -8,14 +8,15 @@ from typing import Any, cast
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from condgen.data import Images, Speech
-from condgen.data.batch import Batch
+from condgen.data.batch import Batch, as_batch
+from condgen.evaluation.by_class import alarms, by_class
 from condgen.evaluation.classifier import ImageClassifier
-from condgen.evaluation.pictures import conditions_grid, save_grid, save_waveforms
+from condgen.evaluation.pictures import MOST, conditions_grid, save_grid, save_waveforms
 from condgen.evaluation.samples import NEIGHBOURS, fidelity, sample_like, train_classifiers
 from condgen.evaluation.sound import write_wav
 from condgen.evaluation.views import view
@@ -48,19 +49,27 @@ class SampleGrid(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         last = batch_idx + 1 == trainer.num_val_batches[dataloader_idx]
-        path = _path(trainer, last, self.every_n_epochs)
-        if path is None:
+        paths = _paths(trainer, last, self.every_n_epochs)
+        if not paths:
             return
         model = cast(Model, pl_module.model)
-        conditions, labels = conditions_grid(model, batch.conditions, self.per_class)
+        conditions, labels = conditions_grid(model, as_batch(batch).conditions, self.per_class)
         samples = sampler(model)(model, conditions, num_samples=len(labels) * self.per_class, progress=False)
-        picture = path.with_suffix(".png")
-        save_grid(picture, samples.x, model.network.levels, self.per_class, labels)
-        for logger in _tensorboards(trainer):
+        for path in paths:
+            save_grid(path.with_suffix(".png"), samples.x, model.network.levels, self.per_class, labels)
+        _show(trainer, paths[0].with_suffix(".png"))
+
+
+def _show(trainer: pl.Trainer, picture: Path) -> None:
+    """Give a picture to the loggers that take more than files."""
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
             from PIL import Image
 
             image = np.array(Image.open(picture).convert("RGB"))
             logger.experiment.add_image("samples", image, trainer.global_step, dataformats="HWC")
+        elif isinstance(logger, WandbLogger):
+            logger.log_image("samples", [str(picture)], trainer.global_step)
 
 
 class SampleAudio(pl.Callback):
@@ -87,44 +96,59 @@ class SampleAudio(pl.Callback):
     ) -> None:
         # The middle batch: clips come by length, and the longest would take longest.
         middle = batch_idx == int(trainer.num_val_batches[dataloader_idx]) // 2
-        path = _path(trainer, middle, self.every_n_epochs)
-        model = cast(Model, pl_module.model)
+        paths = _paths(trainer, middle, self.every_n_epochs)
+        model, batch = cast(Model, pl_module.model), as_batch(batch)
         network = audio(model.network)
-        if path is None or batch.scored is None or network is None:
+        if not paths or batch.scored is None or network is None:
             return
         some = {name: values[: self.count] for name, values in batch.conditions.items()}
         real = Batch(batch.x[: self.count], some, batch.scored[: self.count])
         x, lengths = sample_like(model, real, seed=0, progress=False)
         waveforms = network.quantization.decode(x)[:, 0].numpy()
-        _save_sound(trainer, path, [w[:n] for w, n in zip(waveforms, lengths or [], strict=True)], network.sample_rate)
+        cut = [w[:n] for w, n in zip(waveforms, lengths or [], strict=True)]
+        for path in paths:
+            _save_sound(path, cut, network.sample_rate)
+        _let_hear(trainer, paths[0], cut, network.sample_rate)
 
 
-def _save_sound(trainer: pl.Trainer, path: Path, waveforms: list[np.ndarray], sample_rate: int) -> None:
-    """Write waveforms as WAV files and into a picture, and tell TensorBoard."""
+def _save_sound(path: Path, waveforms: list[np.ndarray], sample_rate: int) -> None:
+    """Write waveforms as WAV files and into a picture."""
     for i, waveform in enumerate(waveforms):
         write_wav(path.with_name(f"{path.name}_{i}.wav"), waveform, sample_rate)
-        for logger in _tensorboards(trainer):
-            logger.experiment.add_audio(f"sample_{i}", waveform, trainer.global_step, sample_rate=sample_rate)
-    titles = [f"sample {i}" for i in range(len(waveforms))]
-    save_waveforms(path.with_suffix(".png"), waveforms, sample_rate, titles)
+    save_waveforms(path.with_suffix(".png"), waveforms, sample_rate, [f"sample {i}" for i in range(len(waveforms))])
+
+
+def _let_hear(trainer: pl.Trainer, path: Path, waveforms: list[np.ndarray], sample_rate: int) -> None:
+    """Give sound to the loggers that take more than files."""
+    for logger in trainer.loggers:
+        for i, waveform in enumerate(waveforms):
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_audio(f"sample_{i}", waveform, trainer.global_step, sample_rate=sample_rate)
+            elif isinstance(logger, WandbLogger):
+                logger.log_audio(f"sample_{i}", [str(path.with_name(f"{path.name}_{i}.wav"))], trainer.global_step)
 
 
 class SampleQuality(pl.Callback):
     """Lets a classifier, trained on real training data when the run begins, look at samples while a model trains.
 
     Logs `val/frechet`, the Fréchet distance of samples to validation examples in the classifier's features (averaged
-    over the kinds of classes), and `val/accuracy_NAME`, the share of samples read as the class of NAME asked for.
+    over the kinds of classes), and `val/accuracy_NAME`, the share of samples read as the class of NAME asked for. Class
+    by class, it logs `val/read_NAME_CLASS`, the same share, and `val/diversity_NAME_CLASS`, the share of samples that
+    are not all but copies of another (of 40 classes at most: each is a column), and warns of a class that has
+    collapsed.
     Losses of an adversarial run say nothing of quality: its `best` checkpoint is the one of the least distance.
 
     Args:
         num_samples: number of samples each time, with the conditions of validation examples and the same noise.
-        every_n_epochs: epochs from look to look, with validation.
+        every_n_epochs: epochs from look to look, with validation. A run's first validation has one too, so that what
+            watches these figures finds them.
         classifier_steps: training steps of the classifier, 40 passes through the training data at the most.
     """
 
     def __init__(self, num_samples: int = 1000, every_n_epochs: int = 1, classifier_steps: int = 300) -> None:
         self.num_samples, self.every_n_epochs, self.classifier_steps = num_samples, every_n_epochs, classifier_steps
         self.classifiers: dict[str, ImageClassifier] = {}
+        self.raised: set[tuple[str, str]] = set()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         data = _known_data(trainer)
@@ -136,7 +160,12 @@ class SampleQuality(pl.Callback):
         self.classifiers = train_classifiers(data, min(self.classifier_steps, few), seed=1)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.sanity_checking or not self.classifiers or (trainer.current_epoch + 1) % self.every_n_epochs:
+        due = (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        if (
+            trainer.sanity_checking
+            or not self.classifiers
+            or not (due or "val/frechet" not in trainer.callback_metrics)
+        ):
             return
         data = _known_data(trainer)
         seen, held_out = view(data), data.dataset("val")
@@ -149,8 +178,21 @@ class SampleQuality(pl.Callback):
             asked = real.conditions[name]
             found = fidelity(classifier, pictures, asked, originals, asked)
             distances.append(found.frechet)
-            pl_module.log(f"val/accuracy_{name}", found.accuracy, prog_bar=True)
-        pl_module.log("val/frechet", sum(distances) / len(distances), prog_bar=True)
+            pl_module.log(f"val/accuracy_{name}", found.accuracy, prog_bar=True, sync_dist=True)
+            classes = by_class(classifier, pictures, asked, originals, asked, data.names[name])
+            for label, figures in classes.items() if len(classes) <= MOST else ():
+                shares = {f"val/read_{name}_{label}": figures.read, f"val/diversity_{name}_{label}": figures.diversity}
+                pl_module.log_dict(shares, sync_dist=True)
+            self._warn(name, alarms(name, classes), trainer.global_step)
+        pl_module.log("val/frechet", sum(distances) / len(distances), prog_bar=True, sync_dist=True)
+
+    def _warn(self, name: str, found: dict[str, str], step: int) -> None:
+        """Warn of classes that were well, or not seen, at the look before."""
+        for label, alarm in found.items():
+            if (name, label) not in self.raised:
+                rank_zero_warn(f"step {step}: {alarm}")
+        others = {(condition, label) for condition, label in self.raised if condition != name}
+        self.raised = others | {(name, label) for label in found}
 
 
 ALARMS = {
@@ -200,18 +242,16 @@ def _known_data(trainer: pl.Trainer) -> Images | Speech:
     return cast(Images | Speech, data)
 
 
-def _tensorboards(trainer: pl.Trainer) -> list[TensorBoardLogger]:
-    return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-
-
-def _path(trainer: pl.Trainer, chosen: bool, every_n_epochs: int) -> Path | None:
-    """Return a path for samples, without a suffix; `None` where nothing is due, or for another batch or process."""
+def _paths(trainer: pl.Trainer, chosen: bool, every_n_epochs: int) -> list[Path]:
+    """Return a path for samples in each logger's folder, without a suffix; none where none are due, or not here."""
     due = (trainer.current_epoch + 1) % every_n_epochs == 0
     if not (chosen and due) or trainer.sanity_checking:
-        return None
-    folder = trainer.log_dir  # before the ranks part: it is told by the first to all, and waits for all
-    if folder is None or not trainer.is_global_zero:
-        return None
-    path = Path(folder) / "samples" / f"step_{trainer.global_step:07d}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+        return []
+    first = trainer.log_dir  # before the ranks part: it is told by the first to all, and waits for all
+    if first is None or not trainer.is_global_zero:
+        return []
+    others = [logger.log_dir for logger in trainer.loggers[1:] if isinstance(logger, CSVLogger | TensorBoardLogger)]
+    paths = [Path(folder) / "samples" / f"step_{trainer.global_step:07d}" for folder in dict.fromkeys([first, *others])]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return paths

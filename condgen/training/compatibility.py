@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
 from condgen.conditioning.contract import require, require_condition
 from condgen.data.batch import ConditionedData
+from condgen.described import describe
 from condgen.models.conditional import ConditionalModel, Model, as_likelihood
 from condgen.models.contract import streaming
 
@@ -43,12 +43,50 @@ def check_data(model: Model, data: ConditionedData) -> None:
         _check_crops(likelihood, data)
 
 
-def check_classes(model: Model, data: ConditionedData) -> None:
-    """Compare the class ids of the training split with the classes.
+def warn_undescribed(task: Any, data: Any) -> None:
+    """Warn where no command will open the checkpoints of a run.
+
+    Args:
+        task: task that is trained.
+        data: data module of the run; `None` where there is none.
+    """
+    for module, commands in ((task, "sample and evaluate"), (data, "evaluate")):
+        if module is not None and "_class_path" not in module.hparams:
+            try:
+                describe(module)
+            except ValueError as error:
+                rank_zero_warn(f"condgen {commands} will not open the checkpoints of this run: {error}", stacklevel=5)
+
+
+COARSE = ("16-true", "bf16-true", "transformer-engine", "transformer-engine-float16")
+
+
+def check_precision(precision: str) -> None:
+    """Refuse a trainer's precision in which small steps of the weights, and of their running average, are lost.
 
     Raises:
-        ValueError: an id has no class, or a class has no examples; the message names it.
+        ValueError: weights have 16 bits or fewer; the message says what to use.
     """
+    if precision in COARSE:
+        raise ValueError(f"trainer.precision {precision} keeps weights in 16 bits or fewer, which lose small steps "
+                         "of Adam and of averages: use bf16-mixed, 16-mixed, 32-true or 64-true")  # fmt: skip
+
+
+ClassExamples: TypeAlias = dict[str, dict[str, int]]  # training examples of each class, by condition and name
+
+
+def count_classes(model: Model, data: ConditionedData, before: ClassExamples | None = None) -> ClassExamples:
+    """Count the training examples of every class of a model, and warn of classes that have none.
+
+    Args:
+        model: model that is trained.
+        data: data module after `setup`.
+        before: examples of which the model has learned already, where it starts from trained weights.
+
+    Raises:
+        ValueError: an id has no class; the message names the condition.
+    """
+    found = {}
     for name, ids in data.class_ids("train").items():
         if name not in model.encoders or name not in data.names:
             continue
@@ -56,10 +94,25 @@ def check_classes(model: Model, data: ConditionedData) -> None:
         if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(names):
             raise ValueError(f"condition '{name}': the training data hold class ids from {int(ids.min())} to "
                              f"{int(ids.max())}, and there are {len(names)} classes")  # fmt: skip
-        missing = [names[i] for i, count in enumerate(torch.bincount(ids, minlength=len(names)).tolist()) if not count]
-        if missing:
-            raise ValueError(f"condition '{name}': no training examples of {', '.join(missing)}; leave such classes "
-                             "out of the data")  # fmt: skip
+        found[name] = dict(zip(names, torch.bincount(ids, minlength=len(names)).tolist(), strict=True))
+    counts = most_examples(found, before or {})
+    for name, classes in untrained(counts).items():
+        rank_zero_warn(f"condition '{name}': no training examples of {', '.join(classes)}: what is generated for them "
+                       "will come from weights that nothing has trained; leave them out of the data, or add examples",
+                       stacklevel=5)  # fmt: skip
+    return counts
+
+
+def most_examples(counts: ClassExamples, before: ClassExamples) -> ClassExamples:
+    """Return the larger of two counts of every class of the first."""
+    return {name: {c: max(count, before.get(name, {}).get(c, 0)) for c, count in classes.items()}
+            for name, classes in counts.items()}  # fmt: skip
+
+
+def untrained(counts: ClassExamples) -> dict[str, list[str]]:
+    """Return the classes without examples, by condition; conditions without such classes are left out."""
+    none = {name: [c for c, count in classes.items() if not count] for name, classes in counts.items()}
+    return {name: classes for name, classes in none.items() if classes}
 
 
 def _check_crops(model: ConditionalModel, data: Any) -> None:
@@ -72,10 +125,10 @@ def _check_crops(model: ConditionalModel, data: Any) -> None:
     needed = {"context": (data.context, audio.receptive_field + around), "lookahead": (data.lookahead, around)}
     for name, (held, seen) in needed.items():
         if held < seen:
-            warnings.warn(
+            rank_zero_warn(
                 f"crops have {held} samples of {name} and the model sees {seen}: set data.{name} to at least that, or "
                 "samples are scored that see less than in generation",
-                stacklevel=2,
+                stacklevel=5,
             )
 
 
@@ -93,8 +146,8 @@ def check_receptive_field(model: ConditionalModel, data: ConditionedData | None 
     silent = {name for name, c in ({} if data is None else data.conditions).items() if c.given == "length"}
     local = any(encoder.scope == "local" and name not in silent for name, encoder in model.encoders.items())
     if not local and audio.receptive_field_ms < 240:
-        warnings.warn(
+        rank_zero_warn(
             f"the receptive field is {field}, and nothing but it tells the model what came before; below 240 ms words "
             "fall apart: use more layers or stacks, or a local condition",
-            stacklevel=2,
+            stacklevel=5,
         )

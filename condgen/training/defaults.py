@@ -9,10 +9,12 @@ a `ModelCheckpoint` that of the default of its file name. A trainer that keeps n
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TypeVar
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from condgen.models.contract import FiLMedNetwork, audio
 from condgen.training.callbacks import SampleAudio, SampleGrid
@@ -28,6 +30,37 @@ def own_callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
 def find(trainer: pl.Trainer, kind: type[Kind]) -> Kind | None:
     """Return the first callback of a class that a trainer has; `None` where it has none."""
     return next((callback for callback in own_callbacks(trainer) if isinstance(callback, kind)), None)
+
+
+def claim_folders(trainer: pl.Trainer) -> None:
+    """Make the folder of every logger that numbers its runs, so that no run that starts at the same time has it too."""
+    numbering = [c for c in trainer.loggers if isinstance(c, CSVLogger | TensorBoardLogger) and c._version is None]
+    for logger in numbering if trainer.is_global_zero else []:
+        if "://" not in logger.log_dir:  # such as of a store in a network, which has no folders
+            while not _made(Path(logger.log_dir)):
+                logger._version = None  # count anew
+
+
+def _made(folder: Path) -> bool:
+    """Make a folder; tell whether it is new."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
+
+
+def check_monitors(trainer: pl.Trainer) -> None:
+    """Refuse callbacks that watch figures of validation in a run without validation.
+
+    Raises:
+        ValueError: there is one; the message names it and its figure.
+    """
+    for callback in own_callbacks(trainer):
+        watched = callback.monitor if isinstance(callback, EarlyStopping | ModelCheckpoint) else None
+        if watched and watched.startswith("val/") and not trainer.enable_validation:
+            raise ValueError(f"{type(callback).__name__} watches {watched}, and this run has no validation: set "
+                             "trainer.limit_val_batches, or let it watch a figure of training")  # fmt: skip
 
 
 def sampling(trainer: pl.Trainer, network: FiLMedNetwork, every_n_epochs: int) -> list[pl.Callback]:

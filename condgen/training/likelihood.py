@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 from functools import partial
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -15,15 +16,27 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from condgen.conditioning.film_generator import Conditioning
-from condgen.data.batch import Batch, count_dims
+from condgen.data.batch import Batch, as_batch, count_dims
 from condgen.data.hyperparameters import store_hyperparameters, write_format
+from condgen.described import described
 from condgen.models import ConditionalModel
 from condgen.training.averaging import EMA, checked_decay
-from condgen.training.compatibility import check_data, check_receptive_field, data_of
-from condgen.training.defaults import checkpoints, find, sampling
+from condgen.training.compatibility import (
+    ClassExamples,
+    check_data,
+    check_precision,
+    check_receptive_field,
+    count_classes,
+    data_of,
+    most_examples,
+    warn_undescribed,
+)
+from condgen.training.defaults import check_monitors, checkpoints, claim_folders, find, sampling
+from condgen.training.divergence import check_finite, check_loss
 from condgen.training.schedule import Schedule, learning_rate_factor
 
 
+@described
 class LikelihoodTask(pl.LightningModule):
     """Trains p(x | conditions) by maximum likelihood.
 
@@ -68,12 +81,16 @@ class LikelihoodTask(pl.LightningModule):
         self.schedule, self.weight_decay = schedule, weight_decay
         self.ema_decay = checked_decay(ema_decay, "ema_decay")
         self.samples_every_n_epochs = samples_every_n_epochs
+        self.class_examples: ClassExamples = {}
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """Give a run its defaults: averaged weights, samples, checkpoints."""
         trainer, network = self.trainer, self.model.network
         if trainer.state.fn != TrainerFn.FITTING:
             return []
+        check_precision(trainer.precision)
+        check_monitors(trainer)
+        claim_folders(trainer)
         averaging = [EMA(self.ema_decay)] if self.ema_decay and find(trainer, WeightAveraging) is None else []
         samples = sampling(trainer, network, self.samples_every_n_epochs)
         return [*averaging, *samples, *checkpoints(trainer, f"val/bits_per_{network.dim}")]
@@ -83,7 +100,11 @@ class LikelihoodTask(pl.LightningModule):
         data = data_of(self.trainer)
         if data is not None:
             check_data(self.model, data)
+            if stage == "fit":
+                self.class_examples = count_classes(self.model, data, self.class_examples)
         check_receptive_field(self.model, data)
+        if stage == "fit":
+            warn_undescribed(self, data)
 
     def on_fit_start(self) -> None:
         if self.compile_network:
@@ -91,8 +112,17 @@ class LikelihoodTask(pl.LightningModule):
                 raise ValueError("model.compile needs a C++ compiler and there is none; set model.compile to false")
             self.model.get_submodule("network").compile()
 
-    def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         write_format(checkpoint)
+        checkpoint["class_examples"] = self.class_examples
+        check_finite(self.trainer, checkpoint["state_dict"], checkpoint.get("current_model_state", {}))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.class_examples = most_examples(self.class_examples, checkpoint.get("class_examples", {}))
+
+    def on_validation_start(self) -> None:
+        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+            check_finite(self.trainer, self.state_dict())
 
     def own_conditions(self, conditions: dict[str, Tensor]) -> dict[str, Tensor]:
         """Pick the conditions that the model uses."""
@@ -105,12 +135,8 @@ class LikelihoodTask(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self._log("train", batch)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss is {loss.item()} at step {self.global_step}: lower the learning rate "
-                f"(now {self.learning_rate}) or set trainer.gradient_clip_val; to keep what an earlier checkpoint has "
-                "learned, start from it with --weights FILE"
-            )
+        advice = f"lower the learning rate (now {self.learning_rate}) or set trainer.gradient_clip_val"
+        check_loss(self.trainer, loss, "the loss", advice)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -121,8 +147,9 @@ class LikelihoodTask(pl.LightningModule):
 
     def _log(self, split: str, batch: Batch) -> Tensor:
         """Log a batch; return its nats per dimension."""
+        batch = as_batch(batch)
         nats, dims = self.nats(batch).sum(), count_dims(batch)
-        log = partial(self.log, on_step=False, on_epoch=True, prog_bar=True, sync_dist=split != "train")
+        log = partial(self.log, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         # Weighed by what it is an average over: a batch of short clips counts less than one of long clips.
         bits = nats / (max(1, dims) * math.log(2))
         log(f"{split}/bits_per_{self.model.network.dim}", bits, batch_size=dims)

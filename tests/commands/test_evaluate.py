@@ -145,4 +145,4 @@ def test_samples_are_drawn_by_the_engine_that_was_asked_for(pixelcnn, cdcgan, ev
     assert evaluate(pixelcnn, tmp_path / "o", *options, "--engine", "fast") == 1
     one_line("unknown engine 'fast'")
     assert evaluate(cdcgan, tmp_path / "o", *options, "--engine", "cached") == 1
-    one_line("--engine is for likelihood models")
+    one_line("an adversarial generator, which takes no --engine")

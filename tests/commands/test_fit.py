@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -318,3 +319,33 @@ def test_a_network_of_ones_own_is_trained_sampled_and_evaluated_by_its_class_pat
     options = ["--num_samples", "10", "--limit", "10", "--classifier_steps", "2", "--trust", "mynets"]
     assert main(["evaluate", "--ckpt_path", checkpoint, "--out", "report", *options]) == 0
     assert "bits/dim" in (folder / "report" / "report.md").read_text()
+
+
+@pytest.mark.parametrize("config", ["wavenet_fsdd", "cdcgan_fsdd"])
+def test_a_speaker_who_has_only_test_clips_is_warned_of_wherever_its_untrained_row_is_used(
+    config, make, sample, evaluate, tmp_path
+):
+    data = make.spoken_digits(tmp_path)
+    for take in (5, 6, 7, 8):  # of which training and validation are
+        for path in (tmp_path / "fsdd").glob(f"*_theo_{take}.wav"):
+            path.unlink()
+    shapes = ["--model.network.shape=[1,1024]", "--model.discriminator.shape=[1,1024]", "--data.length", "1024"]
+    own = [*shapes, "--trainer.callbacks", "null"] if config == "cdcgan_fsdd" else []
+
+    def warned(run, *given):
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            result = run(*given)
+        return result, [str(w.message) for w in seen if "no training examples of theo" in str(w.message)]
+
+    checkpoint, said = warned(make.trained, config, tmp_path, *data, *own)
+    assert len(said) == 1
+    held = torch.load(checkpoint, weights_only=True)["class_examples"]
+    assert held == {"speaker": {"george": 6, "theo": 0}, "digit": {"0": 3, "1": 3}}
+    seconds = [] if own else ["--seconds", "0.01"]
+    for speaker, count in (("george", 0), ("theo", 1), ("all", 1)):
+        options = ["--condition.speaker", speaker, "--condition.digit", "1", *seconds]
+        status, said = warned(sample, checkpoint, tmp_path / speaker, *options)
+        assert (status, len(said)) == (0, count)
+    small = ["--num_samples", "6", "--limit", "2", "--classifier_steps", "1", "--lesson_samples", "0"]
+    assert len(warned(evaluate, checkpoint, tmp_path / "report", *small)[1]) == 1

@@ -141,7 +141,7 @@ def test_linguistic_features_are_embeddings_and_numbers_of_their_size():
 def test_phonemes_that_are_not_known_are_refused(wrong):
     frames = linguistic_frames(1, 4)
     frames[0, 1, 2] = wrong
-    with pytest.raises(ValueError, match="but there are 3 phonemes"):
+    with pytest.raises(ValueError, match="out of range: there are 3 phonemes"):
         make_linguistic()(frames)
 
 

@@ -180,3 +180,35 @@ def test_recordings_are_read_here_and_nowhere_else():
     reading = re.compile(r"soundfile\.(read|info|blocks|SoundFile)\b|librosa\.load|torchaudio\.load|wavfile")
     found = {file.name for file in files if reading.search(file.read_text(encoding="utf-8"))}
     assert found == {"decoding.py", "espeak.py"}
+
+
+@pytest.mark.parametrize("suffix", ["flac", "wav", "ogg", "mp3"])
+def test_a_file_that_lasts_too_long_is_refused(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, np.zeros(9 * 8_000, np.float32), 8_000)
+    assert len(read_audio(path, longest=9.5).waveform) == pytest.approx(72_000, abs=3_000)  # an MP3 has padding
+    with pytest.raises(ValueError, match=r"a\.\w+ lasts longer than 8 s: cut it, or set data\.longest"):
+        read_audio(path, longest=8.0)
+
+
+def test_a_small_file_that_claims_hours_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    """An hour and a second of silence at the least rate: some kilobytes."""
+    path = tmp_path / "a.flac"
+    with soundfile.SoundFile(path, "w", 1_000, 1) as file:
+        for _ in range(3_601):
+            file.write(np.zeros(1_000, np.float32))
+    assert path.stat().st_size < 50_000
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda *args, **options: pytest.fail("it was decoded"))
+    with pytest.raises(ValueError, match="lasts longer than 3600 s"):
+        read_audio(path)
+
+
+@pytest.mark.parametrize("rate", [1, 999, 768_001])
+def test_a_rate_that_sound_does_not_have_is_refused(tmp_path, rate):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros(100, np.float32), 8_000)
+    content = bytearray(path.read_bytes())
+    content[24:28] = rate.to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"has {rate:,} samples per second; sound has from 1,000 to 768,000"):
+        read_audio(path)

@@ -1,12 +1,23 @@
 """What a module was built from is stored as plain data, under public class paths, and built again."""
 
 import copy
+import sys
+import textwrap
 
+import numpy as np
 import pytest
+import pytorch_lightning as pl
+import soundfile
+import torch
 from torch import nn
 
+from condgen.checkpoint import Checkpoint
+from condgen.cli import main
+from condgen.conditioning import ClassEmbedding
+from condgen.data import Digits, FreeSpokenDigits, Images, Speech
 from condgen.data.hyperparameters import FORMAT, build, innermost, write_format
-from condgen.models import PixelCNN
+from condgen.models import Discriminator, Generator, PixelCNN, WaveNet
+from condgen.training import AdversarialTask, LikelihoodTask
 
 PIXELCNN = {"class_path": "condgen.models.PixelCNN", "init_args": {"shape": [1, 4, 4], "channels": 4, "layers": 1}}
 
@@ -97,3 +108,102 @@ def test_of_a_union_the_value_is_shown():
 def test_what_is_no_tree_stays_as_it_is():
     assert innermost("photos is not there") == "photos is not there"
     assert innermost('Parser key "config": File does not exist: a.yaml') == "config: File does not exist: a.yaml"
+
+
+# What is built in Python and trained by a plain trainer.
+
+
+def fit(folder, task, data):
+    """Train for a moment with Lightning's own trainer; return the checkpoint."""
+    trainer = pl.Trainer(
+        default_root_dir=folder, accelerator="cpu", max_epochs=1, limit_train_batches=2, limit_val_batches=0,
+        logger=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(task, data)
+    return str(folder / "checkpoints" / "last.ckpt")
+
+
+def pixelcnn(folder):
+    network = PixelCNN((1, 8, 8), levels=17, channels=4, layers=1, head=4)
+    return LikelihoodTask(network, {"digit": ClassEmbedding(3, names=Digits().names["digit"])}), Images(Digits())
+
+
+def cdcgan(folder):
+    networks = Generator((1, 8, 8), levels=17, noise=4, channels=4), Discriminator((1, 8, 8), channels=4)
+    return AdversarialTask(*networks, {"digit": ClassEmbedding(3, num_classes=10)}), Images(Digits())
+
+
+def wavenet(folder):
+    for digit in range(2):
+        for take in (0, 5, 6):
+            noise = np.random.default_rng(take).normal(0, 0.1, 800)
+            soundfile.write(folder / f"{digit}_ann_{take}.wav", noise, 8000)
+    network = WaveNet(256, channels=4, dilations=[1, 2], head=4, sample_rate=8000)
+    task = LikelihoodTask(network, {"digit": ClassEmbedding(3, names=["0", "1"])})
+    return task, Speech(FreeSpokenDigits(str(folder)), 8000, cache=str(folder / "cache"))
+
+
+@pytest.mark.filterwarnings("ignore:the receptive field", "ignore:.*already saved during checkpointing")
+@pytest.mark.parametrize("build", [pixelcnn, cdcgan, wavenet])
+def test_what_is_built_in_python_opens_like_what_a_configuration_built(build, tmp_path):
+    task, data = build(tmp_path)
+    path = fit(tmp_path, task, data)
+    checkpoint = Checkpoint.open(path)
+    assert checkpoint.model().state_dict().keys() == task.model.state_dict().keys()
+    assert checkpoint.data().batch_size == data.batch_size
+    assert type(pl.LightningModule.load_from_checkpoint(path)) is type(task)
+    seconds = ["--seconds", "0.01"] if build is wavenet else []
+    options = ["--ckpt_path", path, "--condition.digit", "1", "--out", str(tmp_path / "o"), *seconds]
+    assert main(["sample", *options]) == 0
+
+
+OWN = """
+from torch import nn
+from condgen.conditioning import ClassEmbedding
+from condgen.models import PixelCNN
+from condgen.training import LikelihoodTask
+
+class Network(PixelCNN):
+    def __init__(self, width: int):
+        super().__init__((1, 8, 8), levels=17, channels=width, layers=1, head=4)
+
+class Task(LikelihoodTask):
+    def __init__(self, network: nn.Module, size: int):
+        super().__init__(network, {"digit": ClassEmbedding(size, num_classes=10)}, ema_decay=0.5)
+        self.save_hyperparameters()  # as Lightning's documentation has it
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    (tmp_path / "own_task.py").write_text(textwrap.dedent(OWN))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    import own_task
+
+    yield own_task
+    sys.modules.pop("own_task", None)
+
+
+def test_a_task_of_ones_own_opens_where_its_module_is_trusted(own, tmp_path, one_line):
+    path = fit(tmp_path, own.Task(own.Network(4), size=3), Images(Digits()))
+    options = ["--ckpt_path", path, "--condition.digit", "1", "--out"]
+    assert main(["sample", *options, "refused"]) == 1
+    one_line("names the class own_task.Task", "--trust own_task")
+    content = torch.load(path, weights_only=True)
+    for weights, state in (("ema", "state_dict"), ("live", "current_model_state")):
+        assert main(["sample", *options, weights, "--weights", weights, "--trust", "own_task"]) == 0
+        for name, value in Checkpoint.open(path, ["own_task"]).model(weights).state_dict().items():
+            assert torch.equal(value, content[state][f"model.{name}"])
+    assert main(["test", "--ckpt_path", path, "--trust", "own_task"]) == 0
+
+
+def test_a_run_whose_checkpoints_no_command_opens_says_so_and_why(tmp_path):
+    class Inside(PixelCNN):
+        pass
+
+    task = LikelihoodTask(Inside((1, 8, 8), levels=17, channels=4, layers=1, head=4), conditioning="none")
+    with pytest.warns(UserWarning, match="sample and evaluate will not open the checkpoints of this run: Inside"):
+        path = fit(tmp_path, task, Images(Digits()))
+    with pytest.raises(ValueError, match="not a checkpoint of a condgen model"):
+        Checkpoint.open(path)

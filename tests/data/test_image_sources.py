@@ -184,6 +184,14 @@ def test_all_faulty_images_are_named_and_counted(folder):
     assert str(caught.value).endswith(f"; and {len(faulty) - 20} more")
 
 
+def test_where_no_image_is_readable_all_are_named(tmp_path):
+    (tmp_path / "cat").mkdir()
+    for i in range(3):
+        (tmp_path / "cat" / f"{i}.png").write_text("no picture")
+    with pytest.raises(ValueError, match=r"^3 images of .*0\.png .*1\.png .*2\.png is not a readable image"):
+        Folder(str(tmp_path))
+
+
 def test_an_image_added_to_a_folder_moves_no_other(folder):
     before = split_files(folder, Folder(str(folder)).files)
     Image.new("RGB", (6, 5)).save(folder / "cat" / "000_new.png")

@@ -166,7 +166,7 @@ BAD = [
     (truncated_by_ten_samples, "is truncated: its header promises more than the file holds"),
     (cut_off_in_its_header, "is not a readable audio file|is truncated"),
     (of_another_rate, "has 16000 samples per second, not 8000: set data.resample to true to convert it"),
-    (silent, "is silent; remove it"),
+    (silent, "is silent, its peak below −80 dB; remove it"),
     (missing, "does not exist"),
     (text, "is not a readable audio file"),
     (nothing_at_all, "is not a readable audio file"),
@@ -255,11 +255,6 @@ def test_a_peak_beyond_1_lowers_the_loudness(tmp_path):
     clicks = np.zeros(2 * RATE, np.float32)
     clicks[::2000] = 0.5
     found = read(write(tmp_path / "a.wav", clicks), normalise="loudness").waveform
-    assert found.abs().max().item() == pytest.approx(0.999)
-
-
-def test_a_clip_too_quiet_for_any_gate_is_raised_to_its_peak(tmp_path):
-    found = read(write(tmp_path / "a.wav", sine(500, size=1e-5)), normalise="loudness").waveform
     assert found.abs().max().item() == pytest.approx(0.999)
 
 

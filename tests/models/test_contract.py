@@ -220,7 +220,7 @@ def test_a_network_of_audio_needs_what_streams_need():
 def test_an_encoder_that_says_nothing_of_itself_is_refused():
     encoder = nn.Linear(3, 4)
     with pytest.raises(
-        ValueError, match=r"Linear has no around, check, classes, completed, features, names, parse, scope"
+        ValueError, match=r"Linear has no around, check, classes, completed, features, named_axes, names, parse, scope"
     ):
         ConditionalModel(PixelCNN((1, 3, 4), 2, **small), {"z": encoder}, "bias")
 

@@ -164,7 +164,7 @@ MUTANTS = [
     ),
     Mutant(
         "r1_at_generated_data", "R1 is taken at generated data",
-        "training/adversarial.py", "x = real.x.float().requires_grad_()", "x = drawn.float().requires_grad_()",
+        "training/adversarial.py", "x = real.x.clone().requires_grad_()", "x = drawn.clone().requires_grad_()",
         ("training/test_adversarial.py::test_r1_is_taken_at_real_data",),
     ),
     Mutant(

@@ -82,27 +82,43 @@ def test_samples_of_audio_have_the_lengths_of_the_middle_batch(tmp_path):
 
 TWO_PROCESSES = """
     import sys
+    from pathlib import Path
     import torch, pytorch_lightning as pl
+    from pytorch_lightning.callbacks import EarlyStopping
     sys.path.insert(0, {tests!r})
-    from test_callbacks import make_task
+    from {module} import make_task
+    from condgen.commands.quiet import quiet
     from condgen.data import Digits, Images
-    from condgen.training import SampleGrid
+    from condgen.training import SampleGrid, SampleQuality
+
+    class Spoil(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if trainer.global_rank == 1 and trainer.global_step == 4:
+                next(pl_module.parameters()).data.fill_(float("nan"))
 
     if __name__ == "__main__":
+        quiet()
         torch.set_num_threads(1)
-        trainer = pl.Trainer(accelerator="cpu", devices=2, strategy="ddp", max_epochs=1, limit_train_batches=2,
-                             logger=pl.loggers.CSVLogger("logs"), enable_checkpointing=False,
-                             enable_progress_bar=False, enable_model_summary=False,
-                             callbacks=[SampleGrid(per_class=1)])
-        trainer.fit(make_task(), Images(Digits(), batch_size=128))
+        pl.seed_everything(0, verbose=False)
+        quality = SampleQuality(num_samples=20, classifier_steps=2)
+        trainer = pl.Trainer(accelerator="cpu", devices=2, strategy="ddp_find_unused_parameters_true", max_epochs=3,
+                             limit_train_batches=2, limit_val_batches=2, logger=pl.loggers.CSVLogger("logs"),
+                             enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+                             callbacks=[SampleGrid(per_class=1), quality, EarlyStopping("val/frechet"), Spoil()])
+        try:
+            trainer.fit(make_task(), Images(Digits(), batch_size=64))
+        except FloatingPointError as error:
+            Path(f"rank_{{trainer.global_rank}}.txt").write_text(str(error))
+            raise SystemExit(3)
 """
 
 
 @pytest.mark.slow
-def test_two_processes_do_not_wait_for_each_other_at_the_first_samples(tmp_path):
-    """The log folder is told by one process to all: asked for by one alone, it would be waited for without end."""
+@pytest.mark.parametrize("module", ["test_callbacks", "test_adversarial"])
+def test_two_processes_show_measure_and_save_together_and_stop_together(tmp_path, module):
+    """What one asks alone would be waited for without end: the log folder, a figure, a loss that is no number."""
     script = tmp_path / "train.py"
-    script.write_text(textwrap.dedent(TWO_PROCESSES.format(tests=str(Path(__file__).parent))))
+    script.write_text(textwrap.dedent(TWO_PROCESSES.format(tests=str(Path(__file__).parent), module=module)))
     process = subprocess.Popen([sys.executable, str(script)], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
                                start_new_session=True)  # fmt: skip
     try:
@@ -110,8 +126,15 @@ def test_two_processes_do_not_wait_for_each_other_at_the_first_samples(tmp_path)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 0, errors[-3000:]
-    assert [path.name for path in tmp_path.rglob("samples/*")] == ["step_0000002.png"]
+    assert process.returncode == 3, errors[-3000:]
+    assert "sync_dist" not in errors
+    for rank, words in enumerate(("loss is no number in another process at step 4", "loss is nan at step 4")):
+        line = (tmp_path / f"rank_{rank}.txt").read_text()
+        assert words in line
+        assert "last.ckpt is kept" in line or "best.ckpt is kept" in line
+    run = tmp_path / "logs" / "lightning_logs" / "version_0"
+    assert sorted(path.name for path in run.rglob("samples/*")) == ["step_0000002.png", "step_0000004.png"]
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
 
 
 def test_quality_needs_a_data_module_and_more_than_a_few_samples(tmp_path):
@@ -150,3 +173,33 @@ def test_the_alarm_is_raised_once_until_it_is_over():
 def test_a_balanced_run_raises_no_alarm(recwarn):
     watch(0.8, 0.9)
     assert not recwarn.list
+
+
+def test_a_class_that_collapses_is_logged_and_warned_of_once_by_itself(tmp_path, monkeypatch):
+    """All samples of one digit are white; those of the others are the validation examples themselves."""
+
+    def drawn(model, real, seed, **options):
+        white = (real.conditions["digit"] == 3)[:, None, None, None]
+        return torch.where(white, torch.full_like(real.x, 16), real.x), None
+
+    monkeypatch.setattr("condgen.training.callbacks.sample_like", drawn)
+    trainer = make_trainer(tmp_path, max_epochs=2, limit_train_batches=1, limit_val_batches=1,
+                           callbacks=[SampleQuality(num_samples=170, classifier_steps=60)])  # fmt: skip
+    with pytest.warns(UserWarning, match="digit '3' has collapsed or is ignored: of its samples, 100% are all") as seen:
+        trainer.fit(make_task(), Images(Digits()))
+    assert sum("has collapsed" in str(w.message) for w in seen) == 1
+    figures = trainer.callback_metrics
+    assert figures["val/diversity_digit_3"] == 0
+    assert all(figures[f"val/diversity_digit_{i}"] > 0.9 and figures[f"val/read_digit_{i}"] > 0.5 for i in (0, 1, 6))
+
+
+def test_every_logger_that_takes_pictures_gets_them(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    loggers = [pl.loggers.CSVLogger(tmp_path / "a"), pl.loggers.TensorBoardLogger(tmp_path / "b")]
+    make_trainer(tmp_path, max_epochs=1, limit_train_batches=1, limit_val_batches=1, logger=loggers,
+                 callbacks=[SampleGrid(per_class=1)]).fit(make_task(), Images(Digits()))  # fmt: skip
+    for logger in loggers:
+        assert [path.name for path in Path(logger.log_dir).glob("samples/*")] == ["step_0000001.png"]
+    assert len(EventAccumulator(loggers[1].log_dir).Reload().Images("samples")) == 1

@@ -5,11 +5,12 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from condgen.conditioning import ClassEmbedding, DataCondition, FrameSequence, LinguisticSequence
 from condgen.data import Linguistic, MelSpectrogram, Position
 from condgen.models import ConditionalModel, PixelCNN, WaveNet
-from condgen.training.compatibility import check_data, check_receptive_field
+from condgen.training.compatibility import check_data, check_receptive_field, count_classes, most_examples, untrained
 
 NAMES, PHONEMES = ["ann", "bob"], ["_", "a"]
 
@@ -145,3 +146,34 @@ def test_crops_are_warned_of_when_an_encoder_looks_beyond_them():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_data(model, data(context=24, lookahead=16))
+
+
+def counting(ids):
+    """Data whose training split has some speakers."""
+    return SimpleNamespace(names={"speaker": NAMES}, class_ids=lambda split: {"speaker": torch.tensor(ids),
+                                                                             "other": torch.tensor([5])})  # fmt: skip
+
+
+def test_training_examples_are_counted_by_class_and_a_class_without_any_is_warned_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert count_classes(make_model(speaker()), counting([0, 1, 1])) == {"speaker": {"ann": 1, "bob": 2}}
+        assert count_classes(make_model(), counting([0])) == {}
+    with pytest.warns(UserWarning, match="condition 'speaker': no training examples of ann: .* nothing has trained"):
+        found = count_classes(make_model(speaker()), counting([1]))
+    assert found == {"speaker": {"ann": 0, "bob": 1}}
+    assert untrained(found) == {"speaker": ["ann"]}
+
+
+def test_ids_outside_the_classes_are_refused():
+    with pytest.raises(ValueError, match="condition 'speaker': the training data hold class ids from 0 to 2"):
+        count_classes(make_model(speaker()), counting([0, 2]))
+
+
+def test_what_a_model_has_learned_before_counts_too():
+    before = {"speaker": {"ann": 7, "carol": 3}, "digit": {"1": 1}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = count_classes(make_model(speaker()), counting([1, 1]), before)
+    assert found == {"speaker": {"ann": 7, "bob": 2}}
+    assert most_examples({"a": {"x": 1}}, {"a": {"x": 3}}) == {"a": {"x": 3}}

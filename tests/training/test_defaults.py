@@ -1,9 +1,12 @@
 """What a run has unless it says otherwise, with a plain trainer too; and that one's own callbacks come first."""
 
+import csv
+
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, WeightAveraging
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from condgen.conditioning import ClassEmbedding
 from condgen.data import Digits, Images
@@ -120,3 +123,36 @@ def test_only_a_fit_has_them_and_a_second_one_not_twice(tmp_path):
     trainer = pl.Trainer(default_root_dir=tmp_path, logger=False, accelerator="cpu", enable_progress_bar=False)
     trainer.validate(task, Images(Digits()), verbose=False)
     assert not any(isinstance(c, EMA | SampleGrid) for c in trainer.callbacks)
+
+
+@pytest.mark.parametrize("kind", [CSVLogger, TensorBoardLogger])
+def test_two_runs_that_start_together_have_a_folder_each(tmp_path, kind, monkeypatch):
+    """Both have counted the runs before either has made its folder."""
+    pytest.importorskip("tensorboard")
+    loggers = [kind(tmp_path, name="run") for _ in range(2)]
+    count = loggers[1]._get_next_version
+    counted = iter([loggers[1]._get_next_version()])
+    monkeypatch.setattr(loggers[1], "_get_next_version", lambda: next(counted, None) if next_is_stale() else count())
+    stale = iter([True])
+    next_is_stale = lambda: next(stale, False)  # noqa: E731
+    for logger in loggers:
+        fit(tmp_path, likelihood(), logger=logger, limit_val_batches=0)
+    assert [logger.version for logger in loggers] == [0, 1]
+    assert all((tmp_path / f"run/version_{i}/checkpoints/last.ckpt").is_file() for i in (0, 1))
+
+
+@pytest.mark.parametrize("kind", [EarlyStopping, ModelCheckpoint])
+def test_what_watches_validation_is_refused_where_there_is_none(tmp_path, kind):
+    callback = kind(monitor="val/nats")
+    with pytest.raises(ValueError, match=f"{kind.__name__} watches val/nats, and this run has no validation"):
+        fit(tmp_path, likelihood(), callbacks=[callback], limit_val_batches=0)
+
+
+@pytest.mark.parametrize("callback", [EarlyStopping, ModelCheckpoint])
+def test_a_figure_that_comes_every_few_epochs_may_be_watched(tmp_path, callback):
+    quality = SampleQuality(num_samples=20, classifier_steps=1, every_n_epochs=3)
+    callbacks = [quality, callback(monitor="val/frechet")]
+    trainer = fit(tmp_path, adversarial(), callbacks=callbacks, max_epochs=3)
+    assert trainer.current_epoch == 3
+    rows = list(csv.DictReader((tmp_path / RUN / "metrics.csv").open()))
+    assert [int(row["epoch"]) for row in rows if row["val/frechet"]] == [0, 2]

@@ -221,3 +221,17 @@ def test_the_learning_rate_moves_at_every_step():
     fit(small_task(learning_rate=1.0, warmup_steps=4), rates, max_epochs=2, limit_train_batches=4)
     fall = [(1 + torch.cos(torch.tensor(torch.pi * i / 4)).item()) / 2 for i in range(4)]
     assert rates.seen == pytest.approx([0.25, 0.5, 0.75, 1, *fall], abs=1e-6)
+
+
+@pytest.mark.parametrize("change", [lambda batch: tuple(batch)[:2], list], ids=["tuple of two", "list"])
+def test_loaders_of_ones_own_may_give_plain_tuples_and_lists(tmp_path, change):
+    """As training, validation and samples of the run take them."""
+    images = Images(Digits(), batch_size=100)
+    images.setup()
+    loaders = [DataLoader(images.dataset(s), 100, collate_fn=lambda batch: change(batch)) for s in ("train", "val")]
+    trainer = make_trainer(
+        tmp_path, max_epochs=1, limit_train_batches=1, limit_val_batches=1, logger=pl.loggers.CSVLogger(tmp_path)
+    )
+    trainer.fit(small_task(), *loaders)
+    assert trainer.callback_metrics["val/nats"] > 0
+    assert len(list(tmp_path.rglob("samples/*.png"))) == 1

@@ -1,0 +1,92 @@
+"""Weights of an earlier run in a new one: what belongs to a name ends at that name, wherever it stood before."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from condgen.checkpoint import Checkpoint
+from condgen.commands.weights import start_from
+from condgen.conditioning import ClassEmbedding, FeatureVector, LinguisticSequence
+from condgen.models import Discriminator, Generator, PixelCNN, WaveNet
+from condgen.training import AdversarialTask, LikelihoodTask
+
+ORDERS = [(["a", "b", "c"], ["c", "a", "b"]), (["a", "b", "c"], ["b", "d"]), (["a", "b"], ["x", "b", "a", "y"]),
+          (["a", "b"], ["x", "y"])]  # fmt: skip
+
+
+def pixelcnn(names, encoder=ClassEmbedding):
+    network = PixelCNN((1, 4, 4), levels=3, channels=2, layers=1, head=2)
+    return LikelihoodTask(network, {"kind": encoder(features=4, names=names)})
+
+
+def wavenet(names):
+    network = WaveNet(8, channels=2, dilations=[1], head=2, hop=2, sample_rate=100)
+    return LikelihoodTask(network, {"kind": LinguisticSequence(4, names, embedding=3)})
+
+
+def cdcgan(conditioning):
+    def build(names):
+        networks = Generator((1, 8, 8), levels=3, noise=2, channels=2), Discriminator((1, 8, 8), channels=2)
+        conditions = {"kind": ClassEmbedding(4, names=names)}
+        return AdversarialTask(*networks, conditions, discriminator_conditioning=conditioning)
+
+    return build
+
+
+def tags(names):
+    return pixelcnn(names, FeatureVector)
+
+
+def kept(task, **more):
+    """A checkpoint of a task, all of whose entries are planted: no two are equal."""
+    state = {name: torch.arange(value.numel(), dtype=torch.float32).view(value.shape) + 1000 * i
+             for i, (name, value) in enumerate(task.state_dict().items())}  # fmt: skip
+    stored = {"_class_path": f"condgen.training.{type(task).__name__}", **task.hparams}
+    return Checkpoint(Path("old.ckpt"), {"state_dict": state, "hyper_parameters": stored, **more})
+
+
+BUILDS = {"pixelcnn": (pixelcnn, 1), "wavenet": (wavenet, 1), "tags": (tags, 1),
+          **{name: (cdcgan(name), 3) for name in ("projection", "film", "auxiliary")}}  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new"), ORDERS)
+@pytest.mark.parametrize("kind", BUILDS)
+def test_a_row_of_a_name_ends_at_that_name_and_others_stay_as_they_were(kind, old, new):
+    """Of the average, the generator, the discriminator, and its auxiliary classifier."""
+    build, tables = BUILDS[kind]
+    checkpoint, task = kept(build(old)), build(new)
+    before = {name: value.clone() for name, value in task.state_dict().items()}
+    start_from(task, checkpoint)
+    found = set()
+    for name, value in task.state_dict().items():
+        planted = checkpoint.content["state_dict"][name]
+        axis = 1 if name.endswith("kind.linear.weight") else 0
+        if not name.endswith(("kind.embedding.weight", "kind.linear.weight")) and ".classify." not in name:
+            assert torch.equal(value, planted), name
+            continue
+        found.add(name.removesuffix(".weight").removesuffix(".bias"))
+        for i, row in enumerate(new):
+            expected = planted.select(axis, old.index(row)) if row in old else before[name].select(axis, i)
+            assert torch.equal(value.select(axis, i), expected), (name, row)
+    assert len(found) == tables
+
+
+def test_what_is_new_and_what_is_left_is_said_one_line_each_and_what_was_learned_counts(capsys):
+    checkpoint = kept(pixelcnn(["a", "b"]), class_examples={"kind": {"a": 3, "b": 0}})
+    task = pixelcnn(["c", "a"])
+    start_from(task, checkpoint)
+    assert capsys.readouterr().err.splitlines() == [
+        "condgen: condition 'kind': new, and untrained: c", "condgen: condition 'kind': left in old.ckpt: b",
+    ]  # fmt: skip
+    assert task.class_examples == {"kind": {"a": 3, "b": 0}}
+    start_from(pixelcnn(["b", "a"]), checkpoint)
+    assert capsys.readouterr().err == ""
+
+
+def test_what_does_not_fit_is_one_line():
+    wider = LikelihoodTask(PixelCNN((1, 4, 4), levels=3, channels=2, layers=1, head=2),
+                           {"kind": ClassEmbedding(5, names=["a", "b"])})  # fmt: skip
+    with pytest.raises(ValueError, match=r"old.ckpt does not fit this model: size mismatch for .*weight") as found:
+        start_from(wider, kept(pixelcnn(["a", "b"])))
+    assert "\n" not in str(found.value)
