@@ -213,7 +213,7 @@ MUTANTS = [
     ),
     Mutant(
         "cache_of_a_checkpoint", "clips are prepared where a checkpoint says",
-        "checkpoint.py", "return read_only(self.data_path, _arguments(self._data))", "return _arguments(self._data)",
+        "checkpoint.py", "**read_only(self.data_path, _arguments(self._data))}", "**_arguments(self._data)}",
         ("test_hostile_checkpoints.py::test_nothing_is_written_where_a_checkpoint_says",),
     ),
     Mutant(
