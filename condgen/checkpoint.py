@@ -54,6 +54,9 @@ STORED = {
     ),
 }
 
+# What arguments were, in effect, before they existed, where their default differs.
+BEFORE = {"condgen.data.Speech": {"remove_dc": False, "mono": False}}
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -126,7 +129,7 @@ class Checkpoint:
     def data_settings(self) -> dict[str, Any]:
         """The arguments of the data module that the model was trained with, as plain data; but where the file says to
         write, there stands what the class does by itself, and nothing is downloaded."""
-        return read_only(self.data_path, _arguments(self._data))
+        return {**BEFORE.get(self.data_path, {}), **read_only(self.data_path, _arguments(self._data))}
 
     @property
     def _data(self) -> Mapping[str, Any]:

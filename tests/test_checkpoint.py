@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from condgen.checkpoint import Checkpoint, changed, load
@@ -54,6 +55,15 @@ def test_every_kind_that_was_released_opens_draws_and_rebuilds_its_task(kind, tr
     assert model.keys() == rebuilt.keys()
     assert all(torch.equal(value, rebuilt[name]) for name, value in model.items())
     assert checkpoint.data_settings["batch_size"] > 0
+
+
+@pytest.mark.filterwarnings("ignore:nothing is written where a checkpoint says")
+@pytest.mark.parametrize("path", [path for path in KEPT if "fsdd" in path.name], ids=lambda path: path.stem)
+def test_clips_of_a_model_older_than_the_removal_of_offsets_keep_theirs(path, tmp_path):
+    checkpoint = Checkpoint.open(path)
+    assert not checkpoint.front_end().reader.remove_dc
+    soundfile.write(tmp_path / "0_ann_9.wav", [0.1, 0.2], 8000)
+    assert not checkpoint.data({"root": str(tmp_path)}).reader.remove_dc
 
 
 def test_a_checkpoint_is_read_once_and_hashed_once(pixelcnn, monkeypatch):

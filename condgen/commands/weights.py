@@ -15,15 +15,18 @@ from condgen.training import AdversarialTask, LikelihoodTask
 
 
 def start_from(task: LikelihoodTask | AdversarialTask, checkpoint: Checkpoint) -> None:
-    """Load a checkpoint's weights into a new task, and say which classes are new to it and which it leaves.
+    """Load a checkpoint's weights into a new task; say which conditions and classes are new, and which it leaves.
 
     Raises:
         ValueError: the weights do not fit; the message names the first that does not.
     """
     ours = task.model.encoders
     theirs = {name: list(encoder.names or ()) for name, encoder in checkpoint.model().encoders.items()}
-    state = {key: carried(value, task.state_dict(), key, ours, theirs)
-             for key, value in checkpoint.content["state_dict"].items()}  # fmt: skip
+    new, left = [n for n in ours if n not in theirs], [n for n in theirs if n not in ours]
+    own = task.state_dict()
+    state = {key: value for key, value in own.items() if _is_of(key, new)}
+    state |= {key: carried(value, own, key, ours, theirs)
+              for key, value in checkpoint.content["state_dict"].items() if not _is_of(key, left)}  # fmt: skip
     try:
         task.load_state_dict(state)
     except RuntimeError as error:
@@ -31,9 +34,12 @@ def start_from(task: LikelihoodTask | AdversarialTask, checkpoint: Checkpoint) -
         raise ValueError(f"{checkpoint.path} does not fit this model: {mismatch} …") from None
     learned = checkpoint.content.get("class_examples", {})
     task.class_examples = {name: dict(classes) for name, classes in learned.items()}
+    _tell("conditions", new, left, str(checkpoint.path))
     for name, encoder in ours.items():
-        if encoder.named_axes:
-            _tell(name, list(encoder.names or ()), theirs.get(name, []), str(checkpoint.path))
+        if encoder.named_axes and name in theirs:
+            names, known = list(encoder.names or ()), theirs[name]
+            fresh, gone = [n for n in names if n not in known], [n for n in known if n not in names]
+            _tell(f"condition '{name}'", fresh, gone, str(checkpoint.path))
 
 
 def carried(
@@ -74,9 +80,13 @@ def _named_axis(key: str, name: str, encoder: Encoder) -> int | None:
     return encoder.named_axes.get(parameter) if inside else None
 
 
+def _is_of(key: str, conditions: Sequence[str]) -> bool:
+    """Tell whether an entry of a state belongs to one of some conditions, whose names encoders and heads bear."""
+    return any(f".{name}." in key for name in conditions)
+
+
 @rank_zero_only
-def _tell(name: str, ours: Sequence[str], theirs: Sequence[str], path: str) -> None:
-    for words, found in (("new, and untrained", [n for n in ours if n not in theirs]),
-                         (f"left in {path}", [n for n in theirs if n not in ours])):  # fmt: skip
+def _tell(whose: str, new: Sequence[str], left: Sequence[str], path: str) -> None:
+    for words, found in (("new, and untrained", new), (f"left in {path}", left)):
         if found:
-            print(f"condgen: condition '{name}': {words}: {', '.join(found)}", file=sys.stderr)
+            print(f"condgen: {whose}: {words}: {', '.join(found)}", file=sys.stderr)

@@ -29,6 +29,7 @@ from torch import Tensor
 from condgen.paths import content_of, require_file
 
 BLOCK = 1 << 16  # samples read at a time
+UNKNOWN = 2**63 - 1  # what libsndfile says of a FLAC that was written to a pipe
 LONGEST = 3600.0  # seconds that a file may last unless one asks for more: a few kilobytes can claim weeks
 RATES = (1_000, 768_000)  # samples per second that sound has
 ENOUGH = 100  # times that the first frame of an MP3 may be longer than its others
@@ -57,7 +58,7 @@ class Decoded(NamedTuple):
         waveform: the mean of the channels, (samples,).
         rate: samples per second.
         channels: channels of the file.
-        promised: samples that the decoder expected.
+        promised: samples that the decoder expected; 0 if it does not know.
         end: position in the file where the decoder stopped.
         kind: format of the file.
         report: libsndfile's report on the header.
@@ -122,24 +123,33 @@ def _decode(path: Path, name: str, mono: bool, longest: float, times: int = 1) -
     import soundfile
 
     blocks = [np.zeros(0, np.float32)]
-    with open(path, "rb") as file, soundfile.SoundFile(Shown(file, times)) as sound:
+
+    class Straight(soundfile.SoundFile):
+        """A file that is read straight through; else soundfile seeks after each block, and cannot to an unknown end."""
+
+        def seekable(self) -> bool:
+            return False
+
+    with open(path, "rb") as file, Straight(Shown(file, times)) as sound:
         if sound.channels > 1 and not mono:
             raise ValueError(f"{name} has {sound.channels} channels, not one: mix it down, or set data.mono to true")
+        left, promised = sound.frames, sound.frames % UNKNOWN
         if not RATES[0] <= sound.samplerate <= RATES[1]:
             raise ValueError(f"{name} has {sound.samplerate:,} samples per second; sound has from {RATES[0]:,} to "
                              f"{RATES[1]:,}")  # fmt: skip
         most = longest * sound.samplerate
-        if times == 1 and sound.frames > most and sound.format != "MP3":  # of these, the number may be a guess
+        if times == 1 and promised > most and sound.format != "MP3":  # of these, the number may be a guess
             raise _too_long(name, longest)
         try:
-            while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
+            while len(block := sound.read(min(BLOCK, left), dtype="float32", always_2d=True)):
+                left -= len(block)
                 blocks.append(block.mean(1, dtype=np.float32))
                 if len(blocks) > most / BLOCK + 2:
                     raise _too_long(name, longest)
         except soundfile.LibsndfileError:
-            raise ValueError(f"{name} is truncated or damaged: only its first {sum(map(len, blocks))} samples can be "
-                             "decoded") from None  # fmt: skip
-        return Decoded(np.concatenate(blocks), sound.samplerate, sound.channels, sound.frames, file.tell(),
+            fault = f"{name} is truncated or damaged: its decoder breaks off"
+            raise ValueError(_joined(name) if _is_joined(path) else fault) from None
+        return Decoded(np.concatenate(blocks), sound.samplerate, sound.channels, promised, file.tell(),
                        sound.format, sound.extra_info)  # fmt: skip
 
 
@@ -195,7 +205,9 @@ def _is_joined(path: Path) -> bool:
     """Find the first bytes of a whole file a second time, or the first page of an Ogg behind its later ones."""
     with open(path, "rb") as file:
         head = file.read(64)
-        first = next((kind for kind in FIRST_BYTES if re.match(kind, head, re.DOTALL)), None)
+        # A tag may stand before a FLAC.
+        first = next((kind for kind in FIRST_BYTES if re.match(kind, head, re.DOTALL)),
+                     FIRST_BYTES[-1] if head[:3] == b"ID3" else None)  # fmt: skip
         if first is not None:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 return len(list(re.finditer(first, content, re.DOTALL))) > 1

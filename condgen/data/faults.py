@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 NAMED = 20  # faults that a message tells
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Faults(ValueError):
@@ -23,3 +26,25 @@ class Faults(ValueError):
 
     def __reduce__(self) -> tuple[type[Faults], tuple[tuple[str, ...], str]]:
         return Faults, (self.faults, self.kind)
+
+
+def for_each(work: Callable[[Item], Result], items: Iterable[Item], kind: str) -> list[Result]:
+    """Do some work for each item, and return the results.
+
+    Args:
+        work: work that raises a `ValueError` for a bad item.
+        items: items to work on.
+        kind: kind of items, in words.
+
+    Raises:
+        Faults: items are bad; all were tried.
+    """
+    results, faults = [], []
+    for item in items:
+        try:
+            results.append(work(item))
+        except ValueError as error:
+            faults.append(str(error))
+    if faults:
+        raise Faults(faults, kind)
+    return results

@@ -65,9 +65,9 @@ def front_end(settings: Mapping[str, Any]) -> FrontEnd:
     features = build(dict[str, FrameFeature], settings.get("features") or {})
     source = settings["source"].get("init_args", {})
     voices, pitches = source.get("voices") or [None, None], sorted(source.get("pitches") or [50])
-    # Whole files are heard, whatever was trimmed of the training clips. Older checkpoints know neither of the others.
+    # Whole files are heard, whatever was trimmed of the training clips.
     reader = RecordingReader(settings["sample_rate"], resample=True, normalise=settings["normalise"],
-                             remove_dc=settings.get("remove_dc", False), mono=settings.get("mono", False),
+                             remove_dc=settings["remove_dc"], mono=settings["mono"],
                              longest=settings.get("longest", LONGEST))  # fmt: skip
     voice = voices[0] if len(voices) == 1 else None
     return FrontEnd(dict(features), reader, voice, pitches[len(pitches) // 2], source.get("rate", 175))

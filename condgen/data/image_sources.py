@@ -13,7 +13,7 @@ from torch import Tensor
 
 from condgen.data.batch import Split
 from condgen.data.class_folders import list_classes, split_files
-from condgen.data.faults import Faults
+from condgen.data.faults import Faults, for_each
 from condgen.data.images import Labelled
 from condgen.data.pictures import SUFFIXES, check_background, fitted, read_picture
 from condgen.data.splits import ENOUGH
@@ -175,20 +175,11 @@ class Folder:
 
     def _read_all(self, files: list[Path]) -> list[Tensor]:
         """Read images; all faulty ones are named at once, the first of many."""
-        read, faults, transparent = [], [], 0
-        for file in files:
-            try:
-                levels, is_transparent = self._read(file)
-                read.append(levels)
-                transparent += is_transparent
-            except ValueError as error:
-                faults.append(str(error))
-        if faults:
-            raise Faults(faults, f"images of {self.root}")
-        if transparent:
+        read = for_each(self._read, files, f"images of {self.root}")
+        if any(is_transparent for _, is_transparent in read):
             warnings.warn(f"images of {self.root} are transparent in places, where {self.background} shows: set "
                           "background to choose another colour", stacklevel=3)  # fmt: skip
-        return read
+        return [levels for levels, _ in read]
 
     def _read(self, file: Path) -> tuple[Tensor, bool]:
         image, is_transparent = read_picture(file, self.channels, self.background)

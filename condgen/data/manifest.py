@@ -9,6 +9,7 @@ from pathlib import Path
 
 from condgen.data.batch import Split
 from condgen.data.clips import Clip, Phoneme
+from condgen.data.faults import for_each
 from condgen.data.order import ordered
 from condgen.data.splits import split_labelled
 from condgen.data.text import read_json, read_text, shown
@@ -192,8 +193,9 @@ def _choose_labels(file: Path, columns: list[str], labels: list[str] | None) -> 
 
 def _clips_of(file: Path, rows: list[Row], conditions: list[str]) -> list[Clip]:
     seen: dict[object, tuple[str, str]] = {}
-    clips = []
-    for origin, cells in rows:
+
+    def clip(row: Row) -> Clip:
+        origin, cells = row
         name = _name(cells)
         if name is None:
             raise ValueError(f"{origin} has no path; name the recording, relative to the manifest")
@@ -206,8 +208,9 @@ def _clips_of(file: Path, rows: list[Row], conditions: list[str]) -> list[Clip]:
             raise ValueError(f"{origin} lists {name} again, as {first} does{other}; keep one of the rows")
         labels = {condition: _label(origin, cells, condition) for condition in conditions}
         phonemes = None if "phonemes" not in cells else _parse_phonemes(origin, cells["phonemes"])
-        clips.append(Clip(path, labels, _text(origin, cells), phonemes, origin))
-    return clips
+        return Clip(path, labels, _text(origin, cells), phonemes, origin)
+
+    return for_each(clip, rows, f"rows of {file}")
 
 
 def _name(cells: dict[str, object]) -> str | None:

@@ -12,6 +12,7 @@ from typing import Literal
 from condgen.data.batch import Split
 from condgen.data.class_folders import list_classes, split_files
 from condgen.data.clips import Clip
+from condgen.data.faults import for_each
 from condgen.data.manifest import Listing, split_by_tens
 from condgen.data.text import read_text
 from condgen.described import described
@@ -71,7 +72,7 @@ class FreeSpokenDigits:
         files = [file for file in _files(folder) if file.suffix.lower() == ".wav"]
         if not files:
             raise ValueError(f"{folder} holds no .wav files; name the folder of free-spoken-digit-dataset")
-        self.listing = Listing(folder, ["speaker", "digit"], (self._clip(file) for file in files))
+        self.listing = Listing(folder, ["speaker", "digit"], for_each(self._clip, files, f"files of {folder}"))
         self.names, self.phonemes = self.listing.names, self.listing.phonemes
 
     def clips(self, split: Split) -> list[Clip]:
@@ -207,13 +208,15 @@ class LJSpeech:
         return self.listing.clips(split)
 
     @staticmethod
-    def _list(folder: Path) -> Iterator[tuple[Split, Clip]]:
+    def _list(folder: Path) -> list[tuple[Split, Clip]]:
         lines = io.StringIO(read_text(folder / "metadata.csv"), newline="")
         seen: dict[str, str] = {}
         # Quote marks are part of the texts, not of the format.
         reader = csv.reader(lines, delimiter="|", quoting=csv.QUOTE_NONE)
-        for i, cells in enumerate(filter(None, reader)):
-            origin = f"{folder / 'metadata.csv'}, row {reader.line_num}"
+
+        def listed(row: tuple[int, tuple[int, list[str]]]) -> tuple[Split, Clip]:
+            i, (number, cells) = row
+            origin = f"{folder / 'metadata.csv'}, row {number}"
             if len(cells) not in (2, 3):
                 raise ValueError(f"{origin} has {len(cells)} cells, not id|text|normalised text")
             first = seen.setdefault(cells[0], origin)
@@ -221,7 +224,10 @@ class LJSpeech:
                 raise ValueError(f"{origin} lists {cells[0]} again, as {first} does; keep one of the rows")
             file = folder / "wavs" / f"{cells[0]}.wav"
             require_file(file, "all files of the data set, downloaded again", f"{origin}: {file}")
-            yield split_by_tens(i), Clip(file, {}, text=cells[-1] or cells[1], origin=origin)
+            return split_by_tens(i), Clip(file, {}, text=cells[-1] or cells[1], origin=origin)
+
+        rows = enumerate((reader.line_num, cells) for cells in reader if cells)
+        return for_each(listed, rows, f"rows of {folder / 'metadata.csv'}")
 
 
 def _existing(root: str, remedy: str = "the folder that holds the recordings") -> Path:

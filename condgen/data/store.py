@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from condgen.atomic import whole_folder
 from condgen.data.clips import Clip
-from condgen.data.faults import Faults
+from condgen.data.faults import Faults, for_each
 from condgen.data.features import FrameFeature
 from condgen.data.recordings import RecordingReader
 from condgen.data.text import read_json, read_text
@@ -113,14 +113,7 @@ def require_clips(clips: Sequence[Clip]) -> None:
     Raises:
         Faults: some do not.
     """
-    missing = []
-    for clip in clips:
-        try:
-            require_file(clip.path, "a sound file", f"{clip.path} ({clip.origin})")
-        except ValueError as error:
-            missing.append(str(error))
-    if missing:
-        raise Faults(missing, "clips")
+    for_each(lambda clip: require_file(clip.path, "a sound file", f"{clip.path} ({clip.origin})"), clips, "clips")
 
 
 def write_store(

@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+import soundfile
 
 
 @pytest.mark.parametrize(
@@ -59,3 +61,19 @@ def test_a_class_taken_by_position_is_said_once_and_stands_in_the_manifest(train
     assert sample(trained("wavenet_fsdd"), tmp_path / "by_name", "--condition.speaker", "theo", *options) == 0
     assert "position" not in capsys.readouterr().err
     assert "by_position" not in (tmp_path / "by_name" / "manifest.jsonl").read_text()
+
+
+def test_a_local_condition_is_heard_as_in_training(draw, recordings, tmp_path, one_line):
+    """An offset changes nothing, for the training clips lost theirs; two channels are refused as theirs would be."""
+    waveform, rate = soundfile.read(recordings / "0_theo_0.wav")
+    drawn = []
+    for name, sound in (("as-is", waveform), ("offset", waveform + 0.2)):
+        soundfile.write(tmp_path / f"{name}.wav", sound, rate, subtype="FLOAT")
+        mel = ["--condition.speaker", "theo", "--condition.mel", str(tmp_path / f"{name}.wav")]
+        assert draw("wavenet_fsdd_mel", tmp_path / name, *mel) == 0
+        drawn.append(soundfile.read(tmp_path / name / "0000.wav")[0])
+    assert np.array_equal(*drawn)
+    soundfile.write(tmp_path / "stereo.wav", np.stack([waveform] * 2, 1), rate)
+    mel = ["--condition.speaker", "theo", "--condition.mel", str(tmp_path / "stereo.wav")]
+    assert draw("wavenet_fsdd_mel", tmp_path / "out", *mel) == 1
+    one_line("stereo.wav has 2 channels, not one: mix it down")

@@ -90,3 +90,25 @@ def test_what_does_not_fit_is_one_line():
     with pytest.raises(ValueError, match=r"old.ckpt does not fit this model: size mismatch for .*weight") as found:
         start_from(wider, kept(pixelcnn(["a", "b"])))
     assert "\n" not in str(found.value)
+
+
+def two(names, conditioning="film"):
+    networks = Generator((1, 8, 8), levels=3, noise=2, channels=2), Discriminator((1, 8, 8), channels=2)
+    conditions = {name: ClassEmbedding(4, names=["a", "b"]) for name in names}
+    return AdversarialTask(*networks, conditions, conditioning=conditioning, discriminator_conditioning="projection")
+
+
+@pytest.mark.parametrize("build", [two, lambda names: LikelihoodTask(
+    PixelCNN((1, 4, 4), levels=3, channels=2, layers=1, head=2),
+    {name: ClassEmbedding(4, names=["a", "b"]) for name in names}, "concat")])  # fmt: skip
+def test_conditions_that_come_and_go_leave_all_others_carried_over(build, capsys):
+    checkpoint, task = kept(build(["kind", "old"])), build(["kind", "fresh"])
+    before = {name: value.clone() for name, value in task.state_dict().items()}
+    start_from(task, checkpoint)
+    fresh = {name for name in before if ".fresh." in name}
+    assert fresh
+    for name, value in task.state_dict().items():
+        assert torch.equal(value, before[name] if name in fresh else checkpoint.content["state_dict"][name]), name
+    assert capsys.readouterr().err.splitlines() == [
+        "condgen: conditions: new, and untrained: fresh", "condgen: conditions: left in old.ckpt: old",
+    ]  # fmt: skip

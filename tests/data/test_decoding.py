@@ -1,11 +1,14 @@
 """Decoding: a file is read whole, or refused in one line; what its header says is no witness."""
 
 import io
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+import condgen
 from condgen.data.decoding import Shown, read_audio
 
 RATE = 16000
@@ -102,6 +105,27 @@ def test_mp3s_with_tags_that_were_joined_are_named(samples_of):
         samples_of(encoded("MP3") + b"TAG" + bytes(125) + encoded("MP3"))
 
 
+TAG = b"ID3\x03\0\0\0\0\0\x50" + bytes(80)
+
+
+@pytest.mark.parametrize("kind", ["FLAC", "MP3"])
+def test_files_with_tags_in_front_are_whole_and_joined_ones_are_named(samples_of, kind):
+    assert samples_of(TAG + encoded(kind)) == RATE
+    with pytest.raises(ValueError, match="holds another file behind its end"):
+        samples_of(2 * (TAG + encoded(kind)))
+
+
+@pytest.mark.parametrize("length", [RATE, 100_000])
+def test_a_flac_from_a_pipe_is_read_whole_although_its_header_knows_no_length(samples_of, length):
+    content = bytearray(encoded("FLAC", tone(length)))
+    content[21:26] = bytes([content[21] & 0xF0, 0, 0, 0, 0])
+    assert samples_of(bytes(content)) == length
+    with pytest.raises(ValueError, match="is truncated or damaged"):
+        samples_of(bytes(content[: len(content) // 2]))
+    with pytest.raises(ValueError, match="holds another file behind its end"):
+        samples_of(2 * bytes(content))
+
+
 def without_length(waveform, mode):
     """An MP3 without its first frame, which holds no sound but tells the length (Xing, Info)."""
     content = encoded("MP3", waveform, bitrate_mode=mode)
@@ -148,6 +172,14 @@ def test_several_channels_are_refused_and_the_option_is_named(tmp_path):
     found = read_audio(tmp_path / "a.wav", mono=True)
     assert found.channels == 2
     np.testing.assert_allclose(found.waveform, tone() / 2, atol=1e-7)
+
+
+def test_recordings_are_read_here_and_nowhere_else():
+    """The other file reads what eSpeak NG has just written."""
+    files = Path(condgen.__file__).parent.rglob("*.py")
+    reading = re.compile(r"soundfile\.(read|info|blocks|SoundFile)\b|librosa\.load|torchaudio\.load|wavfile")
+    found = {file.name for file in files if reading.search(file.read_text(encoding="utf-8"))}
+    assert found == {"decoding.py", "espeak.py"}
 
 
 @pytest.mark.parametrize("suffix", ["flac", "wav", "ogg", "mp3"])

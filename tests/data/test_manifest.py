@@ -101,3 +101,8 @@ def test_names_of_json_keys_may_have_blanks_around_them(table):
 
 def test_labels_that_are_named_may_have_any_case(table):
     assert table("path,Speaker\na.wav,ann\n", labels=["Speaker"]).names == {"Speaker": ["ann"]}
+
+
+def test_all_bad_rows_are_named_at_once(table):
+    with pytest.raises(ValueError, match=r"^2 rows of .*m\.csv cannot be used: .*row 3: .*no\.wav .*; .*row 5 has no"):
+        table("path,speaker\na.wav,ann\nno.wav,bob\nb.wav,bob\nc.wav,\n")

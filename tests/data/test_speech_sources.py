@@ -430,3 +430,13 @@ def test_every_suffix_that_soundfile_reads_is_taken(tmp_path, suffix, kind):
     soundfile.write(tmp_path / "ann" / f"a.{suffix}", np.sin(np.arange(8000) / 5), 8000, subtype, format=kind)
     (clip,) = AudioFolder(str(tmp_path)).clips("train")
     assert len(RecordingReader(8000, resample=True).read(clip).waveform) == 8000
+
+
+def test_all_faulty_rows_and_names_of_a_data_set_are_named_at_once(tmp_path):
+    (tmp_path / "metadata.csv").write_text("a|One.|one\n\nb|Two.|two\nc|Three.\n")
+    with pytest.raises(ValueError, match=r"^3 rows of .*row 1: .*a\.wav.*; .*row 3: .*b\.wav.*; .*row 4: .*c\.wav"):
+        LJSpeech(str(tmp_path))
+    for name in ("1_ann_1", "one", "two"):
+        (tmp_path / f"{name}.wav").touch()
+    with pytest.raises(ValueError, match=r"^2 files of .*one\.wav is not named .*; .*two\.wav is not named"):
+        FreeSpokenDigits(str(tmp_path))

@@ -213,7 +213,7 @@ MUTANTS = [
     ),
     Mutant(
         "cache_of_a_checkpoint", "clips are prepared where a checkpoint says",
-        "checkpoint.py", "return read_only(self.data_path, _arguments(self._data))", "return _arguments(self._data)",
+        "checkpoint.py", "**read_only(self.data_path, _arguments(self._data))}", "**_arguments(self._data)}",
         ("test_hostile_checkpoints.py::test_nothing_is_written_where_a_checkpoint_says",),
     ),
     Mutant(
@@ -235,5 +235,46 @@ MUTANTS = [
         "finished_parts_lost", "an evaluation that fails late keeps nothing",
         "commands/evaluate.py", "        if not finished:\n", "        if True:\n",
         ("commands/test_evaluate.py::test_what_is_finished_is_kept_when_the_rest_fails",),
+    ),
+    Mutant(
+        "quick_resampling", "recordings are resampled by linear interpolation, with aliases",
+        "data/levels.py", 'quality="VHQ"', 'quality="QQ"',
+        ("data/test_levels.py::test_what_lies_above_half_the_new_rate_is_gone",),
+    ),
+    Mutant(
+        "loudness_at_the_files_gain", "loudness is measured at the file's own gain, where filters clip and gates bite",
+        "data/levels.py", "len(waveform)) * (0.1 / peak)", "len(waveform)) * min(1.0, 1 / peak)",
+        ("data/test_levels.py::test_the_gain_of_a_file_changes_nothing",),
+    ),
+    Mutant(
+        "offset_kept", "the offset of a recording stays",
+        "data/recordings.py", "if self.remove_dc and len(waveform):", "if self.mono and len(waveform):",
+        ("data/test_recordings.py::test_an_offset_changes_nothing",),
+    ),
+    Mutant(
+        "photographs_on_their_side", "the orientation of photographs is ignored",
+        "data/pictures.py", "ImageOps.exif_transpose(opened)", "opened.copy()",
+        ("data/test_pictures.py::test_a_photograph_is_turned_upright",),
+    ),
+    Mutant(
+        "position_before_number", "a number names the class that stands at its place",
+        "conditioning/names.py", "found = find_position(names, word) if found is None else found",
+        "found = int(word) if word.isdigit() and int(word) < len(names) else found",
+        ("conditioning/test_names.py::test_a_word_is_a_name_or_an_equal_number_or_a_position",),
+    ),
+    Mutant(
+        "weights_by_position", "`--weights` carries classes over by their place, whatever they are called",
+        "commands/weights.py", "value.index_select(axis, of)", "value.index_select(axis, torch.arange(len(of)))",
+        ("commands/test_weights.py::test_a_row_of_a_name_ends_at_that_name_and_others_stay_as_they_were",),
+    ),
+    Mutant(
+        "untrained_voice_unsaid", "`sample` says nothing when a class is asked for that no example has trained",
+        "commands/sample.py", "warn_of_untrained(checkpoint.untrained, {", "(lambda *_: None)(checkpoint.untrained, {",
+        ("commands/test_fit.py::test_a_speaker_who_has_only_test_clips_is_warned_of_wherever_its_untrained_row_is_used",),
+    ),
+    Mutant(
+        "bad_weights_saved", "weights that are no numbers take the place of good ones",
+        "training/divergence.py", "if _anywhere(trainer, bool(wrong)):", "if False:",
+        ("training/test_divergence.py",),
     ),
 ]  # fmt: skip
