@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +55,8 @@ class FrontEnd:
     def ready(self, waveform: Tensor, rate: int, clip: Clip) -> tuple[Tensor, Clip]:
         """Bring a waveform, (samples,), to rate and level, and cut it to whole frames."""
         recording = self.reader.prepare(waveform, rate, clip)
+        if recording.silent:
+            warnings.warn(f"{clip.origin} is silent, its peak not above −80 dB, and keeps its level", stacklevel=2)
         length = len(recording.waveform) // self.unit * self.unit
         if not length:
             raise ValueError(f"{clip.origin} has fewer samples than the {self.unit} of a whole frame")

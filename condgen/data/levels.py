@@ -30,6 +30,11 @@ def resampled(waveform: Tensor, old: int, new: int) -> Tensor:
     return torch.nn.functional.pad(found, (0, max(0, length - len(found))))[:length]
 
 
+def is_silent(waveform: Tensor) -> bool:
+    """Tell whether a waveform, (samples,), has no level to speak of: its peak is not above −80 dB of full scale."""
+    return not len(waveform) or float(waveform.abs().max()) <= SILENCE
+
+
 def levelled(waveform: Tensor, sample_rate: int, normalise: Normalise) -> Tensor:
     """Bring a waveform, (samples,), to a level that does not depend on its own.
 
@@ -37,16 +42,11 @@ def levelled(waveform: Tensor, sample_rate: int, normalise: Normalise) -> Tensor
         waveform: waveform.
         sample_rate: samples per second.
         normalise: kind of normalisation: the `peak` to 0.95, the `loudness` to −23 LUFS (ITU-R BS.1770; less if peaks
-            would exceed 1), or `none`.
-
-    Raises:
-        ValueError: the waveform is silent, so that it has no level: its peak is below −80 dB of full scale.
+            would exceed 1), or `none`. Silence stays as it is.
     """
-    if normalise == "none":
+    if normalise == "none" or is_silent(waveform):
         return waveform
-    peak = float(waveform.abs().max()) if len(waveform) else 0.0
-    if peak <= SILENCE:
-        raise ValueError("is silent, its peak below −80 dB; remove it")
+    peak = float(waveform.abs().max())
     if normalise == "peak":
         return waveform * (0.95 / peak)
     from torchaudio.functional import loudness

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from condgen.data.clips import Clip, Phoneme
 from condgen.data.decoding import LONGEST, read_audio
-from condgen.data.levels import Normalise, levelled, resampled
+from condgen.data.levels import Normalise, is_silent, levelled, resampled
 
 
 class Recording(NamedTuple):
@@ -20,12 +20,14 @@ class Recording(NamedTuple):
         waveform: samples in [−1, 1], (samples,).
         clip: clip with times that fit the waveform.
         dropped: seconds that trimming dropped.
+        silent: silence of the clip, whose level and ends were then left alone.
         channels: channels of the file, which were mixed down to one.
     """
 
     waveform: Tensor
     clip: Clip
     dropped: float
+    silent: bool
     channels: int = 1
 
 
@@ -38,7 +40,8 @@ class RecordingReader:
         resample: conversion of files with another rate, done if true; otherwise such files are refused.
         normalise: kind of normalisation: each clip's `peak` to 0.95, its `loudness` to −23 LUFS (ITU-R BS.1770; less
             if peaks would exceed 1), or `none`. Without it a model of several speakers can tell them apart by level. A
-            clip whose peak is below −80 dB of full scale is silent: it has no level, and is refused.
+            clip whose peak is not above −80 dB of full scale, three steps of 16 bits, is silent: it has no level, and
+            is left as it is.
         trim: threshold in dB below the peak; quieter parts at either end are dropped. `None` to drop nothing.
         remove_dc: removal of each clip's mean, before all else, done if true. Sound cards add an offset, which would
             hide silence from `trim` and take room from the level.
@@ -62,7 +65,7 @@ class RecordingReader:
         """Read a clip.
 
         Raises:
-            ValueError: the file is missing, unreadable, truncated, empty, silent, not mono, or holds NaN.
+            ValueError: the file is missing, unreadable, truncated, empty, not mono, or holds NaN.
         """
         sound = read_audio(clip.path, clip.origin, self.mono, self.longest)
         return self.prepare(sound.waveform, sound.rate, clip)._replace(channels=sound.channels)
@@ -81,20 +84,18 @@ class RecordingReader:
         if rate != self.sample_rate:
             waveform = resampled(waveform, rate, self.sample_rate)
         start, end = self._bounds(waveform)
-        try:
-            kept = levelled(waveform[start:end], self.sample_rate, self.normalise)
-        except ValueError as error:
-            raise ValueError(f"{_name(clip)} {error}") from None
+        kept = levelled(waveform[start:end], self.sample_rate, self.normalise)
         return Recording(kept, _shifted(clip, start / self.sample_rate, len(kept) / self.sample_rate),
-                         (len(waveform) - len(kept)) / self.sample_rate)  # fmt: skip
+                         (len(waveform) - len(kept)) / self.sample_rate, is_silent(waveform))  # fmt: skip
 
     def _bounds(self, waveform: Tensor) -> tuple[int, int]:
-        if self.trim is None:
+        if self.trim is None or is_silent(waveform):
             return 0, len(waveform)
         from librosa.effects import trim
 
         window = max(16, self.sample_rate // 50)
-        _, (start, end) = trim(waveform.numpy(), top_db=self.trim, frame_length=window, hop_length=window // 4)
+        full = waveform / waveform.abs().max()  # librosa hears nothing below −100 dB of full scale
+        _, (start, end) = trim(full.numpy(), top_db=self.trim, frame_length=window, hop_length=window // 4)
         return int(start), int(end)
 
 

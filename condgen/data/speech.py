@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -18,7 +18,7 @@ from condgen.conditioning import DataCondition
 from condgen.data.batch import Batch, Split, as_is, splits_of
 from condgen.data.clips import SpeechSource
 from condgen.data.decoding import LONGEST
-from condgen.data.faults import Faults
+from condgen.data.faults import NAMED, Faults
 from condgen.data.features import FrameFeature
 from condgen.data.hyperparameters import store_hyperparameters
 from condgen.data.levels import Normalise
@@ -28,7 +28,7 @@ from condgen.data.store import ClipStore, require_clips, store_name, write_store
 from condgen.described import described
 from condgen.quantization import Companding, Quantization
 
-FORMAT = 3  # raise it when the stored content changes for the same settings
+FORMAT = 4  # raise it when the stored content changes for the same settings
 
 
 class SpeechSet(Dataset[Batch]):
@@ -258,6 +258,11 @@ class Speech(pl.LightningDataModule):
         down = f"; {mixed} of several channels were mixed down to one" if mixed else ""
         rank_zero_info(f"{split}: {len(store.files)} clips, {seconds:.0f} s; {why}cutting to whole frames dropped "
                        f"{dropped:.1f} s ({dropped / (seconds + dropped):.1%}){down}")  # fmt: skip
+        silent = [store.files[i] for i in np.flatnonzero(store.silent)]
+        if silent:
+            more = f" and {len(silent) - NAMED} more" if len(silent) > NAMED else ""
+            rank_zero_warn(f"{split}: {len(silent)} clips are silent, their peaks not above −80 dB, and keep their "
+                           f"level: {', '.join(silent[:NAMED])}{more}")  # fmt: skip
 
     def class_ids(self, split: Split) -> dict[str, Tensor]:
         """Return the class ids of one split by condition, (clips,) each, after `setup`."""

@@ -27,11 +27,13 @@ INDEX = "index.json"
 
 
 class Prepared(NamedTuple):
-    """A clip as it is stored: levels, (samples,); frames per feature, (frames, size); seconds dropped; channels."""
+    """A clip as it is stored: levels, (samples,); frames per feature, (frames, size); seconds dropped; whether it is
+    silent; channels."""
 
     levels: np.ndarray
     frames: dict[str, np.ndarray]
     dropped: float
+    silent: bool
     channels: int
 
 
@@ -43,6 +45,7 @@ class Row(NamedTuple):
     ids: dict[str, int]
     samples: int
     dropped: float
+    silent: bool
     channels: int
 
 
@@ -57,6 +60,7 @@ class ClipStore:
         ids: class ids per condition, (clips,).
         files: files of the clips.
         dropped: seconds that trimming, and cutting to whole frames, dropped of each clip, (clips,).
+        silent: silence of each clip, whose level was then left alone, (clips,).
         channels: channels of each file, which were mixed down to one, (clips,).
         keys: fingerprint of each clip; see `fingerprint`.
     """
@@ -67,6 +71,7 @@ class ClipStore:
     ids: dict[str, np.ndarray]
     files: list[str]
     dropped: np.ndarray
+    silent: np.ndarray
     channels: np.ndarray
     keys: list[str]
 
@@ -83,6 +88,7 @@ class ClipStore:
             {name: np.array(ids, dtype=np.int64) for name, ids in index["ids"].items()},
             index["files"],
             np.array(index["dropped"]),
+            np.array(index["silent"], dtype=bool),
             np.array(index["channels"]),
             index["keys"],
         )
@@ -93,7 +99,8 @@ class ClipStore:
         # A feature's frames are as many to a sample in every clip.
         frames = {name: np.array(own[begin * len(own) // len(self.levels) : end * len(own) // len(self.levels)])
                   for name, own in self.frames.items()}  # fmt: skip
-        return Prepared(np.array(self.levels[begin:end]), frames, float(self.dropped[i]), int(self.channels[i]))
+        return Prepared(np.array(self.levels[begin:end]), frames, float(self.dropped[i]), bool(self.silent[i]),
+                        int(self.channels[i]))  # fmt: skip
 
 
 def store_name(clips: Sequence[Clip], settings: Mapping[str, object]) -> str:
@@ -160,7 +167,8 @@ def write_store(
                 _append(unfinished / "levels", found.levels)
                 for name, frames in found.frames.items():
                     _append(unfinished / f"{name}.frames", frames)
-                rows.append(Row(str(clip.path), key, ids, len(found.levels), found.dropped, found.channels))
+                rows.append(Row(str(clip.path), key, ids, len(found.levels), found.dropped, found.silent,
+                                found.channels))  # fmt: skip
             sizes = {name: feature.size for name, feature in features.items()}
             (unfinished / INDEX).write_text(json.dumps(_index(rows, _dtype(quantization), sizes, list(names))))
             if faults and rows:
@@ -178,7 +186,8 @@ def _index(rows: Sequence[Row], dtype: np.dtype, sizes: Mapping[str, int], names
     return {
         "dtype": dtype.name, "sizes": dict(sizes), "ends": np.cumsum([0, *(row.samples for row in rows)]).tolist(),
         "ids": {name: [row.ids[name] for row in rows] for name in names}, "files": [row.file for row in rows],
-        "dropped": [row.dropped for row in rows], "channels": [row.channels for row in rows],
+        "dropped": [row.dropped for row in rows], "silent": [row.silent for row in rows],
+        "channels": [row.channels for row in rows],
         "keys": [row.key for row in rows],
     }  # fmt: skip
 
@@ -186,7 +195,7 @@ def _index(rows: Sequence[Row], dtype: np.dtype, sizes: Mapping[str, int], names
 def _prepare(
     clip: Clip, reader: RecordingReader, quantization: Quantization, features: Mapping[str, FrameFeature], unit: int
 ) -> Prepared:
-    waveform, moved, dropped, channels = reader.read(clip)
+    waveform, moved, dropped, silent, channels = reader.read(clip)
     kept = waveform[: len(waveform) // unit * unit]
     if not len(kept):
         raise ValueError(f"{clip.path} ({clip.origin}) has {len(waveform)} samples, fewer than the {unit} "
@@ -199,7 +208,7 @@ def _prepare(
                              f" ≠ {len(kept)} samples")  # fmt: skip
         measured[name] = frames.T.numpy().astype(np.float32)
     levels = quantization.encode(kept).numpy().astype(_dtype(quantization))
-    return Prepared(levels, measured, dropped + (len(waveform) - len(kept)) / reader.sample_rate, channels)
+    return Prepared(levels, measured, dropped + (len(waveform) - len(kept)) / reader.sample_rate, silent, channels)
 
 
 def _hash(content: object) -> str:

@@ -41,3 +41,10 @@ def test_seconds_are_cut_to_whole_frames():
 def test_clips_are_read_as_in_training(name):
     for value in (True, False):
         assert getattr(front_end(settings() | {name: value}).reader, name) is value
+
+
+def test_a_file_that_is_silent_is_named():
+    clip = Clip("x.wav", {}, origin="x.wav")
+    with pytest.warns(UserWarning, match=r"^x\.wav is silent, its peak not above −80 dB, and keeps its level$"):
+        waveform, _ = front_end(settings()).ready(torch.zeros(400), 8000, clip)
+    assert torch.equal(waveform, torch.zeros(400))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.signal import lfilter
 
-from condgen.data.levels import SILENCE, levelled, resampled
+from condgen.data.levels import SILENCE, is_silent, levelled, resampled
 
 RATES = [(44_100, 16_000), (48_000, 16_000), (22_050, 8_000), (44_101, 16_000), (8_000, 16_000), (16_000, 22_050)]
 rates = pytest.mark.parametrize(("old", "new"), RATES)
@@ -92,12 +92,11 @@ def test_the_gain_of_a_file_changes_nothing(normalise, gain):
 
 @pytest.mark.parametrize("normalise", ["peak", "loudness"])
 @pytest.mark.parametrize("size", [0.0, 1e-42, 1 / 32768, SILENCE])
-def test_silence_has_no_level(normalise, size):
+def test_silence_has_no_level_and_stays_as_it_is(normalise, size):
     """A step of 16 bits is dither, not sound."""
     dither = size * torch.randint(-1, 2, (4_000,), generator=torch.Generator().manual_seed(0)).float()
-    with pytest.raises(ValueError, match="is silent, its peak below −80 dB"):
-        levelled(dither, 8_000, normalise)
-    assert torch.equal(levelled(dither, 8_000, "none"), dither)
+    assert is_silent(dither)
+    assert torch.equal(levelled(dither, 8_000, normalise), dither)
 
 
 @pytest.mark.parametrize("normalise", ["peak", "loudness"])

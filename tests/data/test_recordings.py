@@ -46,5 +46,20 @@ def test_an_offset_stays_if_it_is_wanted_and_then_hides_silence():
 
 
 def test_a_file_that_is_nothing_but_an_offset_is_silent():
-    with pytest.raises(ValueError, match="is silent"):
-        RecordingReader(8000).prepare(torch.full((999,), 0.123), 8000, Clip("a.wav", {}))
+    found = RecordingReader(8000, trim=30.0).prepare(torch.full((999,), 0.123), 8000, Clip("a.wav", {}))
+    assert found.silent
+    assert found.dropped == 0
+    assert found.waveform.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("gain", [1e-3, 1e-2, 0.3, 10.0])
+@pytest.mark.parametrize("trim", [30.0, 60.0])
+@pytest.mark.parametrize("normalise", ["peak", "loudness"])
+def test_the_gain_of_a_file_changes_neither_its_ends_nor_its_level(gain, trim, normalise):
+    """A tone between stretches of noise that is 67 dB quieter."""
+    noise = 1e-4 * torch.randn(12_000, generator=torch.Generator().manual_seed(0))
+    reader = RecordingReader(8000, trim=trim, normalise=normalise)
+    expected, found = (reader.prepare(by * (burst() + noise), 8000, Clip("a.wav", {})) for by in (1.0, gain))
+    assert 0.9 < expected.dropped < 1.0
+    assert found.dropped == expected.dropped
+    torch.testing.assert_close(found.waveform, expected.waveform, rtol=1e-4, atol=1e-6)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from functools import partial
 from types import SimpleNamespace
 
@@ -137,10 +138,6 @@ def of_another_rate(path):
     write(path, sine(100, rate=16000), 16000)
 
 
-def silent(path):
-    write(path, np.zeros(RATE, np.float32))
-
-
 def missing(path):
     pass
 
@@ -166,7 +163,6 @@ BAD = [
     (truncated_by_ten_samples, "is truncated: its header promises more than the file holds"),
     (cut_off_in_its_header, "is not a readable audio file|is truncated"),
     (of_another_rate, "has 16000 samples per second, not 8000: set data.resample to true to convert it"),
-    (silent, "is silent, its peak below −80 dB; remove it"),
     (missing, "does not exist"),
     (text, "is not a readable audio file"),
     (nothing_at_all, "is not a readable audio file"),
@@ -303,6 +299,26 @@ def test_what_trimming_dropped_is_told(tmp_path, monkeypatch):
     assert told[0] == (f"train: 1 clips, {left:.0f} s; trimming at 40 dB and cutting to whole frames dropped "
                        f"{2.25 - left:.1f} s ({(2.25 - left) / 2.25:.1%})")  # fmt: skip
     assert len(data.stores["train"].levels) % 80 == 0
+
+
+@pytest.mark.parametrize("normalise", ["peak", "loudness", "none"])
+def test_silent_clips_are_named_and_keep_their_level(tmp_path, normalise):
+    """Two of three are: zeros, and steps of 16 bits about an offset, which goes."""
+    dither = 0.2 + np.random.default_rng(0).integers(-1, 2, RATE) / 32768
+    sounds = {"a": sine(100), "b": np.zeros(RATE), "c": dither.astype(np.float32)}
+    clips = [clip_of(write(tmp_path / f"{name}.wav", sound)) for name, sound in sounds.items()]
+    data = Speech(
+        source_of(clips), RATE, 65536, "linear", normalise=normalise, trim=20.0, cache=str(tmp_path / "cache")
+    )
+    named = rf"2 clips are silent, .*: {clips[1].path}, {clips[2].path}$"
+    with pytest.warns(UserWarning, match=rf"^train: {named}"):
+        ready(data, "fit")
+    silent = [data.quantization.decode(torch.tensor(data.stores["train"].prepared(i).levels)) for i in (1, 2)]
+    for found, expected in zip(silent, (sounds["b"], sounds["c"] - 0.2), strict=True):
+        assert np.abs(found.numpy() - expected).max() < 1 / 32768
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ready(data, "fit")
 
 
 # Features.
@@ -782,9 +798,9 @@ def counting_speech(samples, **options):
     """A data module whose only clip is 0, 1, 2, …, so that a level tells where it stood."""
     data = Speech(Source(), 1000, levels=4096, companding="linear", **options)
     levels = np.arange(samples, dtype=np.int32)
-    data.stores = {
-        "train": ClipStore(levels, np.array([0, samples]), {}, {}, ["a.wav"], np.zeros(1), np.ones(1), ["a"])
-    }
+    one = np.ones(1)
+    store = ClipStore(levels, np.array([0, samples]), {}, {}, ["a.wav"], 0 * one, one == 0, one, ["a"])
+    data.stores = {"train": store}
     return data
 
 
@@ -822,8 +838,9 @@ def make_clips():
     """A data module of 40 clips of one length, each with an id of its own."""
     data = counting_speech(10, length=10)
     ids = {"speaker": np.arange(40)}
-    files, ends = ["a.wav"] * 40, np.arange(0, 401, 10)
-    data.stores = {"train": ClipStore(np.zeros(400, np.int32), ends, {}, ids, files, np.zeros(40), np.ones(40), files)}
+    files, ends, ones = ["a.wav"] * 40, np.arange(0, 401, 10), np.ones(40)
+    store = ClipStore(np.zeros(400, np.int32), ends, {}, ids, files, 0 * ones, ones == 0, ones, files)
+    data.stores = {"train": store}
     return data
 
 

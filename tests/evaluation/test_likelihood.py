@@ -114,7 +114,8 @@ def clips_of(lengths, levels, seed=0):
     generator = np.random.default_rng(seed)
     every = generator.integers(0, levels, sum(lengths)).astype(np.uint8)
     ids = {"speaker": np.arange(len(lengths)) % 2}
-    store = ClipStore(every, np.cumsum([0, *lengths]), {}, ids, [f"{i}.wav" for i in range(len(lengths))], 0.0)
+    files, zeros = [f"{i}.wav" for i in range(len(lengths))], np.zeros(len(lengths))
+    store = ClipStore(every, np.cumsum([0, *lengths]), {}, ids, files, zeros, zeros > 0, zeros + 1, files)
     data = SpeechSet(store, {}, None, 0, 0, 1, silence=levels // 2)
     clips = np.split(every.astype(np.int64), np.cumsum(lengths)[:-1])
     return SimpleNamespace(dataset=lambda split: data, sample_rate=100), [torch.from_numpy(clip) for clip in clips]
