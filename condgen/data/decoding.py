@@ -95,6 +95,8 @@ def read_audio(path: Path, origin: str = "", mono: bool = False, longest: float 
     except (soundfile.LibsndfileError, RuntimeError) as error:
         if _is_joined(path):
             raise ValueError(_joined(name)) from None
+        if _is_cut_page(path):  # libsndfile does not even open such an Opus file
+            raise ValueError(_truncated(name)) from None
         cause = str(error).split(": ")[-1].strip()
         content = content_of(path) if "not recognised" in cause else None
         raise ValueError(f"{name} is not a readable audio file ({f'it is {content}' if content else cause})") from None
@@ -115,7 +117,7 @@ def _decoded_whole(path: Path, name: str, mono: bool, longest: float) -> Decoded
     if _is_joined(path) or (found.kind == "MP3" and _begins(path, found.end, MP3_BEHIND)):
         raise ValueError(_joined(name))
     if len(found.waveform) < promised or _lacks_bytes(found) or (found.kind == "OGG" and _is_cut_page(path)):
-        raise ValueError(f"{name} is truncated: its header promises more than the file holds")
+        raise ValueError(_truncated(name))
     return found
 
 
@@ -195,6 +197,10 @@ class Shown:
     def tell(self) -> int:
         """Return the place."""
         return self.file.tell()
+
+
+def _truncated(name: str) -> str:
+    return f"{name} is truncated: its header promises more than the file holds"
 
 
 def _joined(name: str) -> str:

@@ -83,6 +83,14 @@ def test_a_cut_file_is_named(samples_of, kind, kept):
     assert "\n" not in str(found.value)
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("kept", [0.3, 0.95])
+def test_an_ogg_cut_within_a_page_is_named_for_what_it_is(samples_of, subtype, kept):
+    content = encoded("OGG", subtype=subtype)
+    with pytest.raises(ValueError, match="is truncated"):
+        samples_of(content[: int(kept * len(content))])
+
+
 def test_a_cut_file_of_blocks_is_named(samples_of):
     content = encoded("WAV", subtype="IMA_ADPCM")
     with pytest.raises(ValueError, match="is truncated"):
