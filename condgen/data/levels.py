@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 Normalise = Literal["peak", "loudness", "none"]
+LOWEST_RATE = 4000  # samples per second at which loudness is measured: its filters reach to 1.7 kHz
 SILENCE = 1e-4  # of full scale: −80 dB, three steps of 16 bits; a clip that never gets louder is dither
 
 

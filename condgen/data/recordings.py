@@ -10,7 +10,7 @@ from torch import Tensor
 
 from condgen.data.clips import Clip, Phoneme
 from condgen.data.decoding import LONGEST, read_audio
-from condgen.data.levels import Normalise, is_silent, levelled, resampled
+from condgen.data.levels import LOWEST_RATE, Normalise, is_silent, levelled, resampled
 
 
 class Recording(NamedTuple):
@@ -60,6 +60,9 @@ class RecordingReader:
     def __post_init__(self) -> None:
         if self.trim is not None and not self.trim > 0:
             raise ValueError(f"trim {self.trim} is not more than 0 dB below the peak; leave it out to drop nothing")
+        if self.normalise == "loudness" and self.sample_rate < LOWEST_RATE:
+            raise ValueError(f"normalise 'loudness' needs {LOWEST_RATE} samples per second or more, not "
+                             f"{self.sample_rate}: set data.normalise to peak")  # fmt: skip
 
     def read(self, clip: Clip) -> Recording:
         """Read a clip.

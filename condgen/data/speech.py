@@ -261,8 +261,8 @@ class Speech(pl.LightningDataModule):
         silent = [store.files[i] for i in np.flatnonzero(store.silent)]
         if silent:
             more = f" and {len(silent) - NAMED} more" if len(silent) > NAMED else ""
-            rank_zero_warn(f"{split}: {len(silent)} clips are silent, their peaks not above −80 dB, and keep their "
-                           f"level: {', '.join(silent[:NAMED])}{more}")  # fmt: skip
+            rank_zero_warn(f"{split}: silence, no peak above −80 dB, in {len(silent)} of {len(store.files)} clips; its "
+                           f"level stays: {', '.join(silent[:NAMED])}{more}")  # fmt: skip
 
     def class_ids(self, split: Split) -> dict[str, Tensor]:
         """Return the class ids of one split by condition, (clips,) each, after `setup`."""

@@ -63,3 +63,8 @@ def test_the_gain_of_a_file_changes_neither_its_ends_nor_its_level(gain, trim, n
     assert 0.9 < expected.dropped < 1.0
     assert found.dropped == expected.dropped
     torch.testing.assert_close(found.waveform, expected.waveform, rtol=1e-4, atol=1e-6)
+
+
+def test_at_a_rate_too_low_for_its_filters_there_is_no_loudness():
+    with pytest.raises(ValueError, match="'loudness' needs 4000 samples per second or more, not 2000: set"):
+        RecordingReader(2000, normalise="loudness")
