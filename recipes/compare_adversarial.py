@@ -152,13 +152,12 @@ def main(
         max_epochs: epochs of each run.
         classifier_steps: training steps of each classifier.
     """
-    quiet()
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     judge = Judge(classifier_steps)
     figures: dict[str, list[dict[str, Any]]] = {row: [] for row in rows or ROWS}
     for seed, row in tqdm([(seed, row) for seed in range(seeds) for row in figures], desc="seeds × mechanisms"):
         name = "".join(c if c.isalnum() else "_" for c in row)
-        figures[row].append(measure(Path(out, f"{name}_{seed}"), row, seed, max_epochs, judge))
+        with quiet(logging.WARNING):
+            figures[row].append(measure(Path(out, f"{name}_{seed}"), row, seed, max_epochs, judge))
     lines = ["Last checkpoints", "", *table(figures, "last"), "", "Best checkpoints", "", *table(figures, "best")]
     Path(out, "table.md").write_text("\n".join(lines) + "\n")
     plot(Path(out, "table.png"), figures)

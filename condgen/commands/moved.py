@@ -12,7 +12,7 @@ from condgen.data.hyperparameters import innermost
 
 # How an error says that there is nothing at a path, or not what should be.
 MISSING = (
-    r"(?<!\S){0}(/\S*)? (is not there|does not exist|has no )|not complete in {0}[ /]|"
+    r"(?<!\S){0}(/\S*)? (is not there|does not exist|has no )|not complete in {0}[ ,/]|"
     r"No such file or directory: '{0}"
 )
 

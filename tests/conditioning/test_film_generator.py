@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from typing import ClassVar
 
 import pytest
 import torch
@@ -42,6 +43,7 @@ class Features(nn.Module):
 
     scope, classes, names, around = "global", None, None, 0
     completed = check = parse = None
+    named_axes: ClassVar[dict] = {}
 
     def __init__(self, features=3):
         super().__init__()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import ClassVar
 
 import pytest
 import torch
@@ -293,6 +294,7 @@ class Features(nn.Module):
     features = 3
     scope, classes, names, around = "global", None, None, 0
     completed = check = parse = None
+    named_axes: ClassVar[dict] = {}
 
     def forward(self, z):
         return z

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import ClassVar
 
 import pytest
 import torch
@@ -255,6 +256,7 @@ class Features(nn.Identity):
     features = 3
     scope, classes, names, around = "global", None, None, 0
     completed = check = parse = None
+    named_axes: ClassVar[dict] = {}
 
 
 def conditioned_on_features(network, conditioning):

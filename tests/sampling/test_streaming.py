@@ -186,7 +186,7 @@ def test_a_stream_refuses_the_engine_without_a_state(make_wavenet):
         ({"length": -1}, "length -1 is not at least 1 sample"),
         ({"num_samples": 4}, "num_samples 4 does not fit conditions with 3 rows"),
         ({"temperature": 0}, "temperature 0 is not at least 0.0001"),
-        ({"seed": -1}, "whole numbers from 0"),
+        ({"seed": -1}, "not a whole number from 0"),
     ],
 )
 def test_an_argument_of_a_stream_that_does_not_fit_is_refused(make_wavenet, make_melodies, options, message):

@@ -249,17 +249,17 @@ DDP = """
     sys.path.insert(0, {tests!r})
     from test_adversarial import make_task
     from condgen.data import Digits, Images
-    from condgen.commands.fit import quiet
+    from condgen.commands.quiet import quiet
 
     if __name__ == "__main__":
-        quiet()
         torch.set_num_threads(1)
         pl.seed_everything(0, verbose=False)
-        trainer = pl.Trainer(accelerator="cpu", devices=2, strategy="ddp_find_unused_parameters_true", max_steps=6,
-                             logger=False, enable_checkpointing=False, enable_progress_bar=False,
-                             enable_model_summary=False, num_sanity_val_steps=0)
-        task = make_task(discriminator={{"norm": "batch", "spectral_norm": False}}, discriminator_steps=2)
-        trainer.fit(task, Images(Digits(), batch_size=32))
+        with quiet():
+            trainer = pl.Trainer(accelerator="cpu", devices=2, strategy="ddp_find_unused_parameters_true", max_steps=6,
+                                 logger=False, enable_checkpointing=False, enable_progress_bar=False,
+                                 enable_model_summary=False, num_sanity_val_steps=0)
+            task = make_task(discriminator={{"norm": "batch", "spectral_norm": False}}, discriminator_steps=2)
+            trainer.fit(task, Images(Digits(), batch_size=32))
         torch.save(task.state_dict(), Path({out!r}) / f"{{trainer.global_rank}}.pt")
 """
 

@@ -97,7 +97,6 @@ TWO_PROCESSES = """
                 next(pl_module.parameters()).data.fill_(float("nan"))
 
     if __name__ == "__main__":
-        quiet()
         torch.set_num_threads(1)
         pl.seed_everything(0, verbose=False)
         quality = SampleQuality(num_samples=20, classifier_steps=2)
@@ -106,7 +105,8 @@ TWO_PROCESSES = """
                              enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
                              callbacks=[SampleGrid(per_class=1), quality, EarlyStopping("val/frechet"), Spoil()])
         try:
-            trainer.fit(make_task(), Images(Digits(), batch_size=64))
+            with quiet():
+                trainer.fit(make_task(), Images(Digits(), batch_size=64))
         except FloatingPointError as error:
             Path(f"rank_{{trainer.global_rank}}.txt").write_text(str(error))
             raise SystemExit(3)
