@@ -127,7 +127,9 @@ class Images(pl.LightningDataModule):
         """Read what the stage needs (`fit`, `validate`, `test`, or everything)."""
         for split in splits_of(stage):
             if split not in self.splits:
-                self.splits[split] = self.source.load(split)
+                loaded = self.source.load(split)
+                # A source may give ids of 8 bits, in which 256 is no number.
+                self.splits[split] = loaded._replace(conditions={n: ids.long() for n, ids in loaded.conditions.items()})
 
     def class_ids(self, split: Split) -> dict[str, Tensor]:
         """Return the class ids of one split by condition, (images,) each, after `setup`."""

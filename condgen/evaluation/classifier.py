@@ -87,7 +87,7 @@ def train_classifier(
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         others = rank_zero_only.rank != 0  # type: ignore[attr-defined]  # of several processes, which all do this
         for x, conditions, _ in tqdm(loader, f"classifier of {condition}", delay=2, leave=False, disable=others):
-            loss = F.cross_entropy(classifier(shift(x)), conditions[condition])
+            loss = F.cross_entropy(classifier(shift(x)), conditions[condition].long())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

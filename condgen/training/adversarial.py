@@ -281,7 +281,7 @@ class AdversarialTask(pl.LightningModule):
 
     def _auxiliary_loss(self, logits: dict[str, Tensor], conditions: dict[str, Tensor]) -> Tensor | float:
         """Return the auxiliary classifier's loss."""
-        return sum(self.auxiliary * F.cross_entropy(wide(logit), conditions[n]) for n, logit in logits.items())
+        return sum(self.auxiliary * F.cross_entropy(wide(logit), conditions[n].long()) for n, logit in logits.items())
 
     def _penalty(self, real: Real, generated: Tensor) -> Tensor | float:
         penalty: Tensor | float = 0.0

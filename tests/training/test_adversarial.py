@@ -482,6 +482,19 @@ class Sides:
         return Labelled(torch.randint(17, (20, *SMALL), generator=generator).byte(), {"side": ids})
 
 
+def test_class_ids_may_be_of_8_bits():
+    """From loaders of one's own too, where nothing makes them wider."""
+    networks = Generator(SMALL, levels=17, noise=4, channels=4), Discriminator(SMALL, 4)
+    conditions = {"side": ClassEmbedding(3, num_classes=200)}
+    task = AdversarialTask(*networks, conditions, discriminator_conditioning="auxiliary")
+    x, ids = torch.randint(17, (8, *SMALL)).byte(), torch.tensor([3, 199] * 4)
+    losses = [task._auxiliary_loss({"side": torch.eye(200)[ids]}, {"side": kind}) for kind in (ids, ids.byte())]
+    assert losses[0] == losses[1]
+    trainer = pl.Trainer(**QUIET, enable_checkpointing=False, max_steps=2, num_sanity_val_steps=0)
+    trainer.fit(task, DataLoader([(x, {"side": ids.byte()})] * 2, batch_size=None))
+    assert trainer.global_step == 2
+
+
 def test_sample_quality_looks_at_the_average_under_validation_conditions():
     task, data = small_task(classes=2, name="side"), Images(Sides(), batch_size=20)
     quality = SampleQuality(num_samples=20, classifier_steps=1)
