@@ -83,7 +83,7 @@ def cifar10(folder: Path) -> list[str]:
 def photographs(folder: Path) -> list[str]:
     """Write a folder of PNG files for each of three classes."""
     rng = np.random.default_rng(0)
-    for name, i in itertools.product("abc", range(20)):
+    for name, i in itertools.product("abc", range(60)):
         path = folder / "photographs" / name / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (28, 28)).astype(np.uint8)).save(path)
