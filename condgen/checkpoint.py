@@ -23,7 +23,7 @@ from condgen.data.hyperparameters import FORMAT, build
 from condgen.models import ConditionalGenerator, ConditionalModel
 from condgen.models.conditional import Model
 from condgen.paths import require_file
-from condgen.trust import DATA_MODULES, TASKS, Named, check, check_paths, imported, read_only, withheld
+from condgen.trust import DATA_MODULES, TASKS, Named, check, check_paths, check_plain, imported, read_only, withheld
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -85,9 +85,10 @@ class Checkpoint:
         content = _read(Path(path))
         foreign = []
         try:
+            _check_parts(content)
             for part, classes in (("hyper_parameters", TASKS), ("datamodule_hyper_parameters", DATA_MODULES)):
                 foreign += check(content[part], classes, trust) if part in content else []
-            check_paths(content.get("callbacks"))
+            check_paths(content.get("callbacks", {}))
             for named in foreign:
                 _import(named, trust)
         except ValueError as error:
@@ -258,12 +259,38 @@ def _read(path: Path) -> dict[str, Any]:
     task = str(stored.get("_class_path", "")) if isinstance(stored, dict) else ""
     if not task or (found is None and not task.startswith("condgen.")):
         raise ValueError(f"{path} is not a checkpoint of a condgen model: train one with `condgen fit`")
-    if found != FORMAT:
+    if not isinstance(found, int) or found != FORMAT:
         raise ValueError(
             f"{path} was written by another version of condgen (format {'none' if found is None else found}); this one "
             f"reads format {FORMAT}: train the model again, or use the version that wrote it"
         )
     return content
+
+
+def _check_parts(content: Mapping[str, Any]) -> None:
+    """Check that what stands in a checkpoint is of the kind that belongs there.
+
+    Raises:
+        ValueError: it is not; the message names it.
+    """
+    for part in ("hyper_parameters", "state_dict"):
+        if not content.get(part) or not isinstance(content[part], Mapping):
+            raise ValueError(f"has no {part}: train a model with `condgen fit`")
+    for part in ("datamodule_hyper_parameters", "current_model_state", "callbacks", "class_examples"):
+        if not isinstance(content.get(part, {}), Mapping):
+            raise ValueError(f"holds a {type(content[part]).__name__} as {part}: nothing of condgen writes that")
+    for part in ("state_dict", "current_model_state"):
+        odd = next((k for k, v in content.get(part, {}).items()
+                    if not isinstance(k, str) or not isinstance(v, Tensor)), None)  # fmt: skip
+        if odd is not None:
+            raise ValueError(f"holds no tensor as {odd!r} of {part}: nothing of condgen writes that")
+    examples = content.get("class_examples", {})
+    check_plain(examples)
+    if not all(isinstance(counts, Mapping) for counts in examples.values()):
+        raise ValueError("holds no counts of classes as class_examples: nothing of condgen writes that")
+    source = content.get("datamodule_hyper_parameters", {}).get("source", {"class_path": ""})
+    if not isinstance(source, Mapping) or not isinstance(source.get("init_args") or {}, Mapping):
+        raise ValueError(f"names no source of data, but {source!r}: nothing of condgen writes that")
 
 
 def _what_is_wrong(error: Exception) -> str:

@@ -3,12 +3,17 @@ with them. Nothing is imported that is neither condgen's nor trusted, and nothin
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from importlib import import_module
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import PurePath
 from typing import Any, NamedTuple
+
+import yaml
 
 from condgen.data.hyperparameters import INSTANTIATOR
 
@@ -39,6 +44,7 @@ WRITING: dict[str, dict[str, str | bool]] = {
     "condgen.data.Espeak": {"root": "data/espeak"},
     **{f"condgen.data.{name}": {"download": False} for name in ("CIFAR10", "MNIST", "FashionMNIST", "SpeechCommands")},
 }
+DEEPEST = 20  # levels of nesting
 CLASSES = {*TASKS, *DATA_MODULES, *(path for paths in PARTS.values() for path in paths)}
 
 
@@ -79,6 +85,7 @@ def check(settings: Mapping[str, Any], classes: tuple[str, ...], trust: Iterable
     Raises:
         ValueError: another class is named, or something stands where a class should; the message says what to do.
     """
+    check_plain(settings)
     if settings.get("_instantiator", INSTANTIATOR) != INSTANTIATOR:
         raise ValueError(
             f"names {settings['_instantiator']!r} as what builds its classes: nothing of condgen writes that"
@@ -93,22 +100,28 @@ def check(settings: Mapping[str, Any], classes: tuple[str, ...], trust: Iterable
         named += _named(value, argument, PARTS.get(argument, ()))
     foreign = [found for found in named if found.path not in found.allowed]
     for found in foreign:
+        if not _is_path(found.path):
+            raise ValueError(f"names {found.path!r} as a class in {found.argument}: nothing of condgen writes that")
         if not found.is_trusted(trust):
             raise ValueError(
                 f"names the class {found.path} in {found.argument}, which is not one of condgen's for that: if you "
                 f'know this class and trust it, add --trust {found.module} (in Python trust=["{found.module}"])'
             )
-    # A class of one's own may take functions, which are given as words: condgen's take none.
     for argument in dict.fromkeys(found.argument for found in foreign):
-        for word in _words(settings if argument == "_class_path" else settings[argument]):
-            if (
-                _importable(word)
-                and word not in (*CLASSES, INSTANTIATOR)
-                and not Named(word, argument, ()).is_trusted(trust)
-            ):
-                raise ValueError(f"names {word} in {argument}, for a class of your own: add --trust "
-                                 f"{word.rpartition('.')[0]} if you know and trust it too")  # fmt: skip
+        _check_words(settings if argument == "_class_path" else settings[argument], argument, trust)
     return foreign
+
+
+def _check_words(tree: Any, argument: str, trust: Iterable[str]) -> None:
+    """Check what is handed to a class of one's own, which may take functions and classes where condgen's take none: in
+    words too, by their names or written as YAML."""
+    for word in _words(tree):
+        if _is_structure(word):
+            raise ValueError(f"names {word!r} in {argument}, data written as a word: nothing of condgen writes that")
+        known = word in (*CLASSES, INSTANTIATOR) or Named(word, argument, ()).is_trusted(trust)
+        if _importable(word) and not known:
+            raise ValueError(f"names {word} in {argument}, for a class of your own: add --trust "
+                             f"{word.rpartition('.')[0]} if you know and trust it too")  # fmt: skip
 
 
 def imported(named: Named, trust: Iterable[str]) -> type:
@@ -128,15 +141,37 @@ def imported(named: Named, trust: Iterable[str]) -> type:
     return found
 
 
+def check_plain(tree: Any, depth: int = 0) -> None:
+    """Check that data are plain: mappings by words, lists, words, numbers and nothing, and not without an end.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if depth > DEEPEST:
+        raise ValueError(f"holds data that are nested more than {DEEPEST} times: nothing of condgen writes that")
+    if isinstance(tree, Mapping):
+        odd = [key for key in tree if not isinstance(key, str)]
+        if odd:
+            raise ValueError(f"holds {odd[0]!r} where a name belongs: nothing of condgen writes that")
+    parts = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list | tuple) else ()
+    for part in parts:
+        check_plain(part, depth + 1)
+    if not isinstance(tree, Mapping | list | tuple | str | int | float | None):
+        raise ValueError(f"holds a {type(tree).__name__} where plain data belong: nothing of condgen writes that")
+
+
 def check_paths(tree: Any) -> None:
     """Check that no path climbs out of a folder: in its own folder, Lightning removes what a checkpoint lists as old.
 
     Raises:
         ValueError: one does.
     """
-    for word in _words(tree):
-        if ".." in PurePath(word).parts:
-            raise ValueError(f"names the path {word!r}: nothing of condgen writes that")
+    try:
+        word = next((word for word in _words(tree) if ".." in PurePath(word).parts), None)
+    except RecursionError:
+        raise ValueError("holds data without an end: nothing of condgen writes that") from None
+    if word is not None:
+        raise ValueError(f"names the path {word!r}: nothing of condgen writes that")
 
 
 def read_only(class_path: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,15 +194,28 @@ def withheld(class_path: str, arguments: Mapping[str, Any]) -> dict[str, tuple[s
     return found
 
 
+def _is_path(word: str) -> bool:
+    """Tell whether a word may be the path of something to import."""
+    return re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", word) is not None
+
+
 def _importable(word: str) -> bool:
-    """Tell whether a word would be found as something to import, without importing anything."""
-    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", word):
+    """Tell whether a word would be found as something to import, in the current folder too, without importing it."""
+    if not _is_path(word):
         return False
+    top = word.partition(".")[0]
     try:
-        spec = find_spec(word.partition(".")[0])
+        return find_spec(top) is not None or PathFinder.find_spec(top, [os.getcwd()]) is not None
     except ValueError:  # a module that has none, such as `__main__`
         return True
-    return spec is not None and spec.origin is not None
+
+
+def _is_structure(word: str) -> bool:
+    """Tell whether jsonargparse would read a word as a mapping or a list."""
+    try:
+        return not isinstance(yaml.safe_load(word), str | int | float | date | None)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return word.lstrip()[:1] in ("{", "[")
 
 
 def _words(tree: Any) -> Iterator[str]:

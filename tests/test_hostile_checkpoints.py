@@ -180,3 +180,34 @@ def test_nothing_is_written_where_a_checkpoint_says(altered, folder, recwarn):
     assert main([*called("test", path), "--data.cache", "mine"]) == 0
     assert not [warning for warning in recwarn if "where a checkpoint says" in str(warning.message)]
     assert {path.name for path in folder.iterdir()} == {"spy.py", "altered.ckpt", "o", "data", "mine"}
+
+
+cycle: dict = {}
+cycle["a"] = cycle
+ODD = {
+    "a number as a name": {"hyper_parameters": {5: 6}}, "no end": {"hyper_parameters": {"learning_rate": cycle}},
+    "callbacks without an end": {"callbacks": cycle}, "callbacks that are none": {"callbacks": 5},
+    "data that are a number": {"datamodule_hyper_parameters": 5},
+    "data that are none": {"datamodule_hyper_parameters": None},
+    "data that are a list": {"datamodule_hyper_parameters": [1]}, "no state": {"state_dict": None},
+    "a state that is a number": {"state_dict": 5}, "a state by numbers": {"state_dict": {5: torch.ones(1)}},
+    "an empty state": {"state_dict": {}}, "a state of numbers": {"state_dict": {"model.x": 5}},
+    "a format that is a tensor": {"format": torch.ones(3)}, "counts that are numbers": {"class_examples": {"digit": 5}},
+    "a tensor as an argument": {"hyper_parameters": {"learning_rate": torch.ones(2)}},
+    "no source": {"datamodule_hyper_parameters": {"source": None}},
+    "a source with a number": {"datamodule_hyper_parameters": {"source": {"class_path": "condgen.data.Digits",
+                                                                          "init_args": 5}}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_odd_data_are_one_line_that_names_the_file(odd, trained, folder, one_line):
+    content = torch.load(trained("pixelcnn_digits"), weights_only=True)
+    for part, value in odd.items():
+        merged = isinstance(value, dict) and part.endswith("hyper_parameters")
+        content[part] = {**content[part], **value} if merged else value
+    torch.save(content, "odd.ckpt")
+    for command in ("sample", "evaluate", "test"):
+        assert main(called(command, "odd.ckpt")) == 1
+        one_line("odd.ckpt")
+    assert not (folder / "o").exists()

@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+import torch
 
 import condgen.conditioning
 import condgen.data
@@ -117,6 +118,47 @@ def test_a_task_of_ones_own_may_call_its_arguments_as_it_likes():
     assert [named.path for named in check(own, TASKS, ["mine"])] == ["mine.Task"]
     with pytest.raises(ValueError, match=r"names the class os\.popen in source"):
         check({**own, "source": {"class_path": "os.popen"}}, TASKS, ["mine"])
+
+
+@pytest.mark.parametrize("word", [
+    r'{"class\u005fpath": "torch.fx.symbolic_trace", "init_args": {"root": "os.popen"}}',
+    r'{"class\x5fpath": torch.fx.symbolic_trace, init_args: {root: os.popen}}', "? class_path\n: os.popen",
+    "[os.popen]", "- os.popen", "{x: [1]}", "a: {b: c}", '["a"]',
+])  # fmt: skip
+def test_a_trusted_class_is_handed_no_class_in_a_word(word):
+    """jsonargparse reads words as YAML, in which the same key can be written in many ways."""
+    own = settings(network={"class_path": "mine.nets.Net", "init_args": {"part": word}})
+    with pytest.raises(ValueError, match=r"names .* in network"):
+        check(own, TASKS, ["mine"])
+
+
+@pytest.mark.parametrize("made", ["evil.py", "evil/inner.py", "evil/__init__.py"])
+def test_a_word_that_means_a_module_of_the_current_folder_is_seen(made, tmp_path, monkeypatch):
+    """Also before that folder is where modules are looked for, and where a folder is a package without saying so."""
+    (tmp_path / made).parent.mkdir(exist_ok=True)
+    (tmp_path / made).write_text("raise SystemExit('run')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
+    own = settings(network={"class_path": "mine.nets.Net", "init_args": {"activation": "evil.inner.run"}})
+    with pytest.raises(ValueError, match=r"names evil\.inner\.run in network"):
+        check(own, TASKS, ["mine"])
+
+
+CYCLE: dict = {}
+CYCLE["a"] = [CYCLE]
+
+
+@pytest.mark.parametrize("value", [CYCLE, {5: 6}, {"a": {None: 1}}, {1, 2}, torch.ones(2), b"bytes", object()])
+def test_only_plain_data_with_an_end_are_taken(value):
+    for odd in (settings(learning_rate=value), settings(network={**settings()["network"], "x": value})):
+        with pytest.raises(ValueError, match="nothing of condgen writes that"):
+            check(odd, TASKS)
+
+
+@pytest.mark.parametrize("path", [7, None, "", "word", "a b.c", ["condgen.models.PixelCNN"], ".a", "a..b"])
+def test_what_is_no_class_path_is_not_offered_to_trust(path):
+    with pytest.raises(ValueError, match="nothing of condgen writes that"):
+        check(settings(network={"class_path": path}), TASKS)
 
 
 @pytest.mark.parametrize(
