@@ -9,7 +9,8 @@ What a header promises is not believed; files are read in blocks until the decod
 - Files joined one behind the other are refused where the decoder reads the first one only.
 
 What cannot be known: that an MP3 without that frame, or an Ogg, was cut between two of its frames or pages; that a FLAC
-of unknown length was; and that rarer formats than WAV, AIFF, AU, CAF, W64, RF64, FLAC, Ogg and MP3 were cut at all.
+of unknown length was; and that formats rarer than WAV, AIFF, AU, CAF, W64, RF64, FLAC, Ogg and MP3, such as NIST,
+were cut or joined at all.
 """
 
 from __future__ import annotations

@@ -60,6 +60,10 @@ class MelSpectrogram:
         self, bands: int = 80, hop: int = 80, window: int | None = None, low: float = 0.0, high: float | None = None
     ) -> None:
         self.size, self.hop, self.window, self.low, self.high = bands, hop, window or 4 * hop, low, high
+        if bands < 1 or hop < 1:
+            raise ValueError(f"MelSpectrogram: bands {bands} and hop {hop} must be at least 1")
+        if not (0 <= low < math.inf and (high is None or low < high < math.inf)):
+            raise ValueError(f"MelSpectrogram: low {low} and high {high} are no range of frequencies from 0 Hz up")
         if self.window < hop or (self.window - hop) % 2:
             raise ValueError(f"MelSpectrogram: window {self.window} must be longer than hop {hop} by an even number")
 
@@ -83,6 +87,9 @@ class MelSpectrogram:
         # torchaudio lets the spectrum end at half the rate, cut to a whole number, which is wrong if the rate or the
         # window is odd. Of a window twice as long at twice the rate, the lower half has just our frequencies.
         high = sample_rate / 2 if self.high is None else self.high
+        if not self.low < high <= sample_rate / 2:
+            raise ValueError(f"MelSpectrogram: low {self.low:g} and high {high:g} Hz do not lie within half of the "
+                             f"sample rate, {sample_rate / 2:g} Hz")  # fmt: skip
         both = melscale_fbanks(self.window + 1, self.low, high, self.size, 2 * sample_rate, "slaney", "slaney")
         return both[: self.window // 2 + 1]
 

@@ -58,6 +58,8 @@ class RecordingReader:
     longest: float = LONGEST
 
     def __post_init__(self) -> None:
+        if not self.longest > 0:
+            raise ValueError(f"longest {self.longest} s is not more than 0")
         if self.trim is not None and not self.trim > 0:
             raise ValueError(f"trim {self.trim} is not more than 0 dB below the peak; leave it out to drop nothing")
         if self.normalise == "loudness" and self.sample_rate < LOWEST_RATE:

@@ -1,5 +1,6 @@
 """Frame features: the mel spectrogram is librosa's, whatever is odd, and measuring it does not import librosa."""
 
+import math
 import subprocess
 import sys
 
@@ -46,3 +47,16 @@ def test_to_measure_a_mel_spectrogram_librosa_is_not_needed():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "torch" in loaded
     assert "librosa" not in loaded
+
+
+@pytest.mark.parametrize("options", [{"bands": 0}, {"bands": -1}, {"hop": 0}, {"hop": -80}, {"low": math.nan},
+                                     {"low": -3.0}, {"low": 100.0, "high": 50.0}, {"high": math.inf}])  # fmt: skip
+def test_settings_that_mean_nothing_are_refused(options):
+    with pytest.raises(ValueError, match=f"MelSpectrogram: .*{next(iter(options))} "):
+        MelSpectrogram(**options)
+
+
+@pytest.mark.parametrize("options", [{"high": 9_000.0}, {"low": 5_000.0}])
+def test_bands_beyond_half_the_sample_rate_are_refused(options):
+    with pytest.raises(ValueError, match="do not lie within half of the sample rate, 4000 Hz"):
+        MelSpectrogram(**options).measure(torch.zeros(800), 8_000)
