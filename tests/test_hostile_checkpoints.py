@@ -211,3 +211,19 @@ def test_odd_data_are_one_line_that_names_the_file(odd, trained, folder, one_lin
         assert main(called(command, "odd.ckpt")) == 1
         one_line("odd.ckpt")
     assert not (folder / "o").exists()
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test"])
+def test_lightning_reads_a_checkpoint_as_data_too(command, trained, folder, monkeypatch):
+    asked, load = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda *args, **options: asked.append(options) or load(*args, **options))
+    quick = ["--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"]
+    assert main([*called(command, trained("pixelcnn_digits")), *narrow(command), *quick]) == 0
+    assert len(asked) > 1
+    assert all(options["weights_only"] is True for options in asked)
+
+
+def narrow(command):
+    """The options with which the checkpoint was trained, where a configuration stands beside it."""
+    options = ["--model.network.channels", "4", "--model.network.layers", "2", "--model.network.head", "4"]
+    return options if command == "fit" else []

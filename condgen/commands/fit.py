@@ -60,6 +60,7 @@ class CondgenCLI(LightningCLI):
         if path == "last":
             path = config.ckpt_path = str(find_last(config.trainer))
         checkpoint = Checkpoint.open(path, config.trust)
+        config.weights_only = True  # Lightning reads the file again, and would run what is in it
         given = config.model.as_dict() if config.get("model") else {}
         _same_task(checkpoint, given.get("class_path"))
         for key, theirs in _flatten(checkpoint.hyper_parameters):
