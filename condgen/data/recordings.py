@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from condgen.data.clips import Clip, Phoneme
-from condgen.data.decoding import LONGEST, read_audio
-from condgen.data.levels import LOWEST_RATE, Normalise, is_silent, levelled, resampled
+from condgen.data.decoding import LONGEST, RATES, read_audio
+from condgen.data.levels import Normalise, is_silent, levelled, resampled
 
 
 class Recording(NamedTuple):
@@ -58,13 +58,12 @@ class RecordingReader:
     longest: float = LONGEST
 
     def __post_init__(self) -> None:
+        if not RATES[0] <= self.sample_rate <= RATES[1]:
+            raise ValueError(f"sample_rate {self.sample_rate} is not between {RATES[0]:,} and {RATES[1]:,}")
         if not self.longest > 0:
             raise ValueError(f"longest {self.longest} s is not more than 0")
         if self.trim is not None and not self.trim > 0:
             raise ValueError(f"trim {self.trim} is not more than 0 dB below the peak; leave it out to drop nothing")
-        if self.normalise == "loudness" and self.sample_rate < LOWEST_RATE:
-            raise ValueError(f"normalise 'loudness' needs {LOWEST_RATE} samples per second or more, not "
-                             f"{self.sample_rate}: set data.normalise to peak")  # fmt: skip
 
     def read(self, clip: Clip) -> Recording:
         """Read a clip.

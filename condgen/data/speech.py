@@ -28,7 +28,7 @@ from condgen.data.store import ClipStore, require_clips, store_name, write_store
 from condgen.described import described
 from condgen.quantization import Companding, Quantization
 
-FORMAT = 4  # raise it when the stored content changes for the same settings
+FORMAT = 5  # raise it when the stored content changes for the same settings
 
 
 class SpeechSet(Dataset[Batch]):

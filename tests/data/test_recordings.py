@@ -65,6 +65,7 @@ def test_the_gain_of_a_file_changes_neither_its_ends_nor_its_level(gain, trim, n
     torch.testing.assert_close(found.waveform, expected.waveform, rtol=1e-4, atol=1e-6)
 
 
-def test_at_a_rate_too_low_for_its_filters_there_is_no_loudness():
-    with pytest.raises(ValueError, match="'loudness' needs 4000 samples per second or more, not 2000: set"):
-        RecordingReader(2000, normalise="loudness")
+@pytest.mark.parametrize("rate", [0, -8000, 999, 10**12])
+def test_a_rate_that_sound_does_not_have_is_refused_before_anything_is_resampled_to_it(rate):
+    with pytest.raises(ValueError, match=f"sample_rate {rate} is not between 1,000 and 768,000"):
+        RecordingReader(rate)

@@ -242,8 +242,8 @@ MUTANTS = [
         ("data/test_levels.py::test_what_lies_above_half_the_new_rate_is_gone",),
     ),
     Mutant(
-        "loudness_at_the_files_gain", "loudness is measured at the file's own gain, where filters clip and gates bite",
-        "data/levels.py", "len(waveform)) * (0.1 / peak)", "len(waveform)) * min(1.0, 1 / peak)",
+        "gate_of_loudness_at_the_files_gain", "the absolute gate of loudness is that of the file's own gain",
+        "data/levels.py", "powers >= power * 10**-4.7", "powers >= min(power, 10**-7)",
         ("data/test_levels.py::test_the_gain_of_a_file_changes_nothing",),
     ),
     Mutant(
