@@ -261,3 +261,13 @@ def test_sampling_loads_neither_lightning_nor_what_it_brings(pixelcnn, cdcgan, t
     heavy = {"pytorch_lightning", "lightning", "lightning_utilities", "torchmetrics", "torchvision", "torchaudio",
              "librosa", "sklearn", "matplotlib", "torch._dynamo", "torch._inductor", "condgen.training"}  # fmt: skip
     assert not heavy & set(found)
+
+
+def test_images_are_drawn_from_a_checkpoint_of_a_run_without_a_data_module(altered, tmp_path):
+    path = altered()
+    content = torch.load(path, weights_only=True)
+    del content["datamodule_hyper_parameters"]
+    torch.save(content, path)
+    options = ["--ckpt_path", path, "--condition.digit", "3", "--out", str(tmp_path / "o")]
+    assert main(["sample", *options]) == 0
+    assert np.load(tmp_path / "o" / "samples.npz")["samples"].shape == (1, 1, 8, 8)
