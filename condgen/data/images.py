@@ -128,6 +128,8 @@ class Images(pl.LightningDataModule):
         for split in splits_of(stage):
             if split not in self.splits:
                 loaded = self.source.load(split)
+                if split == "train" and not len(loaded.x):
+                    raise ValueError(f"the train split of {type(self.source).__name__} has no images")
                 # A source may give ids of 8 bits, in which 256 is no number.
                 self.splits[split] = loaded._replace(conditions={n: ids.long() for n, ids in loaded.conditions.items()})
 
