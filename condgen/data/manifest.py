@@ -70,9 +70,9 @@ class Manifest:
 
     Without a `split` column, a hash of each path, as written in the manifest, decides: the first 8 hexadecimal digits
     of its SHA-256, as a fraction, mean testing below `test_share`, validation below `test_share + val_share`, and
-    training otherwise. So a recording keeps its split when others are added or the rows are shuffled. Every class of
-    at least ten recordings has some of each split all the same, and one of any size some for training:
-    `condgen.data.splits` says how.
+    training otherwise. So a recording keeps its split when others are added or the rows are shuffled. With one
+    column of labels, every class of at least ten recordings has some of each split all the same, and one of any size
+    some for training; with several, nearly always: `condgen.data.splits` says how.
 
     Args:
         path: manifest file; its suffix tells the format.
