@@ -124,6 +124,14 @@ def _read(file: Path) -> tuple[list[str], list[Row]]:
         raise ValueError(f"{file} has no rows; give one recording per row")
     if not {"path", "file_name"} & set(columns):
         raise ValueError(f"{file} has no column 'path' or 'file_name'; it has {', '.join(columns)}{_hint(columns)}")
+    hidden = [column for column in columns if not column.isprintable()]
+    if hidden:
+        raise ValueError(
+            f"{file}: the name of the column {hidden[0]!a} holds characters that cannot be seen; rename it"
+        )
+    both = [where for where, row in present if {"path", "file_name"} <= row.keys()]
+    if both:
+        raise ValueError(f"{both[0]} has both a path and a file_name; keep one of them")
     for column in columns:
         if column not in RESERVED and column.lower() in RESERVED:
             raise ValueError(f"{file} has a column '{column}'; write it '{column.lower()}'")

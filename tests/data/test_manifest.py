@@ -106,3 +106,11 @@ def test_labels_that_are_named_may_have_any_case(table):
 def test_all_bad_rows_are_named_at_once(table):
     with pytest.raises(ValueError, match=r"^2 rows of .*m\.csv cannot be used: .*row 3: .*no\.wav .*; .*row 5 has no"):
         table("path,speaker\na.wav,ann\nno.wav,bob\nb.wav,bob\nc.wav,\n")
+
+
+@pytest.mark.parametrize(("header", "said"), [("path,\u200bsplit,speaker", "characters that cannot be seen"),
+                                              ("path,file_name,speaker", "keep one of them")])  # fmt: skip
+def test_a_column_that_would_be_passed_over_silently_is_refused(tmp_path, header, said):
+    (tmp_path / "m.csv").write_text(f"{header}\na.wav,train,x\nb.wav,test,x\n")
+    with pytest.raises(ValueError, match=said):
+        Manifest(str(tmp_path / "m.csv"))
