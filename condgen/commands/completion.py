@@ -1,4 +1,5 @@
-"""What a configuration leaves out because its data know it: names of classes, phonemes.
+"""What a configuration leaves out because its data know it: the grid of the network (shape, levels, sample rate,
+companding, hop), the conditions and their encoders, names of classes, phonemes, sizes of frames.
 
 It is filled in before the model is built, so that it stands in the checkpoint and in the run's config.yaml. The source
 of the data is built for that once, and handed on to the data module: one that downloads, or lists 100,000 files, is not
@@ -7,6 +8,7 @@ to do so twice.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from pydoc import locate
 from typing import Any, NamedTuple, cast
@@ -29,29 +31,99 @@ class Built(NamedTuple):
     subclasses: bool = False
 
 
-def completed_source(model: Namespace, data: Namespace) -> Built | None:
-    """Complete a model's conditions and the features of its data; return the source that was built for that.
+class Completion(NamedTuple):
+    """What completing a configuration comes to.
+
+    Attributes:
+        built: source of the data, if the configuration names one.
+        taken: what was taken from the data, in words.
+    """
+
+    built: Built | None
+    taken: list[str]
+
+
+def complete(model: Namespace, data: Namespace, given: Mapping[str, Any] | None) -> Completion:
+    """Complete a model and the features of its data by what the data know.
 
     Args:
-        model: class path and arguments of the task; changed.
+        model: class path and arguments of the task, with the defaults of what was left out; changed.
         data: class path and arguments of the data module; changed.
+        given: arguments of the task that were given; `None` where all count as given, as those of a checkpoint.
 
     Raises:
         ValueError: the model has a condition that the data lack, or that does not fit; the message names it.
     """
-    given = data.get("init_args") or Namespace()
-    features, conditions = given.get("features") or {}, (model.get("init_args") or {}).get("conditions") or {}
-    if not features and not conditions:
-        return None
-    source = _build(given.get("source"), [])
-    built = Built(lambda *_, **__: source, type(source))
+    settings, arguments = data.get("init_args") or Namespace(), model.get("init_args") or Namespace()
+    features = settings.get("features") or {}
+    if not (features or arguments.get("conditions") or given is not None):
+        return Completion(None, [])
+    source = _build(settings.get("source"), [])
+    built = [Built(lambda *_, **__: source, type(source))] if isinstance(settings.get("source"), Namespace) else []
     for feature in features.values():
         kind = cast(type[FrameFeature], locate(feature.class_path))
         _complete(feature, kind.completed(_arguments(feature), cast(SpeechSource, source).phonemes))
-    known = require(_build(data, [built]), ConditionedData).conditions
-    for name, encoder in conditions.items():
-        _complete_encoder(name, encoder, known)
-    return built
+    known = require(_build(data, built), ConditionedData)
+    taken = [] if given is None else _take_conditions(model, known, given)
+    for name, encoder in (arguments.get("conditions") or {}).items():
+        _complete_encoder(name, encoder, known.conditions)
+    if given is not None:
+        taken += _take_grid(arguments, known, given)
+    return Completion(built[0] if built else None, taken)
+
+
+def _take_conditions(model: Namespace, data: ConditionedData, given: Mapping[str, Any]) -> list[str]:
+    """Give a model whose conditions were left out all that the data have, if it takes any."""
+    parameters = inspect.signature(cast(type, locate(model.class_path))).parameters
+    if "conditions" not in parameters or "conditions" in given or given.get("conditioning") == "none":
+        return []
+    encoders = {name: path for name, condition in data.conditions.items() if (path := _encoder_of(condition))}
+    # The parser fills in the encoders' other arguments when it reads the configuration once more.
+    model["init_args.conditions"] = {name: Namespace(class_path=path) for name, path in encoders.items()}
+    return [f"conditions.{name} {_in_words(data.conditions[name])}" for name in encoders]
+
+
+def _encoder_of(condition: DataCondition) -> str | None:
+    """Return the class path of the usual encoder of a condition; `None` where the data do not say what it is like."""
+    if condition.given == "class":
+        return "condgen.conditioning.ClassEmbedding"
+    if condition.size is not None:
+        return f"condgen.conditioning.{'LinguisticSequence' if condition.names else 'FrameSequence'}"
+    return None if condition.channels is None else "condgen.conditioning.FeatureMap"
+
+
+def _in_words(condition: DataCondition) -> str:
+    names = condition.names or []
+    if condition.given == "class":
+        some = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+        return f"({len(names)} class{'es' * (len(names) != 1)}: {some})"
+    return f"({condition.kind})"
+
+
+def _take_grid(arguments: Namespace, data: ConditionedData, given: Mapping[str, Any]) -> list[str]:
+    """Give every network the arguments that it must share with the data and that were left out."""
+    grid: dict[str, object] = {"shape": data.shape, "levels": data.levels, "sample_rate": data.sample_rate}
+    if data.sample_rate is not None:
+        grid["companding"] = data.companding  # type: ignore[attr-defined]  # data of sound have it
+    grid["hop"] = _hop(arguments.get("conditions") or {}, data.conditions)
+    taken = []
+    for name, part in arguments.items():
+        if not (isinstance(part, Namespace) and "class_path" in part):
+            continue
+        parameters = inspect.signature(cast(type, locate(part.class_path))).parameters
+        own = _arguments(cast(Namespace, given.get(name) or Namespace()))
+        for key, value in grid.items():
+            if key in parameters and key not in own and value is not None:
+                part[f"init_args.{key}"] = value
+                taken += [f"{name}.{key} {list(value) if isinstance(value, tuple) else value}"]
+    return taken
+
+
+def _hop(conditions: Mapping[str, Namespace], known: Mapping[str, DataCondition]) -> int | None:
+    """Return the samples per frame of the model's local conditions, after their encoders; `None` without such."""
+    hops = [hop // int(_arguments(encoder).get("factor") or 1)
+            for name, encoder in conditions.items() if (hop := known[name].hop)]  # fmt: skip
+    return hops[0] if hops else None
 
 
 def _complete_encoder(name: str, encoder: Namespace, known: Mapping[str, DataCondition]) -> None:
@@ -81,6 +153,6 @@ def _build(part: object, built: list[Built]) -> object:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(cast(type, locate(part.class_path)), "part")
     try:
-        return parser.instantiate(Namespace(part=part), instantiators=built).part
+        return parser.instantiate(parser.parse_object(Namespace(part=part)), instantiators=built).part
     except (ArgumentError, ValueError) as error:
         raise ValueError(innermost(str(error)).removeprefix("part").lstrip(":. ")) from error

@@ -12,13 +12,15 @@ from typing import Any
 
 import pytorch_lightning as pl
 from jsonargparse import Namespace
+from jsonargparse.typing import PositiveInt
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.seed import isolate_rng
 
 import condgen.training  # noqa: F401  (classes that a configuration calls by their name alone must be imported)
 from condgen.checkpoint import Checkpoint
-from condgen.commands.completion import completed_source
+from condgen.commands.completion import complete
 from condgen.commands.moved import saying_where
 from condgen.commands.parser import TRUST, OneLineErrors
 from condgen.commands.quiet import quiet
@@ -26,6 +28,7 @@ from condgen.commands.weights import start_from
 from condgen.data import Images, Speech  # noqa: F401
 from condgen.data.hyperparameters import innermost
 from condgen.training.compatibility import check_precision
+from condgen.training.pace import WholeEpochs
 
 
 class Parser(OneLineErrors, LightningArgumentParser):
@@ -47,9 +50,16 @@ class CondgenCLI(LightningCLI):
     def subcommands() -> dict[str, set[str]]:
         return {name: LightningCLI.subcommands()[name] for name in ("fit", "validate", "test")}
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: list[str]) -> None:
+        """Parse what is given, and the same with defaults; it need not be whole before the data have completed it."""
+        self.given = parser.parse_args(args, defaults=False, _skip_validation=True)
+        self.config = parser.parse_args(args, _skip_validation=True)
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--weights", type=str | None, default=None, help="start from a checkpoint's weights, with "
                             "the hyper-parameters given here and a new optimizer")  # fmt: skip
+        parser.add_argument("--steps", type=PositiveInt | None, default=None, help="steps of training, rounded up to "
+                            "whole epochs, where trainer.max_epochs is left out")  # fmt: skip
         parser.add_argument("--trust", nargs="+", default=[], help=TRUST)
 
     def _parse_ckpt_path(self) -> None:
@@ -72,12 +82,24 @@ class CondgenCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Complete the configuration from its data; the source that was built for that is used again."""
-        config = self.config.get(self.config.get("subcommand"), self.config)
+        config = self._part(self.config)
         check_precision(str(config.trainer.precision))  # before Lightning asks for packages that will not help
-        with saying_where(self._source()):
-            built = completed_source(config.model, config.data) if config.get("data") and config.get("model") else None
-        if built is not None:
-            self.parser.add_instantiator(*built)
+        if config.get("steps") and config.trainer.max_epochs is None:
+            config.trainer.max_epochs = -1  # until the data tell how many epochs these are
+        if config.get("data") and config.get("model"):
+            # What a checkpoint says stands as it is.
+            given = None if config.get("ckpt_path") else self._part(self.given).model.get("init_args", {})
+            with saying_where(self._source()):
+                built, taken = complete(config.model, config.data, given)
+            if taken:
+                rank_zero_info(f"taken from the data: {', '.join(taken)}")
+            if built is not None:
+                self.parser.add_instantiator(*built)
+        self.config = self.parser.parse_object(self.config)
+
+    def _part(self, config: Namespace) -> Any:
+        """Return the part of a configuration that belongs to the command."""
+        return config.get(config.get("subcommand"), config)
 
     def instantiate_classes(self) -> None:
         with saying_where(self._source()):
@@ -89,13 +111,15 @@ class CondgenCLI(LightningCLI):
 
     def _source(self) -> dict[str, Any] | None:
         """Return what the configuration says about the source of the data."""
-        config: Any = self.config.get(self.config.get("subcommand"), self.config)
+        config: Any = self._part(self.config)
         data = config.get("data")
         source = data.get("init_args", Namespace()).get("source") if isinstance(data, Namespace) else None
         return source.as_dict() if isinstance(source, Namespace) else None
 
     def after_instantiate_classes(self) -> None:
-        config = self.config.get(self.config.get("subcommand"), self.config)
+        config = self._part(self.config)
+        if config.get("steps") and self.trainer.max_epochs == -1 and self.trainer.max_steps == -1:
+            self.trainer.callbacks.append(WholeEpochs(config.steps))  # type: ignore[attr-defined]  # see `own_callbacks`
         if config.get("weights"):
             checkpoint = Checkpoint.open(config.weights, config.trust)
             _same_task(checkpoint, config.model.class_path)

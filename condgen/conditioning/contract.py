@@ -22,12 +22,16 @@ class DataCondition:
         hop: samples of audio per frame; `None` for a condition without frames.
         given: source that `condgen sample` makes the condition from: the name of a `class`, an `audio` file, a `text`,
             only the `length`, or an `array`.
+        channels: channels of a map; `None` for a condition that is none.
+        factor: ratio of an image's size to the map's.
     """
 
     names: list[str] | None = None
     size: int | None = None
     hop: int | None = None
     given: Literal["class", "audio", "text", "length", "array"] = "array"
+    channels: int | None = None
+    factor: int = 1
 
     @property
     def kind(self) -> str:

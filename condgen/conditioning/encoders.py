@@ -147,7 +147,7 @@ class FrameSequence(nn.Module):
     Source: van den Oord et al., "WaveNet", 2016, section 2.5 (a transposed convolution, or repetition).
 
     Args:
-        size: numbers per frame.
+        size: numbers per frame. Left out on the command line, they are the data's.
         features: channels of the result.
         upsampling: method of upsampling: `repeat` (each frame is repeated), `linear` (interpolation), or `transposed`
             (a learned convolution). With the last two, the end of a clip that is padded in a batch of longer ones
@@ -197,8 +197,9 @@ class FrameSequence(nn.Module):
 
     @classmethod
     def completed(cls, arguments: Mapping[str, object], data: DataCondition) -> dict[str, object]:
-        """Return the arguments as they are."""
-        return dict(arguments)
+        """Take the size of the frames from the data if it is not given."""
+        known = data.size is not None and arguments.get("size") is None
+        return {**arguments, "size": data.size} if known else dict(arguments)
 
     def check(self, data: DataCondition, hop: int) -> None:
         """Compare the size and duration of the frames with the data's."""
@@ -323,8 +324,10 @@ class FeatureMap(nn.Module):
 
     @classmethod
     def completed(cls, arguments: Mapping[str, object], data: DataCondition) -> dict[str, object]:
-        """Return the arguments as they are."""
-        return dict(arguments)
+        """Take the channels of the map, and its size against the image's, from the data if they are not given."""
+        if data.channels is None or arguments.get("channels") is not None:
+            return dict(arguments)
+        return {**arguments, "channels": data.channels, "factor": data.factor}
 
     def check(self, data: DataCondition, hop: int) -> None:
         """Refuse classes and frames; `forward` checks the channels of a map."""

@@ -121,7 +121,8 @@ class Images(pl.LightningDataModule):
     def conditions(self) -> dict[str, DataCondition]:
         """The conditions that examples have, by name."""
         classes = {name: DataCondition(names, given="class") for name, names in self.names.items()}
-        return classes | ({"thumbnail": DataCondition()} if self.thumbnail else {})
+        thumbnail = DataCondition(channels=self.shape[0], factor=self.thumbnail)
+        return classes | ({"thumbnail": thumbnail} if self.thumbnail else {})
 
     def setup(self, stage: str | None = None) -> None:
         """Read what the stage needs (`fit`, `validate`, `test`, or everything)."""

@@ -42,6 +42,7 @@ from condgen.training.compatibility import (
 from condgen.training.defaults import check_monitors, checkpoints, claim_folders, find, sampling
 from condgen.training.divergence import check_finite, check_loss
 from condgen.training.losses import Loss, discriminator_loss, generator_loss, gradient_penalty, r1_penalty
+from condgen.training.pace import validate_at_the_end
 from condgen.training.schedule import Schedule, learning_rate_factor
 
 
@@ -89,7 +90,8 @@ class AdversarialTask(pl.LightningModule):
         betas: decays of Adam's averages of gradients and of their squares, for both networks.
         schedule: course of the learning rates: they stay (`constant`) or fall to 0 by the last step (`cosine`).
         ema_decay: weight of the past in the running average; it grows towards this as (1 + steps) / (10 + steps).
-        samples_every_n_epochs: epochs from samples to samples of the run, generated after validation; 0 for none.
+        samples_every_n_epochs: epochs from samples to samples of the run, generated after validation, and at its end; if
+            left out, a twentieth of the run; 0 for none.
     """
 
     def __init__(
@@ -109,7 +111,7 @@ class AdversarialTask(pl.LightningModule):
         betas: tuple[float, float] = (0.5, 0.999),
         schedule: Schedule = "constant",
         ema_decay: float = 0.999,
-        samples_every_n_epochs: int = 1,
+        samples_every_n_epochs: int | None = None,
     ) -> None:
         super().__init__()
         store_hyperparameters(self)
@@ -148,6 +150,7 @@ class AdversarialTask(pl.LightningModule):
             if stage == "fit":
                 self.class_examples = count_classes(self.model, data, self.class_examples)
         if stage == "fit":
+            validate_at_the_end(self.trainer)
             warn_undescribed(self, data)
             self.takes_one = takes_one(self.generator.network, self.discriminator.network)
             if data is not None and not self.takes_one:
@@ -170,9 +173,8 @@ class AdversarialTask(pl.LightningModule):
         claim_folders(trainer)
         alarm = [] if find(trainer, AdversarialAlarm) else [AdversarialAlarm()]
         samples = sampling(trainer, self.model.network, self.samples_every_n_epochs)
-        quality = find(trainer, SampleQuality)
-        best = (None, 1) if quality is None else ("val/frechet", quality.every_n_epochs)
-        return [*alarm, *samples, *checkpoints(trainer, *best)]
+        best = "val/frechet" if find(trainer, SampleQuality) else None
+        return [*alarm, *samples, *checkpoints(trainer, best)]
 
     def train(self, mode: bool = True) -> AdversarialTask:
         """Switch the mode of all but the running average, which always evaluates."""

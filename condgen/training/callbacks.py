@@ -24,6 +24,7 @@ from condgen.models.conditional import Model
 from condgen.models.contract import audio
 from condgen.sampling import sampler
 from condgen.training.compatibility import data_of
+from condgen.training.pace import due
 
 
 class SampleGrid(pl.Callback):
@@ -32,11 +33,11 @@ class SampleGrid(pl.Callback):
 
     Args:
         every_n_epochs: epochs from grid to grid; they come after validation, with the averaged weights where there
-            are such.
+            are such. `None` for a twentieth of the run; the last epoch always has one.
         per_class: samples per class.
     """
 
-    def __init__(self, every_n_epochs: int = 1, per_class: int = 8) -> None:
+    def __init__(self, every_n_epochs: int | None = None, per_class: int = 8) -> None:
         self.every_n_epochs, self.per_class = every_n_epochs, per_class
 
     def on_validation_batch_end(
@@ -78,11 +79,11 @@ class SampleAudio(pl.Callback):
 
     Args:
         every_n_epochs: epochs from samples to samples; they come after validation, with the averaged weights where
-            there are such.
+            there are such. `None` for a twentieth of the run; the last epoch always has some.
         count: number of clips.
     """
 
-    def __init__(self, every_n_epochs: int = 1, count: int = 4) -> None:
+    def __init__(self, every_n_epochs: int | None = None, count: int = 4) -> None:
         self.every_n_epochs, self.count = every_n_epochs, count
 
     def on_validation_batch_end(
@@ -140,12 +141,12 @@ class SampleQuality(pl.Callback):
 
     Args:
         num_samples: number of samples each time, with the conditions of validation examples and the same noise.
-        every_n_epochs: epochs from look to look, with validation. A run's first validation has one too, so that what
-            watches these figures finds them.
+        every_n_epochs: epochs from look to look, with validation; `None` for a twentieth of the run. A run's first
+            validation has one too, so that what watches these figures finds them, and its last epoch.
         classifier_steps: training steps of the classifier, 40 passes through the training data at the most.
     """
 
-    def __init__(self, num_samples: int = 1000, every_n_epochs: int = 1, classifier_steps: int = 300) -> None:
+    def __init__(self, num_samples: int = 1000, every_n_epochs: int | None = None, classifier_steps: int = 300) -> None:
         self.num_samples, self.every_n_epochs, self.classifier_steps = num_samples, every_n_epochs, classifier_steps
         self.classifiers: dict[str, ImageClassifier] = {}
         self.raised: set[tuple[str, str]] = set()
@@ -160,12 +161,8 @@ class SampleQuality(pl.Callback):
         self.classifiers = train_classifiers(data, min(self.classifier_steps, few), seed=1)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        due = (trainer.current_epoch + 1) % self.every_n_epochs == 0
-        if (
-            trainer.sanity_checking
-            or not self.classifiers
-            or not (due or "val/frechet" not in trainer.callback_metrics)
-        ):
+        wanted = due(trainer, self.every_n_epochs) or "val/frechet" not in trainer.callback_metrics
+        if trainer.sanity_checking or not self.classifiers or not wanted:
             return
         data = _known_data(trainer)
         seen, held_out = view(data), data.dataset("val")
@@ -242,10 +239,9 @@ def _known_data(trainer: pl.Trainer) -> Images | Speech:
     return cast(Images | Speech, data)
 
 
-def _paths(trainer: pl.Trainer, chosen: bool, every_n_epochs: int) -> list[Path]:
+def _paths(trainer: pl.Trainer, chosen: bool, every_n_epochs: int | None) -> list[Path]:
     """Return a path for samples in each logger's folder, without a suffix; none where none are due, or not here."""
-    due = (trainer.current_epoch + 1) % every_n_epochs == 0
-    if not (chosen and due) or trainer.sanity_checking:
+    if not (chosen and due(trainer, every_n_epochs)) or trainer.sanity_checking:
         return []
     first = trainer.log_dir  # before the ranks part: it is told by the first to all, and waits for all
     if first is None or not trainer.is_global_zero:

@@ -63,36 +63,33 @@ def check_monitors(trainer: pl.Trainer) -> None:
                              "trainer.limit_val_batches, or let it watch a figure of training")  # fmt: skip
 
 
-def sampling(trainer: pl.Trainer, network: FiLMedNetwork, every_n_epochs: int) -> list[pl.Callback]:
+def sampling(trainer: pl.Trainer, network: FiLMedNetwork, every_n_epochs: int | None) -> list[pl.Callback]:
     """Return the callback that shows samples while a network trains; nothing where the trainer does it or logs nothing.
 
     Args:
         trainer: trainer of the run.
         network: network that is trained.
-        every_n_epochs: epochs from samples to samples; 0 for none.
+        every_n_epochs: epochs from samples to samples; `None` for a twentieth of the run, 0 for none.
     """
     kind = SampleGrid if audio(network) is None else SampleAudio
-    wanted = every_n_epochs > 0 and trainer.loggers and find(trainer, kind) is None
+    wanted = every_n_epochs != 0 and trainer.loggers and find(trainer, kind) is None
     return [kind(every_n_epochs)] if wanted else []
 
 
-def checkpoints(trainer: pl.Trainer, monitor: str | None, every_n_epochs: int = 1) -> list[pl.Callback]:
+def checkpoints(trainer: pl.Trainer, monitor: str | None) -> list[pl.Callback]:
     """Return `best`, the trainer's own, which Lightning would drop for these, and `last`; none where it keeps none.
 
     Args:
         trainer: trainer of the run.
         monitor: logged figure by which `best` is chosen, the lower the better; `None` for no `best`, as where a run
             has no validation.
-        every_n_epochs: epochs from one such figure to the next.
     """
     if not trainer.checkpoint_callbacks:
         return []
     made_by_lightning = vars(ModelCheckpoint())
     own = [c for c in own_callbacks(trainer) if isinstance(c, ModelCheckpoint) and vars(c) != made_by_lightning]
     names = {c.filename for c in own} | {"last" for c in own if c.save_last}
-    best = ModelCheckpoint(
-        filename="best", enable_version_counter=False, monitor=monitor, every_n_epochs=every_n_epochs
-    )
+    best = ModelCheckpoint(filename="best", enable_version_counter=False, monitor=monitor)
     last = ModelCheckpoint(filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     # Lightning takes the first one for `ckpt_path="best"`.
     chosen = monitor and trainer.enable_validation and "best" not in names

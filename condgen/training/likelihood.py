@@ -33,6 +33,7 @@ from condgen.training.compatibility import (
 )
 from condgen.training.defaults import check_monitors, checkpoints, claim_folders, find, sampling
 from condgen.training.divergence import check_finite, check_loss
+from condgen.training.pace import validate_at_the_end
 from condgen.training.schedule import Schedule, learning_rate_factor
 
 
@@ -48,14 +49,15 @@ class LikelihoodTask(pl.LightningModule):
         conditions: encoder per named condition. Conditions that the data has and the model lacks are left out.
         conditioning: mechanism by which the conditions act: `none`, `bias`, `scale`, `gate`, `film` or `concat`.
         learning_rate: highest learning rate of AdamW.
-        warmup_steps: steps over which the learning rate rises from 0.
+        warmup_steps: steps over which the learning rate rises from 0; if left out, a twentieth of the run, 100 at most.
         schedule: course of the learning rate afterwards: it stays (`constant`) or falls to 0 by the last step
             (`cosine`).
         weight_decay: decoupled weight decay of the network's weight matrices; FiLM generators and biases are left out,
             because it would pull the conditions' effect to nothing.
         ema_decay: weight of the past in the running average of the weights, which is what validation, test and
             sampling use; it grows towards this as (1 + steps) / (10 + steps). 0 for no average.
-        samples_every_n_epochs: epochs from samples to samples of the run, which come after validation; 0 for none.
+        samples_every_n_epochs: epochs from samples to samples of the run, which come after validation, and at its
+            end; if left out, a twentieth of the run; 0 for none.
         compile: choice to run the network through `torch.compile` while training: 1.3 to 1.7 times faster on a CPU
             after a minute of compilation. Needs a C++ compiler.
     """
@@ -66,11 +68,11 @@ class LikelihoodTask(pl.LightningModule):
         conditions: dict[str, nn.Module] | None = None,
         conditioning: Conditioning = "bias",
         learning_rate: float = 1e-3,
-        warmup_steps: int = 100,
+        warmup_steps: int | None = None,
         schedule: Schedule = "cosine",
         weight_decay: float = 0.0,
         ema_decay: float = 0.999,
-        samples_every_n_epochs: int = 1,
+        samples_every_n_epochs: int | None = None,
         compile: bool = False,
     ) -> None:
         super().__init__()
@@ -104,6 +106,7 @@ class LikelihoodTask(pl.LightningModule):
                 self.class_examples = count_classes(self.model, data, self.class_examples)
         check_receptive_field(self.model, data)
         if stage == "fit":
+            validate_at_the_end(self.trainer)
             warn_undescribed(self, data)
 
     def on_fit_start(self) -> None:
@@ -156,6 +159,9 @@ class LikelihoodTask(pl.LightningModule):
         log(f"{split}/nats", nats / len(batch.x), batch_size=len(batch.x))
         return nats / max(1, dims)
 
+    def _warmup(self, total: float) -> int:
+        return int(min(100, total // 20)) if self.warmup_steps is None else self.warmup_steps
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         matrices = [p for p in self.model.network.parameters() if p.ndim > 1]
         decayed = {id(p) for p in matrices}
@@ -163,6 +169,6 @@ class LikelihoodTask(pl.LightningModule):
         groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=self.learning_rate)
         total = self.trainer.estimated_stepping_batches
-        factor = partial(learning_rate_factor, total=total, warmup=self.warmup_steps, schedule=self.schedule)
+        factor = partial(learning_rate_factor, total=total, warmup=self._warmup(total), schedule=self.schedule)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
