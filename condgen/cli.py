@@ -16,11 +16,12 @@ HELP = """usage: condgen COMMAND [OPTIONS]
 Conditional generative models of audio and images.
 
 commands:
-  fit         train a model:          condgen fit -c configs/pixelcnn_digits.yaml
+  fit         train a model:          condgen fit -c pixelcnn_digits
   validate    score it on the validation split
   test        score it on the test split
   sample      draw from a checkpoint: condgen sample --ckpt_path FILE --condition.digit 7 --num_samples 16 --out DIR
   evaluate    measure a checkpoint:   condgen evaluate --ckpt_path FILE --out DIR
+  configs     list the configurations that come with condgen
 
 options:
   -h, --help  show this; `condgen COMMAND --help` shows the options of a command
@@ -38,6 +39,7 @@ COMMANDS = {
     "test": "condgen.commands.fit",
     "sample": "condgen.commands.sample",
     "evaluate": "condgen.commands.evaluate",
+    "configs": "condgen.commands.configurations",
 }
 
 

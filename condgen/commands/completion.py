@@ -107,7 +107,7 @@ def _take_grid(arguments: Namespace, data: ConditionedData, given: Mapping[str, 
         grid["companding"] = data.companding  # type: ignore[attr-defined]  # data of sound have it
     grid["hop"] = _hop(arguments.get("conditions") or {}, data.conditions)
     taken = []
-    for name, part in arguments.items():
+    for name, part in arguments.items(branches=True, nested=False):
         if not (isinstance(part, Namespace) and "class_path" in part):
             continue
         parameters = inspect.signature(cast(type, locate(part.class_path))).parameters

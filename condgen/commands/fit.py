@@ -6,14 +6,13 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from jsonargparse import Namespace
 from jsonargparse.typing import PositiveInt
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.seed import isolate_rng
@@ -21,6 +20,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 import condgen.training  # noqa: F401  (classes that a configuration calls by their name alone must be imported)
 from condgen.checkpoint import Checkpoint
 from condgen.commands.completion import complete
+from condgen.commands.configurations import configurations, in_full
 from condgen.commands.moved import saying_where
 from condgen.commands.parser import TRUST, OneLineErrors
 from condgen.commands.quiet import quiet
@@ -50,7 +50,7 @@ class CondgenCLI(LightningCLI):
     def subcommands() -> dict[str, set[str]]:
         return {name: LightningCLI.subcommands()[name] for name in ("fit", "validate", "test")}
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: list[str]) -> None:
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse what is given, and the same with defaults; it need not be whole before the data have completed it."""
         self.given = parser.parse_args(args, defaults=False, _skip_validation=True)
         self.config = parser.parse_args(args, _skip_validation=True)
@@ -190,9 +190,7 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 def run(argv: list[str]) -> None:
     """Run fit, validate or test. A configuration is a program: its classes may stand in the current folder."""
-    for value in configurations(argv):
-        if Path(value).is_dir():
-            raise ValueError(f"{value} is a folder; give a configuration, such as {value}/FILE.yaml")
+    argv = in_full(argv)
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.append(folder)
@@ -206,12 +204,6 @@ def run(argv: list[str]) -> None:
         if "No module named" in message:
             message += f"; it was looked for in the current folder, {folder}, and among the installed packages"
         raise ValueError(message) from error
-
-
-def configurations(argv: list[str]) -> list[str]:
-    """List the files of configurations on a command line."""
-    words = [word for option in argv for word in option.split("=", 1)]
-    return [value for name, value in pairwise(words) if name in ("-c", "--config")]
 
 
 def run_name(argv: list[str]) -> str:

@@ -105,6 +105,11 @@ class Manifest:
         return self.listing.clips(split)
 
 
+def columns_of(file: Path) -> list[str]:
+    """Return the names of the columns of a manifest."""
+    return _read(file)[0]
+
+
 def split_by_tens(number: int) -> Split:
     """Of every ten, give the 9th to validation and the 10th to testing; numbers count from 0."""
     parts: dict[int, Split] = {8: "val", 9: "test"}

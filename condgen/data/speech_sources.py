@@ -13,7 +13,7 @@ from condgen.data.batch import Split
 from condgen.data.class_folders import list_classes, split_files
 from condgen.data.clips import Clip
 from condgen.data.faults import for_each
-from condgen.data.manifest import Listing, split_by_tens
+from condgen.data.manifest import Listing, Manifest, columns_of, split_by_tens
 from condgen.data.text import read_text
 from condgen.described import described
 from condgen.paths import require_file, require_folder
@@ -28,31 +28,57 @@ DIGIT_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "e
 
 @described
 class AudioFolder:
-    """A folder with one folder of recordings per class; the folders' names are the class names.
+    """A folder with one folder of recordings per class, whose names are the class names; or with a table of them.
 
     Recordings in sub-folders of a class are taken too. Split as in `Folder`, by the hash of each path within the root,
     so that others may be added; see `condgen.data.splits`. Files that are not audio, by their suffix, and those that
-    soundfile does not read, such as .m4a, are left out, which one line says.
+    soundfile does not read, such as .m4a, are left out, which one line says. Where the folder itself holds a .csv or
+    .jsonl file, that table says which recordings are meant and what is known about each; see `Manifest`.
 
     Args:
-        root: folder of the classes' folders.
-        condition: name of the condition.
+        root: folder of the classes' folders, or of a table and its recordings.
+        condition: name of the condition, and of its column in a table.
+
+    Raises:
+        ValueError: the folder holds neither, or several tables, or a table without such a column.
     """
 
     def __init__(self, root: str, condition: str = "speaker") -> None:
-        files = list_classes(Path(root), SUFFIXES, "recordings", condition)
-        splits = split_files(Path(root), files)
-        listed = (
-            (splits[file], Clip(file, {condition: name}, origin=str(file)))
-            for name, found in files.items()
-            for file in found
-        )
-        self.listing = Listing(Path(root), [condition], listed)
+        tables = _tables(require_folder(root, "the folder of the recordings"))
+        self.listing = _listed_by(tables, condition) if tables else _listed_by_folder(Path(root), condition)
         self.names, self.phonemes = self.listing.names, self.listing.phonemes
 
     def clips(self, split: Split) -> list[Clip]:
         """List one split."""
         return self.listing.clips(split)
+
+
+def _tables(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir()
+                  if path.suffix.lower() in (".csv", ".jsonl") and not path.name.startswith("."))  # fmt: skip
+
+
+def _listed_by(tables: list[Path], condition: str) -> Listing:
+    """List the recordings of a table, the only one of its folder."""
+    if len(tables) > 1:
+        raise ValueError(f"{tables[0].parent} holds several tables, {', '.join(path.name for path in tables)}: keep "
+                         "one, or name it with a Manifest (--data.source Manifest --data.source.path FILE)")  # fmt: skip
+    listing = Manifest(str(tables[0]), val_share=0.1, test_share=0.1).listing
+    if condition in listing.names:
+        return listing
+    columns = columns_of(tables[0])
+    if condition not in columns:
+        raise ValueError(f"{tables[0]} has no column '{condition}' that tells the classes; it has "
+                         f"{', '.join(columns)}: choose one with --data.source.condition NAME")  # fmt: skip
+    return Manifest(str(tables[0]), [*listing.names, condition], 0.1, 0.1).listing
+
+
+def _listed_by_folder(root: Path, condition: str) -> Listing:
+    files = list_classes(root, SUFFIXES, "recordings", condition)
+    splits = split_files(root, files)
+    clips = ((splits[file], Clip(file, {condition: name}, origin=str(file)))
+             for name, found in files.items() for file in found)  # fmt: skip
+    return Listing(root, [condition], clips)
 
 
 @described

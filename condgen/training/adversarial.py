@@ -90,8 +90,8 @@ class AdversarialTask(pl.LightningModule):
         betas: decays of Adam's averages of gradients and of their squares, for both networks.
         schedule: course of the learning rates: they stay (`constant`) or fall to 0 by the last step (`cosine`).
         ema_decay: weight of the past in the running average; it grows towards this as (1 + steps) / (10 + steps).
-        samples_every_n_epochs: epochs from samples to samples of the run, generated after validation, and at its end; if
-            left out, a twentieth of the run; 0 for none.
+        samples_every_n_epochs: epochs from samples to samples of the run, generated after validation, and at its
+            end; if left out, a twentieth of the run; 0 for none.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from condgen.data import Images, Speech
-from condgen.data.batch import Batch, as_batch
+from condgen.data.batch import Batch, Split, as_batch
 from condgen.evaluation.by_class import alarms, by_class
 from condgen.evaluation.classifier import ImageClassifier
 from condgen.evaluation.pictures import MOST, conditions_grid, save_grid, save_waveforms
@@ -137,7 +137,8 @@ class SampleQuality(pl.Callback):
     by class, it logs `val/read_NAME_CLASS`, the same share, and `val/diversity_NAME_CLASS`, the share of samples that
     are not all but copies of another (of 40 classes at most: each is a column), and warns of a class that has
     collapsed.
-    Losses of an adversarial run say nothing of quality: its `best` checkpoint is the one of the least distance.
+    Losses of an adversarial run say nothing of quality: its `best` checkpoint is the one of the least distance. Where
+    validation has too few examples to compare with, training examples take their place, which a warning says.
 
     Args:
         num_samples: number of samples each time, with the conditions of validation examples and the same noise.
@@ -150,12 +151,18 @@ class SampleQuality(pl.Callback):
         self.num_samples, self.every_n_epochs, self.classifier_steps = num_samples, every_n_epochs, classifier_steps
         self.classifiers: dict[str, ImageClassifier] = {}
         self.raised: set[tuple[str, str]] = set()
+        self.split: Split = "val"
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         data = _known_data(trainer)
-        if min(self.num_samples, len(data.dataset("val"))) <= NEIGHBOURS:
-            raise ValueError(f"SampleQuality needs more than {NEIGHBOURS} samples and validation examples; there are "
-                             f"{self.num_samples} and {len(data.dataset('val'))}")  # fmt: skip
+        self.split = "val" if len(data.dataset("val")) > NEIGHBOURS else "train"
+        if min(self.num_samples, len(data.dataset(self.split))) <= NEIGHBOURS:
+            raise ValueError(f"SampleQuality needs more than {NEIGHBOURS} samples and as many examples; there are "
+                             f"{self.num_samples} and {len(data.dataset(self.split))}: remove it from "
+                             "trainer.callbacks")  # fmt: skip
+        if self.split == "train":
+            rank_zero_warn(f"the validation split has {len(data.dataset('val'))} examples, too few to compare samples "
+                           "with: figures of samples compare them with training examples", stacklevel=3)  # fmt: skip
         rank_zero_info(f"training the classifiers of {', '.join(data.names)} that will look at samples")
         few = 40 * len(data.dataset("train")) // 128 + 1
         self.classifiers = train_classifiers(data, min(self.classifier_steps, few), seed=1)
@@ -165,7 +172,7 @@ class SampleQuality(pl.Callback):
         if trainer.sanity_checking or not self.classifiers or not wanted:
             return
         data = _known_data(trainer)
-        seen, held_out = view(data), data.dataset("val")
+        seen, held_out = view(data), data.dataset(self.split)
         rows = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(0))[: self.num_samples]
         real = Batch(*held_out.__getitems__(rows.tolist()))
         x, lengths = sample_like(cast(Model, pl_module.model), real, seed=0, batch_size=250, progress=False)

@@ -26,11 +26,10 @@ class WholeEpochs(pl.Callback):
         self.steps = steps
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Count the batches of an epoch, and set the epochs of the run by them."""
+        """Count the steps of an epoch, and set the epochs of the run by them."""
         if stage == "fit":
-            _ = trainer.estimated_stepping_batches  # which prepares the loaders, as the schedule would a moment later
-            batches = self.steps * trainer.accumulate_grad_batches
-            trainer.fit_loop.max_epochs = math.ceil(batches / trainer.num_training_batches)
+            trainer.fit_loop.max_epochs = 1
+            trainer.fit_loop.max_epochs = math.ceil(self.steps / trainer.estimated_stepping_batches)
 
 
 def epochs(trainer: pl.Trainer) -> int | None:
