@@ -18,7 +18,7 @@ from condgen.data.batch import Split
 from condgen.data.class_folders import list_classes, split_files
 from condgen.data.faults import Faults, faults_of, for_each
 from condgen.data.images import Labelled
-from condgen.data.pictures import Fit, Framing, check_header, fitted, read_picture, suffixes, upright_size
+from condgen.data.pictures import REMEDIES, Fit, Framing, check_header, fitted, read_picture, suffixes, upright_size
 from condgen.data.splits import ENOUGH
 from condgen.described import described
 from condgen.paths import require_file
@@ -163,7 +163,7 @@ class Folder:
         condition: str = "class",
         background: str = "white",
     ) -> None:
-        self.root, self.files = root, list_classes(Path(root), suffixes(), "images", condition)
+        self.root, self.files = root, list_classes(Path(root), suffixes(), "images", condition, REMEDIES)
         self.channels, self.bits, self.condition = channels, _checked_bits(bits), condition
         self.framing, wanted = Framing(fit, background).checked(), _checked_size(size)
         height, width = self._checked_headers(wanted)

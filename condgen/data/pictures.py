@@ -29,6 +29,8 @@ SUFFIXES = {
     ".tga", ".tif", ".tiff", ".webp",
 }  # fmt: skip
 HEIF = frozenset({".heic", ".heif", ".hif"})  # photographs of telephones, for which Pillow needs a plugin
+RAW = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2")
+REMEDIES = dict.fromkeys(HEIF, "pip install pillow-heif") | dict.fromkeys((*RAW, ".psd", ".svg"), "export them as .jpg")
 DEEP = re.compile(r"(L|LA|RGB|RGBA|RGBX|CMYK);16")  # what Pillow calls such pixels in a file
 SIDEWAYS = (5, 6, 7, 8)  # orientations of EXIF in which height and width change places
 ORIENTATION = 0x0112
@@ -72,7 +74,7 @@ class Picture(NamedTuple):
 
     Attributes:
         image: picture of 8 bits per channel.
-        is_transparent: whether the background shows through it anywhere.
+        is_transparent: transparency, true if the background shows through it anywhere.
         depth: bits per channel of the file.
     """
 

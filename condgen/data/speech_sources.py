@@ -23,6 +23,7 @@ SUFFIXES = {
     ".aif", ".aifc", ".aiff", ".au", ".avr", ".caf", ".flac", ".mp3", ".nist", ".oga", ".ogg", ".opus", ".paf",
     ".pvf", ".rf64", ".sf", ".snd", ".sph", ".svx", ".8svx", ".voc", ".w64", ".wav", ".wave",
 }  # fmt: skip
+REMEDIES = dict.fromkeys((".aac", ".m4a", ".mp4", ".webm", ".wma"), "convert them, for instance with ffmpeg, to .flac")
 DIGIT_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
@@ -40,7 +41,7 @@ class AudioFolder:
     """
 
     def __init__(self, root: str, condition: str = "speaker") -> None:
-        files = list_classes(Path(root), SUFFIXES, "recordings", condition)
+        files = list_classes(Path(root), SUFFIXES, "recordings", condition, REMEDIES)
         splits = split_files(Path(root), files)
         listed = (
             (splits[file], Clip(file, {condition: name}, origin=str(file)))
