@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from condgen.data.front_end import FrontEnd, front_end
 from condgen.data.hyperparameters import FORMAT, build
+from condgen.data.pictures import Framing
 from condgen.models import ConditionalGenerator, ConditionalModel
 from condgen.models.conditional import Model
 from condgen.paths import require_file
@@ -211,10 +212,11 @@ class Checkpoint:
         return data
 
     @property
-    def background(self) -> str:
-        """The colour that showed where pictures of the training data were transparent."""
+    def framing(self) -> Framing:
+        """How pictures of the training data were brought to one size, and what showed where they were transparent."""
         source = self.data_settings["source"] if self._was_given_data else {}
-        return str((source.get("init_args") or {}).get("background", "white"))
+        given = source.get("init_args") or {}
+        return Framing(**{name: given[name] for name in Framing._fields if name in given})
 
     @property
     def _was_given_data(self) -> bool:

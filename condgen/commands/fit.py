@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 from jsonargparse import Namespace
 from jsonargparse.typing import PositiveInt
-from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.seed import isolate_rng
@@ -50,7 +50,7 @@ class CondgenCLI(LightningCLI):
     def subcommands() -> dict[str, set[str]]:
         return {name: LightningCLI.subcommands()[name] for name in ("fit", "validate", "test")}
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what is given, and the same with defaults; it need not be whole before the data have completed it."""
         self.given = parser.parse_args(args, defaults=False, _skip_validation=True)
         self.config = parser.parse_args(args, _skip_validation=True)

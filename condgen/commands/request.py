@@ -15,7 +15,7 @@ from torch import Tensor
 from condgen.commands.conditions import read_npy
 from condgen.data.clips import Clip
 from condgen.data.front_end import FrontEnd
-from condgen.data.pictures import fitted, read_picture
+from condgen.data.pictures import USUAL, Framing, fitted, read_picture
 from condgen.models import ConditionalModel
 from condgen.models.conditional import Model, as_likelihood
 from condgen.models.contract import audio
@@ -44,7 +44,7 @@ def request(
     engine: str,
     tempering: dict[str, Any],
     completing: dict[str, Any],
-    background: str = "white",
+    framing: Framing = USUAL,
 ) -> Request:
     """Turn options of the command line into arguments of the model's sampler.
 
@@ -56,12 +56,12 @@ def request(
         engine: name of an engine, or `auto`.
         tempering: options of likelihood models that temper the distribution.
         completing: options of likelihood models that say what is to be completed; see `read_given`.
-        background: colour that shows where a picture to be completed is transparent.
+        framing: way in which a picture to be completed is brought to the model's size.
     """
     likelihood = as_likelihood(model)
     if likelihood is None:
         return Request({"truncation": truncation}, {"truncation": truncation})
-    given = read_given(likelihood, front_end, lengths, **completing, background=background)
+    given = read_given(likelihood, front_end, lengths, **completing, framing=framing)
     return Request({**tempering, **given, "length": lengths, "engine": engine}, {**tempering, **completing})
 
 
@@ -82,7 +82,7 @@ def read_given(
     prime: str | None,
     complete: str | None,
     keep_rows: int,
-    background: str = "white",
+    framing: Framing = USUAL,
 ) -> dict[str, Tensor]:
     """Read what is to be completed.
 
@@ -93,7 +93,7 @@ def read_given(
         prime: audio file to begin with.
         complete: picture, or .npy file with an image of levels.
         keep_rows: upper rows of it to keep.
-        background: colour that shows where a picture is transparent.
+        framing: way in which a picture is brought to the model's size.
 
     Returns:
         The arguments `given` and `known` of `condgen.sampling.sample`; empty where nothing is to be completed.
@@ -104,7 +104,7 @@ def read_given(
     if front_end is None:
         if prime is not None:
             raise ValueError("--prime is for audio; an image is completed with --complete FILE --keep_rows N")
-        return _upper_rows(model, complete, keep_rows, background)
+        return _upper_rows(model, complete, keep_rows, framing)
     if complete is not None or keep_rows:
         raise ValueError("--complete and --keep_rows are for images; audio is primed with --prime FILE.wav")
     network = audio(model.network)
@@ -118,7 +118,7 @@ def read_given(
     return {"given": network.quantization.encode(waveform)[None, None]}
 
 
-def _upper_rows(model: ConditionalModel, complete: str | None, keep_rows: int, background: str) -> dict[str, Tensor]:
+def _upper_rows(model: ConditionalModel, complete: str | None, keep_rows: int, framing: Framing) -> dict[str, Tensor]:
     shape = model.network.canvas()
     if complete is None:
         if keep_rows:
@@ -126,13 +126,13 @@ def _upper_rows(model: ConditionalModel, complete: str | None, keep_rows: int, b
         return {}
     if not 0 < keep_rows < shape[1]:
         raise ValueError(f"keep_rows {keep_rows} is not between 1 and {shape[1] - 1}")
-    image = torch.from_numpy(_read_image(complete, shape, model.network.levels, background))
+    image = torch.from_numpy(_read_image(complete, shape, model.network.levels, framing))
     known = torch.zeros(shape[1:], dtype=torch.bool)
     known[:keep_rows] = True
     return {"given": image[None] if image.ndim == 3 else image, "known": known}
 
 
-def _read_image(path: str, shape: tuple[int, ...], levels: int, background: str) -> np.ndarray:
+def _read_image(path: str, shape: tuple[int, ...], levels: int, framing: Framing) -> np.ndarray:
     """Read an image of levels from an .npy file; or a picture, fitted to the shape and its levels to the model's."""
     require_file(path, "a picture, or an .npy file with an image of levels")
     if content_of(path) == "an .npy array":
@@ -140,12 +140,13 @@ def _read_image(path: str, shape: tuple[int, ...], levels: int, background: str)
     channels, height, width = shape
     if channels not in (1, 3):
         raise ValueError(f"{path} is no .npy file, which a model of {channels} channels needs")
-    picture = read_picture(Path(path), channels, background)
+    picture = read_picture(Path(path), channels, framing.checked().background)
     if picture.image.size != (width, height):
-        print(f"condgen: {path} is {picture.image.height} × {picture.image.width}; cropped and resized to "
-              f"{height} × {width}", file=sys.stderr)  # fmt: skip
+        done = {"crop": "cropped and resized", "squash": "squashed"}[framing.fit]
+        print(f"condgen: {path} is {picture.image.height} × {picture.image.width}; {done} to {height} × {width}",
+              file=sys.stderr)  # fmt: skip
     if picture.is_transparent:
-        print(f"condgen: {path} is transparent in places, where {background} shows", file=sys.stderr)
-    image = fitted(picture.image, height, width).astype(np.int64)
+        print(f"condgen: {path} is transparent in places, where {framing.background} shows", file=sys.stderr)
+    image = fitted(picture.image, height, width, framing.fit).astype(np.int64)
     # As `Folder` drops bits where the levels are a power of 2; otherwise, as for 17 levels, the nearest one.
     return image * levels // 256 if 256 % levels == 0 else (image * (levels - 1) + 127) // 255

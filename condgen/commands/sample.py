@@ -86,7 +86,7 @@ def sample(
         rows = [row for row in combinations for _ in range(num_samples)]
         lengths = [row.length for row in rows if row.length is not None] or None
         asked = request(model, front_end, lengths, truncation=truncation, engine=engine, tempering=tempering,
-                        completing=completing, background=checkpoint.background)  # fmt: skip
+                        completing=completing, framing=checkpoint.framing)  # fmt: skip
         samples, indices = finished(model, stacked(rows), len(rows), batch_size=batch_size, seed=seed, **asked.options)
         found = [rows[index] for index in indices]
         facts = {"seed": seed, "weights": weights, **asked.facts, "engine": samples.engine,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from condgen.conditioning.contract import DataCondition, Scope
-from condgen.conditioning.names import find_class, find_name
+from condgen.conditioning.names import find_class, find_name, split_words
 from condgen.described import described
 
 Upsampling = Literal["repeat", "linear", "transposed"]
@@ -81,7 +81,9 @@ class ClassEmbedding(nn.Module):
         """Read a class, a list `a,b,c` of classes, or `all`; see `condgen.conditioning.names`."""
         if text in self.names:
             return [(text, torch.tensor(self.names.index(text)))]
-        ids = range(self.classes) if text == "all" else [find_class(self.names, w.strip()) for w in text.split(",")]
+        ids = (
+            range(self.classes) if text == "all" else [find_class(self.names, w) for w in split_words(self.names, text)]
+        )
         return [(self.names[i], torch.tensor(i)) for i in ids]
 
 

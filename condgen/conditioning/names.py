@@ -7,10 +7,17 @@ from 0, is taken only where no name is a number: otherwise it would silently be 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+
+
+def spelled(name: str) -> str:
+    """Return the one spelling of a name: letters with marks composed (NFC), as keyboards type them and as file systems
+    may not have them; and no blanks around it."""
+    return unicodedata.normalize("NFC", name).strip()
 
 
 def find_name(names: Sequence[str], word: str) -> int | None:
@@ -19,8 +26,9 @@ def find_name(names: Sequence[str], word: str) -> int | None:
     Raises:
         ValueError: several names are the same number; the message continues "condition 'NAME' ".
     """
-    if word in names:
-        return names.index(word)
+    for known, asked in ((names, word), ([spelled(name) for name in names], spelled(word))):
+        if asked in known:
+            return known.index(asked)
     number = number_of(word)
     equal = [] if number is None else [i for i, name in enumerate(names) if number_of(name) == number]
     if len(equal) > 1:
@@ -51,9 +59,21 @@ def find_class(names: Sequence[str], word: str) -> int:
     return found
 
 
+def split_words(names: Sequence[str], text: str) -> list[str]:
+    """Split a text `a,b,c` into words; commas within a name, or within a part that is spelled as one, do not split."""
+    parts, known, words = text.split(","), {spelled(name) for name in names}, []
+    longest = 1 + max((name.count(",") for name in known), default=0)
+    while parts:
+        joined = (",".join(parts[:count]) for count in range(min(longest, len(parts)), 0, -1))
+        found = next((word for word in joined if spelled(word) in known), parts[0])
+        words.append(found.strip())
+        parts = parts[found.count(",") + 1 :]
+    return words
+
+
 def taken_by_position(names: Sequence[str], text: str) -> dict[str, str]:
     """List the words of a text `a,b,c` that are taken by position, each with the name that stands there."""
-    words = [] if text in (*names, "all") else [word.strip() for word in text.split(",")]
+    words = [] if text in (*names, "all") else split_words(names, text)
     places = {word: find_position(names, word) for word in words if word not in names}
     return {word: names[place] for word, place in places.items() if place is not None}
 

@@ -10,6 +10,10 @@ from torch import Tensor
 from condgen.conditioning import DataCondition
 
 Split = Literal["train", "val", "test"]
+SPLIT_NAMES: dict[str, Split] = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
 T = TypeVar("T")
 
 

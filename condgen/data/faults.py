@@ -39,12 +39,24 @@ def for_each(work: Callable[[Item], Result], items: Iterable[Item], kind: str) -
     Raises:
         Faults: items are bad; all were tried.
     """
-    results, faults = [], []
+    results: list[Result] = []
+    faults: list[str] = []
     for item in items:
         try:
             results.append(work(item))
+        except Faults as error:  # of the parts of an item, which are what counts
+            faults, kind = [*faults, *error.faults], error.kind
         except ValueError as error:
             faults.append(str(error))
     if faults:
         raise Faults(faults, kind)
     return results
+
+
+def faults_of(work: Callable[[Item], object], items: Iterable[Item]) -> list[str]:
+    """List what is wrong with items; see `for_each`."""
+    try:
+        for_each(work, items, "items")
+    except Faults as error:
+        return list(error.faults)
+    return []

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
+from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 from zipfile import BadZipFile
@@ -13,15 +16,16 @@ from torch import Tensor
 
 from condgen.data.batch import Split
 from condgen.data.class_folders import list_classes, split_files
-from condgen.data.faults import Faults, for_each
+from condgen.data.faults import Faults, faults_of, for_each
 from condgen.data.images import Labelled
-from condgen.data.pictures import SUFFIXES, check_background, fitted, read_picture
+from condgen.data.pictures import REMEDIES, Fit, Framing, check_header, fitted, read_picture, suffixes, upright_size
 from condgen.data.splits import ENOUGH
 from condgen.described import described
 from condgen.paths import require_file
 
 IMAGES = "binarized_mnist.npz"
 LABELS = "source_index_and_label.npz"
+FEW = 5  # images of another size than most that are named one by one
 DIGIT_NAMES = [str(digit) for digit in range(10)]
 
 
@@ -128,41 +132,48 @@ class CIFAR10:
 class Folder:
     """A folder with one folder of images per class; the folders' names are the class names.
 
-    Split by the hash of each image's path within the root, within each class, so that others may be added: about one
-    in ten for validation and one for testing; see `condgen.data.splits`. Images in sub-folders of a class are taken
-    too. Classes are in the order 1, 2, 10. Files that are not images, by their suffix, are left out, which one line
-    says. How images are read: `condgen.data.pictures`.
+    Images may be of any size and of the usual formats, photographs of telephones among them. Split by the hash of each
+    image's path within the root, within each class, so that others may be added: about one in ten for validation and
+    one for testing; see `condgen.data.splits`. Images in sub-folders of a class are taken too. Classes are in the order
+    1, 2, 10. Files that are not images, by their suffix, are left out, which one line says. How images are read:
+    `condgen.data.pictures`.
 
     Args:
         root: folder of the classes' folders.
-        size: height and width. Images of another size are cropped at the centre and resized to it; if it is left out,
-            all images must have the size of the first one.
+        size: height and width `[24, 32]`, or one number for both. Images of another size are brought to it; if it is
+            left out, all images must be of one size.
+        fit: way to another size: `crop` cuts the middle out in the ratio of the size and scales that; `squash` scales
+            the whole image without keeping its ratio.
         channels: number of channels: 3 for colour, 1 for grey.
         bits: bits kept per channel.
         condition: name of the condition.
         background: colour that shows where an image is transparent, such as `black` or `#ff0000`.
+
+    Raises:
+        ValueError: the folder is not as described, or headers of images are not readable or differ in size.
     """
 
     def __init__(
         self,
         root: str,
-        size: tuple[int, int] | None = None,
+        size: int | tuple[int, int] | None = None,
+        fit: Fit = "crop",
         channels: Literal[1, 3] = 3,
         bits: int = 8,
         condition: str = "class",
         background: str = "white",
     ) -> None:
-        self.root, self.files = root, list_classes(Path(root), SUFFIXES, "images", condition)
-        self.channels, self.bits, self.condition, self.resize = channels, _checked_bits(bits), condition, size
-        self.background = check_background(background)
-        height, width = size or self._first_size()
+        self.root, self.files = root, list_classes(Path(root), suffixes(), "images", condition, REMEDIES)
+        self.channels, self.bits, self.condition = channels, _checked_bits(bits), condition
+        self.framing, wanted = Framing(fit, background).checked(), _checked_size(size)
+        height, width = self._checked_headers(wanted)
         self.shape, self.levels, self.names = (channels, height, width), 2**bits, {condition: list(self.files)}
 
     def load(self, split: Split) -> Labelled:
         """Read one split.
 
         Raises:
-            ValueError: files are not readable 8-bit images, or have another size; the message names them.
+            Faults: images are not readable; the message names them.
         """
         splits = split_files(Path(self.root), self.files)
         chosen = [(file, label) for label, files in enumerate(self.files.values()) for file in files
@@ -176,29 +187,56 @@ class Folder:
     def _read_all(self, files: list[Path]) -> list[Tensor]:
         """Read images; all faulty ones are named at once, the first of many."""
         read = for_each(self._read, files, f"images of {self.root}")
-        if any(is_transparent for _, is_transparent in read):
-            warnings.warn(f"images of {self.root} are transparent in places, where {self.background} shows: set "
-                          "background to choose another colour", stacklevel=3)  # fmt: skip
-        return [levels for levels, _ in read]
+        if any(is_transparent for _, is_transparent, _ in read):
+            warnings.warn(f"images of {self.root} are transparent in places, where {self.framing.background} shows: "
+                          "set background to choose another colour", stacklevel=3)  # fmt: skip
+        if any(depth > 8 for *_, depth in read):
+            warnings.warn(f"images of {self.root} have more than 8 bits per channel, of which the upper 8 are kept",
+                          stacklevel=3)  # fmt: skip
+        return [levels for levels, *_ in read]
 
-    def _read(self, file: Path) -> tuple[Tensor, bool]:
-        image, is_transparent = read_picture(file, self.channels, self.background)
-        height, width = self.shape[1:]
-        if self.resize is None and image.size != (width, height):
-            raise ValueError(f"{file} is {image.height} × {image.width}, not {height} × {width}; "
-                             "give a size, to which all images are then resized")  # fmt: skip
-        return torch.from_numpy(fitted(image, height, width)), is_transparent
+    def _read(self, file: Path) -> tuple[Tensor, bool, int]:
+        image, is_transparent, depth = read_picture(file, self.channels, self.framing.background)
+        return torch.from_numpy(fitted(image, *self.shape[1:], self.framing.fit)), is_transparent, depth
 
-    def _first_size(self) -> tuple[int, int]:
-        """Return the size of the first readable image; `load` names all the others at once."""
-        faults = []
-        for file in (file for files in self.files.values() for file in files):
-            try:
-                image = read_picture(file, self.channels, self.background).image
-                return image.height, image.width
-            except ValueError as error:
-                faults.append(str(error))
-        raise Faults(faults, f"images of {self.root}")
+    def _checked_headers(self, size: tuple[int, int] | None) -> tuple[int, int]:
+        """Return the size of the images, or the one they are brought to, once their headers have been read.
+
+        Raises:
+            Faults: headers are bad, or no size is given and they differ in size. Unless they all do, every image is
+                then read to its end, so that all that are bad are named at once.
+        """
+        files = [file for found in self.files.values() for file in found]
+        sizes: dict[Path, tuple[int, int]] = {}
+
+        def measure(file: Path) -> None:
+            sizes[file] = upright_size(file)
+
+        faults = faults_of(measure if size is None else check_header, files)
+        usual = Counter(sizes.values()).most_common(1)[0][0] if sizes else size
+        others = {file: found for file, found in sizes.items() if found != usual}
+        kind = f"images of {self.root}"
+        if len(others) > FEW or 2 * len(others) > len(sizes):
+            raise Faults([*faults, f"{kind} are of {_range(sizes.values())}: give the size to bring all to, such as "
+                          "--data.source.size 32"], kind)  # fmt: skip
+        if faults or others or usual is None:
+            read = partial(read_picture, channels=self.channels, background=self.framing.background)
+            sized = [f"{file} is {_times(found)}, not {_times(usual)} as most: remove it, or give a size to bring all "
+                     "to, such as --data.source.size 32" for file, found in others.items() if usual]  # fmt: skip
+            raise Faults([*faults_of(read, files), *sized], kind)
+        return size or usual
+
+
+def _range(sizes: Collection[tuple[int, int]]) -> str:
+    """Say in words which sizes there are."""
+    counts = Counter(sizes).most_common()
+    by_area = sorted(counts, key=lambda item: item[0][0] * item[0][1])
+    return (f"{len(counts)} sizes, from {_times(by_area[0][0])} to {_times(by_area[-1][0])}, most often "
+            f"{_times(counts[0][0])} ({counts[0][1]} of {len(sizes)})")  # fmt: skip
+
+
+def _times(size: tuple[int, int]) -> str:
+    return f"{size[0]} × {size[1]}"
 
 
 def read_fixed_mnist(root: Path, split: Split) -> Labelled:
@@ -242,6 +280,15 @@ def _torchvision(name: str, root: str, split: Split, held_out: int, download: bo
     x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
     rows = {"train": slice(0, len(x) - held_out), "val": slice(len(x) - held_out, None), "test": slice(None)}[split]
     return Labelled(x[rows].contiguous(), {condition: labels[rows].long()})
+
+
+def _checked_size(size: int | Sequence[int] | None) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    height, width = (size, size) if isinstance(size, int) else size
+    if min(height, width) < 1:
+        raise ValueError(f"size {height} × {width} is not at least 1 × 1")
+    return height, width
 
 
 def _checked_bits(bits: int) -> int:

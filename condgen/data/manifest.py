@@ -7,7 +7,8 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from condgen.data.batch import Split
+from condgen.conditioning.names import spelled
+from condgen.data.batch import SPLIT_NAMES, Split
 from condgen.data.clips import Clip, Phoneme
 from condgen.data.faults import for_each
 from condgen.data.order import ordered
@@ -16,9 +17,6 @@ from condgen.data.text import read_json, read_text, shown
 from condgen.described import described
 from condgen.paths import identity, require_file
 
-SPLIT_NAMES: dict[str, Split] = {
-    "train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test",
-}  # fmt: skip
 RESERVED = ("path", "file_name", "split", "text", "phonemes")
 LONGEST = 1e9  # seconds; comparing with it, unlike converting, also works for whole numbers beyond floats
 USUAL_LABELS = ("speaker", "digit", "label", "class")
@@ -238,7 +236,7 @@ def _label(origin: str, cells: dict[str, object], condition: str) -> str:
         raise ValueError(f"{origin} has no {condition}; fill it in, or leave {condition} out of the labels")
     if isinstance(value, (dict, list)) or value in (float("inf"), float("-inf")):
         raise ValueError(f"{origin}: {condition} {shown(value)} is not a label; give a word or a number")
-    return str(value).strip()
+    return spelled(str(value))
 
 
 def _text(origin: str, cells: dict[str, object]) -> str | None:

@@ -18,7 +18,7 @@ from condgen.conditioning import DataCondition
 from condgen.data.batch import Batch, Split, as_is, splits_of
 from condgen.data.clips import SpeechSource
 from condgen.data.decoding import LONGEST
-from condgen.data.faults import NAMED, Faults
+from condgen.data.faults import NAMED, for_each
 from condgen.data.features import FrameFeature
 from condgen.data.hyperparameters import store_hyperparameters
 from condgen.data.levels import Normalise
@@ -219,14 +219,7 @@ class Speech(pl.LightningDataModule):
         Raises:
             Faults: clips are bad. All splits were tried, and the good clips are kept for a second call.
         """
-        faults: list[str] = []
-        for split in splits_of(self.trainer.state.fn if self.trainer else None):
-            try:
-                self._prepare(split)
-            except Faults as error:
-                faults += error.faults
-        if faults:
-            raise Faults(faults, "clips")
+        for_each(self._prepare, splits_of(self.trainer.state.fn if self.trainer else None), "splits")
 
     def setup(self, stage: str | None = None) -> None:
         """Map what the stage needs (`fit`, `validate`, `test`, or everything) into memory."""

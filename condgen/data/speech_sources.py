@@ -23,6 +23,7 @@ SUFFIXES = {
     ".aif", ".aifc", ".aiff", ".au", ".avr", ".caf", ".flac", ".mp3", ".nist", ".oga", ".ogg", ".opus", ".paf",
     ".pvf", ".rf64", ".sf", ".snd", ".sph", ".svx", ".8svx", ".voc", ".w64", ".wav", ".wave",
 }  # fmt: skip
+REMEDIES = dict.fromkeys((".aac", ".m4a", ".mp4", ".webm", ".wma"), "convert them, for instance with ffmpeg, to .flac")
 DIGIT_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
@@ -62,7 +63,7 @@ def _listed_by(tables: list[Path], condition: str) -> Listing:
     """List the recordings of a table, the only one of its folder."""
     if len(tables) > 1:
         raise ValueError(f"{tables[0].parent} holds several tables, {', '.join(path.name for path in tables)}: keep "
-                         "one, or name it with a Manifest (--data.source Manifest --data.source.path FILE)")  # fmt: skip
+                         "one, or choose one with --data.source Manifest --data.source.path FILE")  # fmt: skip
     listing = Manifest(str(tables[0]), val_share=0.1, test_share=0.1).listing
     if condition in listing.names:
         return listing
@@ -74,7 +75,7 @@ def _listed_by(tables: list[Path], condition: str) -> Listing:
 
 
 def _listed_by_folder(root: Path, condition: str) -> Listing:
-    files = list_classes(root, SUFFIXES, "recordings", condition)
+    files = list_classes(root, SUFFIXES, "recordings", condition, REMEDIES)
     splits = split_files(root, files)
     clips = ((splits[file], Clip(file, {condition: name}, origin=str(file)))
              for name, found in files.items() for file in found)  # fmt: skip

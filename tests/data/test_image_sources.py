@@ -169,9 +169,76 @@ def test_folder_refuses_what_it_cannot_read_and_names_it(folder):
     bad.write_bytes(good.read_bytes()[:40])
     with pytest.raises(ValueError, match=rf"{bad.name} is not a readable image .*remove or replace"):
         Folder(str(folder), size=(5, 6)).load("train")
-    Image.fromarray(np.zeros((5, 6), np.uint16)).save(bad)
-    with pytest.raises(ValueError, match=rf"{bad.name} has more than 8 bits"):
-        Folder(str(folder), size=(5, 6)).load("train")
+
+
+def test_16_bits_are_brought_down_and_this_is_said_once(folder):
+    for file in training_files(folder)[:3]:
+        Image.fromarray(np.full((5, 6), 0x8000, np.uint16)).save(file)
+    with pytest.warns(UserWarning, match="more than 8 bits per channel, of which the upper 8 are kept") as said:
+        Folder(str(folder)).load("train")
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(("size", "shape"), [(4, (4, 4)), ([3, 4], (3, 4)), ((7, 2), (7, 2))])
+def test_a_size_is_one_number_or_height_and_width(folder, size, shape):
+    source = Folder(str(folder), size=size)
+    assert source.load("test").x.shape[2:] == source.shape[1:] == shape
+    with pytest.raises(ValueError, match="size 0 × 3 is not at least 1 × 1"):
+        Folder(str(folder), size=(0, 3))
+
+
+def test_images_are_cropped_or_squashed_as_asked(tmp_path):
+    (tmp_path / "cat").mkdir()
+    pixels = np.zeros((4, 12, 3), np.uint8)
+    pixels[:, 4:8] = 90
+    for i in range(10):
+        Image.fromarray(pixels).save(tmp_path / "cat" / f"{i}.png")
+    assert (Folder(str(tmp_path), size=4).load("train").x == 90).all()
+    assert Folder(str(tmp_path), size=4, fit="squash").load("train").x.float().mean() == pytest.approx(30, abs=2)
+
+
+def test_broken_images_and_those_of_another_size_are_named_together(folder):
+    broken, sized = sorted((folder / "cat").iterdir())[:3], sorted((folder / "dog").iterdir())[:2]
+    broken[0].write_bytes(b"")
+    broken[1].write_text("no picture")
+    broken[2].write_bytes(broken[2].read_bytes()[:50])  # its header is whole
+    for file in sized:
+        Image.new("RGB", (9, 8)).save(file)
+    with pytest.raises(ValueError, match=r"^5 images of .* cannot be used: ") as caught:
+        Folder(str(folder))
+    assert all(f"{file} is not a readable image" in str(caught.value) for file in broken)
+    assert all(f"{file} is 8 × 9, not 5 × 6 as most" in str(caught.value) for file in sized)
+    with pytest.raises(ValueError, match=r"^3 images of .* cannot be used: "):
+        Folder(str(folder), size=8)
+
+
+def test_images_of_many_sizes_are_said_with_the_option_that_brings_them_to_one(tmp_path):
+    (tmp_path / "cat").mkdir()
+    for i in range(1, 9):
+        Image.new("RGB", (10 * i, 8 * i)).save(tmp_path / "cat" / f"{i}.jpg")
+    Image.new("RGB", (80, 64)).save(tmp_path / "cat" / "again.jpg")
+    with pytest.raises(ValueError, match=r"are of 8 sizes, from 8 × 10 to 64 × 80, most often 64 × 80 \(2 of 9\): give "
+                       r"the size to bring all to, such as --data\.source\.size 32$"):  # fmt: skip
+        Folder(str(tmp_path))
+
+
+def test_a_turned_photograph_has_its_upright_size(folder):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = training_files(folder)[0]
+    Image.new("RGB", (5, 6)).save(file, exif=exif)
+    assert Folder(str(folder)).shape == (3, 5, 6)
+
+
+def test_images_broken_in_several_splits_are_named_together(folder):
+    splits = split_files(folder, Folder(str(folder)).files)
+    data = Images(Folder(str(folder)))
+    broken = [next(file for file, split in splits.items() if split == wanted) for wanted in ("train", "val")]
+    for file in broken:
+        file.write_bytes(file.read_bytes()[:50])
+    with pytest.raises(ValueError, match=r"^2 images of .* cannot be used: ") as caught:
+        data.setup("fit")
+    assert all(str(file) in str(caught.value) for file in broken)
 
 
 def test_all_faulty_images_are_named_and_counted(folder):
