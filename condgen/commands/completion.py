@@ -36,7 +36,7 @@ class Completion(NamedTuple):
 
     Attributes:
         built: source of the data, if the configuration names one.
-        taken: what was taken from the data, in words.
+        taken: arguments that were taken from the data, in words.
     """
 
     built: Built | None

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,7 @@ def run(argv: list[str]) -> None:
     if folder not in sys.path:
         sys.path.append(folder)
     try:
-        with quiet(), isolate_rng():
+        with quiet(), own_rng():
             cli(from_checkpoint(argv))
     except (MisconfigurationException, ValueError) as error:
         message = innermost(str(error))
@@ -204,6 +205,17 @@ def run(argv: list[str]) -> None:
         if "No module named" in message:
             message += f"; it was looked for in the current folder, {folder}, and among the installed packages"
         raise ValueError(message) from error
+
+
+@contextmanager
+def own_rng() -> Iterator[None]:
+    """Leave the process's random numbers as they were; Lightning's own does so only where no error ends the command."""
+    isolated = isolate_rng()
+    isolated.__enter__()
+    try:
+        yield
+    finally:
+        isolated.__exit__(None, None, None)
 
 
 def run_name(argv: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import re
 import sys
 
 import numpy as np
@@ -144,4 +145,92 @@ def test_a_folder_for_a_configuration_is_one_line(counted, tmp_path, one_line):
     assert main(["fit", "-c", "wav"]) == 1
     one_line("wav is a folder; give a configuration")
     assert main(["fit", "-c", "no.yaml"]) == 1
-    one_line("config: File does not exist: ", "no.yaml")
+    one_line("there is no configuration no.yaml", "no.yaml")
+
+
+def leave_out(text, *patterns):
+    for pattern in patterns:
+        text, count = re.subn(pattern, "", text)
+        assert count, pattern
+    return text
+
+
+def stored(name="own"):
+    return torch.load(f"runs/{name}/version_0/checkpoints/last.ckpt", weights_only=True)["hyper_parameters"]
+
+
+def test_the_grid_of_a_network_is_that_of_the_images(counted, tmp_path, caplog):
+    (tmp_path / "own.yaml").write_text(leave_out(IMAGES, r"shape: \[1, 8, 8\], levels: 17, "))
+    assert main(["fit", "-c", "own.yaml"]) == 0
+    network = stored()["network"]["init_args"]
+    assert (list(network["shape"]), network["levels"], network["channels"]) == ([1, 8, 8], 17, 4)
+    said = [line for line in caplog.messages if line.startswith("taken from the data")]
+    assert said == ["taken from the data: network.shape [1, 8, 8], network.levels 17"]
+    assert len(counted.built) == 1
+
+
+def test_the_grid_and_the_frames_of_a_network_are_those_of_the_clips(counted, tmp_path):
+    own = leave_out(CLIPS, "sample_rate: 8000, hop: 80, ", r", init_args: \{size: 10\}")
+    (tmp_path / "own.yaml").write_text(own + "seed_everything: 1\n")
+    assert main(["fit", "-c", "own.yaml"]) == 0
+    network, encoders = stored()["network"]["init_args"], stored()["conditions"]
+    assert (network["sample_rate"], network["hop"], network["levels"]) == (8000, 80, 256)
+    assert encoders["position"]["init_args"]["size"] == 10
+
+
+def test_an_encoder_that_upsamples_makes_the_hop_shorter(counted, tmp_path):
+    own = CLIPS.replace("{size: 10}", "{factor: 2}").replace("hop: 80, ", "")
+    (tmp_path / "own.yaml").write_text(own)
+    assert main(["fit", "-c", "own.yaml"]) == 0
+    assert stored()["network"]["init_args"]["hop"] == 40
+
+
+def test_what_is_given_stands_and_is_compared_with_the_data(counted, tmp_path, one_line):
+    (tmp_path / "own.yaml").write_text(IMAGES.replace("levels: 17", "levels: 256"))
+    assert main(["fit", "-c", "own.yaml"]) == 1
+    one_line("the model's levels is 256, the data's is 17")
+
+
+@pytest.mark.parametrize(("configuration", "condition", "encoders"), [
+    (IMAGES, r" +conditions: .*\n", {"digit": "ClassEmbedding"}),
+    (IMAGES.replace("init_args: {source", "init_args: {thumbnail: 4, source"), r" +conditions: .*\n",
+     {"digit": "ClassEmbedding", "thumbnail": "FeatureMap"}),
+    (CLIPS, r" +conditions:\n.*\n.*\n", {"speaker": "ClassEmbedding", "digit": "ClassEmbedding",
+                                         "position": "FrameSequence"}),
+], ids=["images", "thumbnails", "clips"])  # fmt: skip
+def test_conditions_that_are_left_out_are_all_that_the_data_have(counted, tmp_path, configuration, condition, encoders):
+    (tmp_path / "own.yaml").write_text(leave_out(configuration, condition))
+    assert main(["fit", "-c", "own.yaml"]) == 0
+    found = stored()["conditions"]
+    assert {name: part["class_path"].rpartition(".")[2] for name, part in found.items()} == encoders
+
+
+def test_a_model_without_conditions_says_so(counted, tmp_path):
+    (tmp_path / "own.yaml").write_text(re.sub(r"conditions: .*", "conditioning: none", IMAGES))
+    assert main(["fit", "-c", "own.yaml"]) == 0
+    assert not stored()["conditions"]
+
+
+def test_a_checkpoint_says_what_it_has_whatever_the_data_are_now(counted, tmp_path):
+    """Names and shapes are the checkpoint's, and the data are compared with them."""
+    (tmp_path / "own.yaml").write_text(leave_out(IMAGES, r"shape: \[1, 8, 8\], levels: 17, "))
+    assert main(["fit", "-c", "own.yaml"]) == 0
+    assert main(["fit", "-c", "own.yaml", "--ckpt_path", "last", "--trust", "counted",
+                 "--trainer.max_epochs", "2"]) == 0  # fmt: skip
+    newest = torch.load("runs/own/version_1/checkpoints/last.ckpt", weights_only=True)
+    assert list(newest["hyper_parameters"]["network"]["init_args"]["shape"]) == [1, 8, 8]
+    assert newest["epoch"] == 1
+
+
+def test_what_neither_the_configuration_nor_the_data_say_is_named(counted, tmp_path, one_line):
+    own = CLIPS.replace("condgen.models.WaveNet", "condgen.models.PixelCNN").replace("sample_rate: 8000, hop: 80, ", "")
+    (tmp_path / "own.yaml").write_text(re.sub(", stacks: 1", "", own))
+    assert main(["fit", "-c", "own.yaml"]) == 1
+    one_line("model.network", "required: shape")
+
+
+@pytest.mark.parametrize(("given", "expected"), [([], 2), (["--trainer.max_epochs", "1"], 1)])
+def test_steps_are_whole_epochs_unless_epochs_are_given(counted, tmp_path, given, expected):
+    (tmp_path / "own.yaml").write_text("steps: 25\n" + leave_out(IMAGES, "max_epochs: 1, limit_train_batches: 1, "))
+    assert main(["fit", "-c", "own.yaml", *given]) == 0
+    assert torch.load("runs/own/version_0/checkpoints/last.ckpt", weights_only=True)["epoch"] == expected - 1

@@ -440,3 +440,27 @@ def test_all_faulty_rows_and_names_of_a_data_set_are_named_at_once(tmp_path):
         (tmp_path / f"{name}.wav").touch()
     with pytest.raises(ValueError, match=r"^2 files of .*one\.wav is not named .*; .*two\.wav is not named"):
         FreeSpokenDigits(str(tmp_path))
+
+
+@pytest.mark.parametrize("write", [write_csv, lambda folder, rows: write_jsonl(folder, *(
+    json.dumps({"path": path, "speaker": name}) for path, name in rows))], ids=["csv", "jsonl"])  # fmt: skip
+def test_a_folder_with_a_table_is_read_by_it(tmp_path, recordings, write):
+    write(tmp_path, [[name, "ann" if i % 2 else "bob"] for i, name in enumerate(recordings[:-1])])
+    source = AudioFolder(str(tmp_path))
+    assert source.names == {"speaker": ["ann", "bob"]}
+    assert sorted(clip.path.name for clips in every(source).values() for clip in clips) == recordings[:-1]
+
+
+def test_the_column_of_a_table_is_the_condition(tmp_path, recordings):
+    write_csv(tmp_path, [[name, "a"] for name in recordings], ["path", "instrument"])
+    assert AudioFolder(str(tmp_path), "instrument").names == {"instrument": ["a"]}
+    with pytest.raises(ValueError, match=r"has no column 'speaker' that tells the classes; it has path, instrument: "
+                                         r"choose one with --data.source.condition NAME"):  # fmt: skip
+        AudioFolder(str(tmp_path))
+
+
+def test_several_tables_are_refused(tmp_path, recordings):
+    for name in ("a.csv", "b.csv"):
+        write_csv(tmp_path, [[recordings[0], "ann"]], name=name)
+    with pytest.raises(ValueError, match=r"holds several tables, a\.csv, b\.csv: keep one, or choose one with"):
+        AudioFolder(str(tmp_path))
