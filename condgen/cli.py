@@ -1,4 +1,4 @@
-"""`condgen fit | validate | test | sample | evaluate`."""
+"""`condgen fit | validate | test | sample | evaluate | show`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ commands:
   test        score it on the test split
   sample      draw from a checkpoint: condgen sample --ckpt_path FILE --condition.digit 7 --num_samples 16 --out DIR
   evaluate    measure a checkpoint:   condgen evaluate --ckpt_path FILE --out DIR
+  show        say how a sample was made, or what a checkpoint is: condgen show FILE
 
 options:
   -h, --help  show this; `condgen COMMAND --help` shows the options of a command
@@ -38,6 +39,7 @@ COMMANDS = {
     "test": "condgen.commands.fit",
     "sample": "condgen.commands.sample",
     "evaluate": "condgen.commands.evaluate",
+    "show": "condgen.commands.show",
 }
 
 
