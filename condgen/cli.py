@@ -1,4 +1,4 @@
-"""`condgen fit | validate | test | sample | evaluate`."""
+"""`condgen fit | validate | test | sample | evaluate | show`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ commands:
   sample      draw from a checkpoint: condgen sample --ckpt_path FILE --condition.digit 7 --num_samples 16 --out DIR
   evaluate    measure a checkpoint:   condgen evaluate --ckpt_path FILE --out DIR
   configs     list the configurations that come with condgen
+  show        say how a sample was made, or what a checkpoint is: condgen show FILE
 
 options:
   -h, --help  show this; `condgen COMMAND --help` shows the options of a command
@@ -40,6 +41,7 @@ COMMANDS = {
     "sample": "condgen.commands.sample",
     "evaluate": "condgen.commands.evaluate",
     "configs": "condgen.commands.configurations",
+    "show": "condgen.commands.show",
 }
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from condgen.atomic import whole_folder
 
-# What condgen writes into such a folder, and nothing else: by suffix alone, a folder of recordings would look the same.
+# What condgen writes into such a folder besides what its manifest names, and nothing else: by suffix alone, a folder of
+# recordings would look the same.
 WRITTEN = re.compile(
     r"samples\.npz|(grid|waveforms|samples|real|reals|read_.*)\.png|manifest\.jsonl|report\.(json|md)|"
     r"\d{4,}\.wav|(sample|real)_\d+\.wav"
@@ -42,17 +44,34 @@ def _refuse(final: Path, overwrite: bool) -> None:
     found = sorted(final.iterdir()) if final.is_dir() else []
     if found and not overwrite:
         raise ValueError(f"{final} is not empty; give another folder, or --overwrite to replace it")
-    foreign = [item.name for item in found if item.is_dir() or not WRITTEN.fullmatch(item.name)]
-    if (
-        found
-        and not foreign
-        and not any(_names_a_checkpoint(final / name) for name in ("manifest.jsonl", "report.json"))
-    ):
-        foreign = [found[0].name]
-    if foreign:
+    lists = [name for name in ("manifest.jsonl", "report.json") if _names_a_checkpoint(final / name)]
+    own = _listed(final / "manifest.jsonl") if "manifest.jsonl" in lists else set()
+    foreign = [name for name in map(str, sorted(_contents(final))) if name not in own and not WRITTEN.fullmatch(name)]
+    if found and (foreign or not lists):
         raise ValueError(
-            f"{final} holds more than results ({foreign[0]}), so it is not overwritten; give another folder"
+            f"{final} holds more than results ({(foreign or [found[0].name])[0]}), so it is not overwritten; give "
+            "another folder"
         )
+
+
+def _contents(folder: Path) -> Iterator[PurePosixPath]:
+    """List the files of a folder, those of its folders included, and empty folders."""
+    for place, folders, files in os.walk(folder):
+        inner = PurePosixPath(Path(place).relative_to(folder).as_posix())
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        yield from (inner / name for name in (*files, *links))
+        if not files and not folders and place != str(folder):
+            yield inner
+
+
+def _listed(manifest: Path) -> set[str]:
+    """Return the names of the files of samples that a manifest of condgen's lists."""
+    with open(manifest, encoding="utf-8", errors="replace") as lines:
+        try:
+            rows = [json.loads(line) for line in lines]
+        except ValueError:
+            return set()
+    return {str(row.get("file")) for row in rows if isinstance(row, dict)}
 
 
 def _names_a_checkpoint(file: Path) -> bool:

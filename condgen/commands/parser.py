@@ -29,7 +29,7 @@ class OneLineParser(OneLineErrors, ArgumentParser):
 def parse(command: Callable[..., None], argv: list[str]) -> dict[str, Any]:
     """Parse the options of a command, `argv[0]`, into the arguments of its function, whose docstring is the help."""
     parser = OneLineParser(prog=f"condgen {argv[0]}", description=str(command.__doc__).splitlines()[0])
-    parser.add_function_arguments(command, skip={"overwrite", "trust"})
+    parser.add_function_arguments(command, skip={"overwrite", "trust", "command"})
     parser.add_argument("--trust", nargs="+", default=[], help=TRUST)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
     _refuse_repeats(argv[1:])

@@ -5,6 +5,7 @@ Only what says how the command is called stands here: its help shall not wait fo
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -33,15 +34,17 @@ def sample(
     engine: str = "auto",
     trust: Sequence[str] = (),
     overwrite: bool = False,
+    command: str = "",
 ) -> None:
-    """Draw from a checkpoint.
+    """Draw from a checkpoint. Every file says how it was made: `condgen show FILE`.
 
-    The folder gets samples.npz (where all are of one size), manifest.jsonl and a picture; audio also WAV files of 16
-    bits. Ctrl-C keeps the batches that are finished.
+    Ctrl-C keeps the batches that are finished.
 
     Args:
         ckpt_path: checkpoint that `condgen fit` wrote.
-        out: folder for the results. It appears when all is done.
+        out: folder for a PNG or WAV file per sample, such as `digit=7_0003.png`; of more than 1,000, in folders of
+            1,000 by index, such as `0000-0999`. It also gets a picture of some, manifest.jsonl, and samples.npz where
+            all are of one size. It appears when all is done.
         condition: `--condition.NAME VALUE` for each condition of the model. The value is a class's name (or, where no
             name is a number, its position from 0), a list `a,b,c`, or `all`; tags are joined with `+`; for what is
             measured of audio, an audio file or a list `a.wav,b.wav`; for phonemes, the text to say; for other
@@ -64,6 +67,7 @@ def sample(
             `triton`, `cached` or `naive`; see `condgen.sampling.sample`.
         trust: modules besides condgen whose classes the checkpoint may name.
         overwrite: permission to replace an existing folder.
+        command: command line that the files shall name.
     """
     from condgen.checkpoint import Checkpoint
     from condgen.commands.conditions import combine, stacked, taken_by_position, warn_of_untrained
@@ -91,7 +95,8 @@ def sample(
         found = [rows[index] for index in indices]
         facts = {"seed": seed, "weights": weights, **asked.facts, "engine": samples.engine,
                  "checkpoint": checkpoint.sha256,
-                 **({"by_position": by_position} if by_position else {})}  # fmt: skip
+                 **({"by_position": by_position} if by_position else {}),
+                 **({"command": command} if command else {})}  # fmt: skip
         per_combination = num_samples if len(found) == len(rows) else 1
         written = write(folder, model, SampleSet(samples, found, indices), per_combination, facts)
     print(f"{len(found)} samples in {out}: {written}; engine '{samples.engine}' ({samples.why})")
@@ -106,4 +111,4 @@ def sample(
 
 def run(argv: list[str]) -> None:
     """Run `condgen sample`."""
-    sample(**parse(sample, argv))
+    sample(**parse(sample, argv), command=shlex.join(["condgen", *argv]))

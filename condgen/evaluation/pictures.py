@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Text
+    from PIL.PngImagePlugin import PngInfo
 
 
+TILE = 96  # pixels of an image in a grid, so that one can see it
+LONGEST_LABEL = 60  # characters beside a row
 MOST = 40  # classes in a picture, and pairs of classes: more than that, nobody reads
 
 
@@ -58,21 +61,51 @@ def conditions_grid(model: Model, example: Mapping[str, Tensor], per_row: int) -
     return conditions, labels
 
 
+def pixels(x: Tensor, levels: int) -> np.ndarray:
+    """Convert images (n, channels, height, width) of levels to red, green and blue of 8 bits, (n, height, width, 3)."""
+    images = (x.detach().cpu().double() * (255 / (levels - 1))).round().to(torch.uint8)
+    return images[:, [min(colour, images.shape[1] - 1) for colour in range(3)]].permute(0, 2, 3, 1).numpy()
+
+
+def save_image(path: str | os.PathLike[str], image: np.ndarray, note: str = "") -> None:
+    """Write an image as PNG, in its own size.
+
+    Args:
+        path: file to write.
+        image: image of 8 bits, gray (height, width) or red, green and blue (height, width, 3).
+        note: record of how it was made.
+    """
+    from PIL import Image
+
+    Image.fromarray(image).save(path, "PNG", pnginfo=_noted(note))
+
+
+def _noted(note: str) -> PngInfo:
+    """Make a PNG file's text of a note."""
+    from PIL.PngImagePlugin import PngInfo
+
+    text = PngInfo()
+    if note:
+        text.add_text("condgen", note)
+    return text
+
+
 def tile(x: Tensor, levels: int, columns: int) -> np.ndarray:
     """Lay images (n, channels, height, width) of levels out in rows: (height, width, 3) of 8 bits, with white lines."""
-    images = (x.detach().cpu().double() * (255 / (levels - 1))).round().to(torch.uint8)
-    n, channels, height, width = images.shape
-    images = images.expand(-1, 3, -1, -1) if channels == 1 else images[:, :3]
+    images = pixels(x, levels)
+    n, height, width, _ = images.shape
     rows = -(-n // columns)
     canvas = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1, 3), 255, np.uint8)
-    for i, image in enumerate(images.permute(0, 2, 3, 1).numpy()):
+    for i, image in enumerate(images):
         top, left = (i // columns) * (height + 1) + 1, (i % columns) * (width + 1) + 1
         canvas[top : top + height, left : left + width] = image
     return canvas
 
 
-def save_grid(path: str | os.PathLike[str], x: Tensor, levels: int, columns: int, labels: list[str]) -> None:
-    """Write a grid of images as PNG, with a label beside each row.
+def save_grid(
+    path: str | os.PathLike[str], x: Tensor, levels: int, columns: int, labels: list[str], note: str = ""
+) -> None:
+    """Write a grid of images as PNG, with a label beside each row. Small images are enlarged to about 96 pixels.
 
     Args:
         path: file to write.
@@ -80,12 +113,14 @@ def save_grid(path: str | os.PathLike[str], x: Tensor, levels: int, columns: int
         levels: whole levels per channel.
         columns: images per row.
         labels: label of each row.
+        note: record of how they were made.
     """
     from PIL import Image, ImageDraw, ImageFont
 
     tiles = Image.fromarray(tile(x, levels, columns))
-    row, zoom = x.shape[-2] + 1, max(1, round(44 / x.shape[-2]))
+    row, zoom = x.shape[-2] + 1, max(1, round(TILE / max(x.shape[-2:])))
     font = ImageFont.truetype(_font(), 15)
+    labels = [label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…" for label in labels]
     margin = int(max(font.getlength(label) for label in labels)) + 12
     picture = Image.new("RGB", (margin + tiles.width * zoom, tiles.height * zoom), "white")
     picture.paste(tiles.resize((tiles.width * zoom, tiles.height * zoom), Image.Resampling.NEAREST), (margin, 0))
@@ -93,7 +128,7 @@ def save_grid(path: str | os.PathLike[str], x: Tensor, levels: int, columns: int
     for i, label in enumerate(labels):
         writing.text((margin - 6, (row * (i + 0.5) + 0.5) * zoom), label, "black", font, anchor="rm")
     with whole_file(path) as temporary:
-        picture.save(temporary)
+        picture.save(temporary, pnginfo=_noted(note))
 
 
 def _font() -> Path:
@@ -162,7 +197,11 @@ def _plainly(labels: Iterable[Text]) -> None:
 
 
 def save_waveforms(
-    path: str | os.PathLike[str], waveforms: Sequence[np.ndarray], sample_rate: int, titles: Sequence[str]
+    path: str | os.PathLike[str],
+    waveforms: Sequence[np.ndarray],
+    sample_rate: int,
+    titles: Sequence[str],
+    note: str = "",
 ) -> None:
     """Draw waveforms with their spectrograms below, side by side.
 
@@ -171,10 +210,11 @@ def save_waveforms(
         waveforms: waveforms, (samples,) each, in [−1, 1].
         sample_rate: samples per second.
         titles: title of each waveform.
+        note: record of how they were made.
     """
     columns = min(len(waveforms), 4)
     rows = -(-len(waveforms) // columns)
-    with figure(path, 3.4 * columns, 3.6 * rows) as canvas:
+    with figure(path, 3.4 * columns, 3.6 * rows, note) as canvas:
         axes = canvas.subplots(2 * rows, columns, squeeze=False, height_ratios=[1, 2] * rows)
         for ax in axes.flat:
             ax.set_axis_off()
@@ -207,8 +247,8 @@ def _draw_spectrogram(axes: Axes, waveform: np.ndarray, sample_rate: int) -> Non
 
 
 @contextmanager
-def figure(path: str | os.PathLike[str], width: float, height: float) -> Iterator[Figure]:
-    """Give an empty figure of a size in inches, and write it to a PNG file when the block ends well."""
+def figure(path: str | os.PathLike[str], width: float, height: float, note: str = "") -> Iterator[Figure]:
+    """Give an empty figure of a size in inches, and write it to a PNG file with a note when the block ends well."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -216,4 +256,4 @@ def figure(path: str | os.PathLike[str], width: float, height: float) -> Iterato
     FigureCanvasAgg(canvas)
     yield canvas
     with whole_file(path) as temporary:
-        canvas.savefig(temporary, facecolor="white")
+        canvas.savefig(temporary, facecolor="white", pil_kwargs={"pnginfo": _noted(note)})

@@ -19,7 +19,10 @@ def test_sampling_needs_only_the_checkpoint(pixelcnn, sample, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     options = ["--condition.digit", "7,3", "--num_samples", "3", "--seed", "5"]
     assert sample(pixelcnn, "a", *options) == 0
-    assert sorted(path.name for path in Path("a").iterdir()) == ["grid.png", "manifest.jsonl", "samples.npz"]
+    assert sorted(path.name for path in Path("a").iterdir()) == [
+        "digit=3_0003.png", "digit=3_0004.png", "digit=3_0005.png", "digit=7_0000.png", "digit=7_0001.png",
+        "digit=7_0002.png", "grid.png", "manifest.jsonl", "samples.npz",
+    ]  # fmt: skip
     with np.load("a/samples.npz", allow_pickle=False) as file:
         assert file["samples"].shape == (6, 1, 8, 8)
         assert file["samples"].dtype == np.uint8
@@ -129,8 +132,8 @@ def test_copies_are_as_long_as_what_they_copy(draw, make, tmp_path):
     make.tone(tmp_path / "short.wav", 200, 500, rate=4000)
     mels = f"{tmp_path / 'long.wav'},{tmp_path / 'short.wav'}"
     assert draw("wavenet_fsdd_mel", tmp_path / "out", "--condition.speaker", "theo", "--condition.mel", mels) == 0
-    lengths = [soundfile.info(tmp_path / "out" / f"000{i}.wav").frames for i in range(2)]
-    assert lengths == [1200, 960]
+    names = [f"speaker=theo_mel={name}.wav_000{i}.wav" for i, name in enumerate(("long", "short"))]
+    assert [soundfile.info(tmp_path / "out" / name).frames for name in names] == [1200, 960]
     assert not (tmp_path / "out" / "samples.npz").exists()
 
 
@@ -142,7 +145,7 @@ def test_a_text_is_spoken_in_each_voice_and_a_bad_one_is_one_line(make, sample, 
                               "--data.source.pitches", "[50]")  # fmt: skip
     out, voices = tmp_path / "out", ["--condition.speaker", "all", "--condition.text"]
     assert sample(checkpoint, out, *voices, "net") == 0
-    lengths = [soundfile.info(out / f"000{i}.wav").frames for i in range(2)]
+    lengths = [soundfile.info(out / row["file"]).frames for row in rows(out)]
     assert all(1000 < n < 8000 and n % 40 == 0 for n in lengths)
     assert [row["conditions"]["speaker"] for row in rows(out)] == ["en-us+f2", "en-us+m3"]
     for text, words in (("Ω", ["cannot be spoken", "'Ω'"]), ("fish", ["phonemes that the data do not have", "ʃ"])):
@@ -150,6 +153,22 @@ def test_a_text_is_spoken_in_each_voice_and_a_bad_one_is_one_line(make, sample, 
         assert sample(checkpoint, tmp_path / "other", *voices, text) == 1
         one_line(*words)
         assert not (tmp_path / "other").exists()
+
+
+def test_more_than_a_thousand_samples_are_in_folders_that_may_be_overwritten(pixelcnn, sample, tmp_path, one_line):
+    options = ["--condition.digit", "all", "--num_samples", "101", "--engine", "compiled"]
+    assert sample(pixelcnn, tmp_path / "o", *options) == 0
+    assert {p.name for p in (tmp_path / "o").iterdir()} == {"0000-0999", "1000-1999", "grid.png", "manifest.jsonl",
+                                                            "samples.npz"}  # fmt: skip
+    files = [row["file"] for row in rows(tmp_path / "o")]
+    assert (files[0], files[1009]) == ("0000-0999/digit=0_0000.png", "1000-1999/digit=9_1009.png")
+    assert all((tmp_path / "o" / file).is_file() for file in files)
+    (tmp_path / "o" / "1000-1999" / "digit=9_1010.png").touch()
+    assert sample(pixelcnn, tmp_path / "o", "--condition.digit", "1", "--overwrite") == 1
+    one_line("holds more than results (1000-1999/digit=9_1010.png)")
+    (tmp_path / "o" / "1000-1999" / "digit=9_1010.png").unlink()
+    assert sample(pixelcnn, tmp_path / "o", "--condition.digit", "1", "--overwrite") == 0
+    assert len(list((tmp_path / "o").iterdir())) == 4
 
 
 def test_help_names_every_option_with_the_words_of_the_docstring(capsys):

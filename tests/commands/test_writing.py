@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from PIL import Image
 
 from condgen.commands.conditions import Combination
 from condgen.commands.writing import SampleSet, write
@@ -28,9 +29,16 @@ def test_the_manifest_says_what_decided_the_samples(pixelcnn, sample, tmp_path):
 def test_a_generator_writes_what_every_model_writes(cdcgan, sample, tmp_path):
     options = ["--condition.digit", "all", "--num_samples", "3", "--seed", "5", "--truncation", "0.8"]
     assert sample(cdcgan, tmp_path / "o", *options) == 0
-    assert {path.name for path in (tmp_path / "o").iterdir()} == {"samples.npz", "grid.png", "manifest.jsonl"}
+    pictures = {f"digit={i // 3}_{i:04d}.png" for i in range(30)}
+    assert {path.name for path in (tmp_path / "o").iterdir()} == {
+        "samples.npz",
+        "grid.png",
+        "manifest.jsonl",
+        *pictures,
+    }
+    assert [row["file"] for row in rows(tmp_path / "o")] == sorted(pictures)
     with np.load(tmp_path / "o" / "samples.npz") as arrays:
-        assert set(arrays) == {"samples", "digit"}
+        assert set(arrays) == {"samples", "digit", "provenance"}
         assert arrays["samples"].shape == (30, 1, 8, 8)
         assert arrays["samples"].dtype == np.uint8
         assert arrays["samples"].max() <= 16
@@ -58,9 +66,10 @@ def test_samples_are_sound_with_a_manifest_and_a_picture(draw, asked, tmp_path):
     out = tmp_path / "out"
     assert draw("wavenet_fsdd", out, *asked("all"), "--num_samples", "2") == 0
     assert sorted(p.name for p in out.iterdir()) == [
-        "0000.wav", "0001.wav", "0002.wav", "0003.wav", "manifest.jsonl", "samples.npz", "waveforms.png",
+        "manifest.jsonl", "samples.npz", *(f"speaker={name}_digit=1_{i:04d}.wav" for i, name in enumerate(
+            ["george", "george", "theo", "theo"])), "waveforms.png",
     ]  # fmt: skip
-    found = soundfile.info(out / "0003.wav")
+    found = soundfile.info(out / "speaker=theo_digit=1_0003.wav")
     assert (found.samplerate, found.channels, found.subtype, found.frames) == (8000, 1, "PCM_16", 400)
     assert [row["conditions"] for row in rows(out)] == [{"speaker": s, "digit": "1"} for s in ("george", "theo")
                                                         for _ in range(2)]  # fmt: skip
@@ -88,3 +97,39 @@ def test_the_manifest_names_the_index_that_made_each_sample(tmp_path):
     with np.load(tmp_path / "samples.npz") as arrays:
         assert arrays["samples"][:, 0, 0, 0].tolist() == [0, 1, 2]
         assert arrays["digit"].tolist() == [1, 3, 4]
+
+
+def test_every_file_says_of_itself_what_made_it(tmp_path):
+    """The picture of each sample, in its own size and levels; the arrays; and the grid, of those that it shows."""
+    model = SimpleNamespace(network=SimpleNamespace(levels=3, sample_rate=None))
+    x = torch.tensor([0, 1, 2])[:, None, None, None].expand(3, 1, 4, 5)
+    rows = [Combination({"digit": str(i)}, {"digit": torch.tensor(i)}) for i in (1, 3, 4)]
+    write(
+        tmp_path, model, SampleSet(Samples(x, None, "cached", ""), rows, [1, 3, 4]), 1, {"seed": 5, "checkpoint": "c"}
+    )
+    listed = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
+    for row, level in zip(listed, (0, 128, 255), strict=True):
+        with Image.open(tmp_path / row.pop("file")) as picture:
+            assert json.loads(picture.text["condgen"]) == row
+            assert (picture.size, picture.mode, picture.getextrema()) == ((5, 4), "L", (level, level))
+    with Image.open(tmp_path / "grid.png") as grid, np.load(tmp_path / "samples.npz") as arrays:
+        for record in (json.loads(grid.text["condgen"]), json.loads(str(arrays["provenance"]))):
+            assert (record["index"], record["conditions"][2], record["seed"]) == ([1, 3, 4], {"digit": "4"}, 5)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_images_of_any_number_of_channels_are_pictures(channels, tmp_path):
+    model = SimpleNamespace(network=SimpleNamespace(levels=2, sample_rate=None))
+    samples = Samples(torch.ones(1, channels, 4, 4), None, "cached", "")
+    write(tmp_path, model, SampleSet(samples, [Combination({}, {})], [0]), 1, {})
+    with Image.open(tmp_path / "sample_0000.png") as picture:
+        assert picture.mode == ("L" if channels == 1 else "RGB")
+
+
+def test_sound_says_of_itself_what_made_it(cdcgan_audio, sample, tmp_path):
+    assert sample(cdcgan_audio, tmp_path / "o", "--condition.digit", "1", "--condition.speaker", "theo") == 0
+    row = rows(tmp_path / "o")[0]
+    with soundfile.SoundFile(tmp_path / "o" / row.pop("file")) as file:
+        assert json.loads(file.comment) == row
+    assert (row["conditions"], row["seed"], row["index"]) == ({"digit": "1", "speaker": "theo"}, 0, 0)
+    assert row["command"].startswith(f"condgen sample --ckpt_path {cdcgan_audio} --out ")

@@ -29,20 +29,32 @@ def test_images_stand_row_by_row_with_white_lines_between_them():
 def test_the_picture_holds_every_level_and_nothing_between_them(tmp_path):
     x = torch.tensor([0, 1, 2, 2, 1, 0]).view(6, 1, 1, 1).expand(-1, 1, 8, 8)
     picture = grid(tmp_path, x, 3, 3, ["", ""])
-    images = picture[:, -(3 * 9 + 1) * 6 :]  # right of the labels; 8 rows are enlarged 6 times
-    assert images.shape[:2] == ((2 * 9 + 1) * 6, (3 * 9 + 1) * 6)
+    images = picture[:, -(3 * 9 + 1) * 12 :]  # right of the labels; 8 rows are enlarged 12 times
+    assert images.shape[:2] == ((2 * 9 + 1) * 12, (3 * 9 + 1) * 12)
     assert set(np.unique(images)) == {0, 128, 255}
-    middles = images[(4 * 6 + 27, 13 * 6 + 27), :][:, [5 * 6, 14 * 6, 23 * 6]][..., 0]
+    middles = images[(5 * 12, 14 * 12), :][:, [5 * 12, 14 * 12, 23 * 12]][..., 0]
     assert middles.tolist() == [[0, 128, 255], [255, 128, 0]]
 
 
 def test_a_label_stands_beside_its_row_in_letters_of_any_language(tmp_path):
     x = torch.zeros(3, 1, 8, 8)
     picture = grid(tmp_path, x, 2, 1, ["", "ʃ", "наша $x_1$"])
-    margin = picture.shape[1] - (9 + 1) * 6
-    dark = [(picture[row * 54 + 6 : (row + 1) * 54, :margin] < 100).any() for row in range(3)]
+    margin = picture.shape[1] - (9 + 1) * 12
+    dark = [(picture[row * 108 + 12 : (row + 1) * 108, :margin] < 100).any() for row in range(3)]
     assert dark == [False, True, True]
     assert (picture[:, :4] == 255).all()
+
+
+@pytest.mark.parametrize(("size", "zoom"), [((8, 8), 12), ((32, 32), 3), ((28, 28), 3), ((4, 48), 2), ((96, 96), 1),
+                                            ((300, 200), 1)])  # fmt: skip
+def test_small_images_are_enlarged_by_a_whole_factor_and_large_ones_are_not(tmp_path, size, zoom):
+    picture = grid(tmp_path, torch.zeros(1, 1, *size), 2, 1, [""])
+    assert picture.shape[:2] == ((size[0] + 2) * zoom, (size[1] + 2) * zoom + 12)
+
+
+def test_a_long_label_takes_no_more_than_its_place(tmp_path):
+    picture = grid(tmp_path, torch.zeros(1, 1, 8, 8), 2, 1, ["w" * 10_000])
+    assert picture.shape[1] < 1000
 
 
 # Pictures: what stands in a row is what its label says.

@@ -1,0 +1,82 @@
+"""What a checkpoint is, for people: its network, conditions, data, training, score, and how to draw from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from torch import Tensor
+
+from condgen.checkpoint import Checkpoint
+from condgen.commands.next_step import foreign_modules, sampling_command
+from condgen.commands.report import describe
+from condgen.conditioning import Encoder
+from condgen.models.conditional import Model
+
+MANY = 40  # names of classes in a line
+
+
+def card(checkpoint: Checkpoint) -> list[tuple[str, str]]:
+    """Return what a checkpoint says of itself, in pairs of a word and a text."""
+    model, front_end = checkpoint.model(), checkpoint.front_end()
+    features = {} if front_end is None else front_end.features
+    content, settings = checkpoint.content, checkpoint.hyper_parameters
+    trust = foreign_modules(content["hyper_parameters"], content.get("datamodule_hyper_parameters", {}))
+    command = sampling_command(str(checkpoint.path), model, features, checkpoint.untrained, trust)
+    return [
+        ("checkpoint", f"{checkpoint.path} (format {content['format']}, SHA-256 {checkpoint.sha256})"),
+        ("task", checkpoint.task_path.rpartition(".")[2]),
+        ("network", _network(model, settings)),
+        *[("condition", f"{name}: {_condition(encoder, checkpoint.untrained.get(name, []))}")
+          for name, encoder in model.encoders.items()],
+        *([] if model.encoders else [("condition", "none: the model is unconditional")]),
+        ("data", _data(checkpoint)),
+        ("training", f"{epochs_done(content)} epochs, {content.get('global_step', 0)} steps"),
+        *[("score", text) for text in scores(content)],
+        ("draw from it", command),
+    ]  # fmt: skip
+
+
+def epochs_done(content: Mapping[str, Any]) -> int:
+    """Return how many epochs a checkpoint has seen to their end."""
+    place: Any = content.get("loops", {})
+    for name in ("fit_loop", "epoch_progress", "current", "processed"):
+        place = place.get(name, 0) if isinstance(place, Mapping) else 0
+    return place if isinstance(place, int) else 0
+
+
+def scores(content: Mapping[str, Any]) -> list[str]:
+    """List the figures by which `best` was chosen, as they were when a checkpoint was written."""
+    found = []
+    for state in content.get("callbacks", {}).values():
+        figure = state.get("current_score") if isinstance(state, Mapping) else None
+        if isinstance(figure, Tensor) and figure.numel() == 1 and state.get("monitor"):
+            best = state.get("best_model_score")
+            beside = f" (best so far {float(best):.4g})" if isinstance(best, Tensor) and best.numel() == 1 else ""
+            found.append(f"{state['monitor']} {float(figure):.4g}{beside}")
+    return found
+
+
+def _network(model: Model, settings: Mapping[str, Any]) -> str:
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    network = settings.get("network") or {}
+    given = network.get("init_args") if isinstance(network, Mapping) else None
+    words = ", ".join(f"{name} {value}" for name, value in (given or {}).items() if value is not None)
+    return f"{type(model.network).__name__}, {weights:,} weights" + (f" ({words})" if words else "")
+
+
+def _condition(encoder: Encoder, untrained: list[str]) -> str:
+    names = encoder.names or []
+    if not names:
+        return type(encoder).__name__
+    shown = ", ".join(islice(names, MANY)) + (f", … ({len(names):,} in all)" if len(names) > MANY else "")
+    missing = f"; no training examples of {', '.join(untrained[:MANY])}" if untrained else ""
+    return f"{type(encoder).__name__} of {shown}{missing}"
+
+
+def _data(checkpoint: Checkpoint) -> str:
+    if not checkpoint.content.get("datamodule_hyper_parameters"):
+        return "not said: the run had no data module"
+    settings = checkpoint.data_settings
+    return f"{describe({**settings, 'changed': {}})}, by {checkpoint.data_path.rpartition('.')[2]}"
