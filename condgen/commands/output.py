@@ -12,7 +12,7 @@ from condgen.atomic import whole_folder
 
 # What condgen writes into such a folder, and nothing else: by suffix alone, a folder of recordings would look the same.
 WRITTEN = re.compile(
-    r"samples\.npz|(grid|waveforms|samples|real|reals|read_.*)\.png|manifest\.jsonl|report\.(json|md)|"
+    r"samples\.npz|(examples|grid|waveforms|samples|real|reals|read_.*)\.png|manifest\.jsonl|report\.(json|md)|"
     r"\d{4,}\.wav|(sample|real)_\d+\.wav"
 )
 
@@ -43,11 +43,7 @@ def _refuse(final: Path, overwrite: bool) -> None:
     if found and not overwrite:
         raise ValueError(f"{final} is not empty; give another folder, or --overwrite to replace it")
     foreign = [item.name for item in found if item.is_dir() or not WRITTEN.fullmatch(item.name)]
-    if (
-        found
-        and not foreign
-        and not any(_names_a_checkpoint(final / name) for name in ("manifest.jsonl", "report.json"))
-    ):
+    if found and not foreign and not any(_is_of_condgen(final / name) for name in ("manifest.jsonl", "report.json")):
         foreign = [found[0].name]
     if foreign:
         raise ValueError(
@@ -55,9 +51,10 @@ def _refuse(final: Path, overwrite: bool) -> None:
         )
 
 
-def _names_a_checkpoint(file: Path) -> bool:
-    """Tell condgen's own lists from others of the same name, such as a data set's manifest."""
+def _is_of_condgen(file: Path) -> bool:
+    """Tell condgen's own lists, of a checkpoint or of data, from others of the same name, such as a manifest."""
     if not file.is_file():
         return False
     with open(file, encoding="utf-8", errors="replace") as lines:
-        return '"checkpoint": ' in lines.read(100_000)
+        beginning = lines.read(100_000)
+    return '"checkpoint": ' in beginning or '"command": "condgen data"' in beginning

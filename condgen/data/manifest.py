@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from condgen.conditioning.names import spelled
-from condgen.data.batch import SPLIT_NAMES, Split
+from condgen.data.batch import SPLIT_NAMES, NoExamples, Split
 from condgen.data.clips import Clip, Phoneme
 from condgen.data.faults import Faults, faults_of, for_each
 from condgen.data.headers import read_header
@@ -51,11 +51,11 @@ class Listing:
         """List one split.
 
         Raises:
-            ValueError: it has no clips.
+            NoExamples: it has no clips.
         """
         chosen = [clip for part, clip in self.splits if part == split]
         if not chosen:
-            raise ValueError(f"{self.where} has no clips in the {split} split; add recordings or change the split")
+            raise NoExamples(f"{self.where} has no clips in the {split} split; add recordings or change the split")
         return chosen
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from condgen.conditioning import DataCondition
-from condgen.data.batch import Batch, Split, as_is, splits_of
+from condgen.data.batch import Batch, NoExamples, Split, as_is, splits_of
 from condgen.data.clips import Clip, SpeechSource
 from condgen.data.decoding import LONGEST
 from condgen.data.faults import NAMED, for_each
@@ -228,12 +228,21 @@ class Speech(pl.LightningDataModule):
         """Map what the stage needs (`fit`, `validate`, `test`, or everything) into memory."""
         for split in splits_of(stage):
             if split not in self.stores:
-                self.stores[split] = ClipStore.open(self._prepare(split))
+                self.read(split)
+
+    def read(self, split: Split) -> None:
+        """Map one split into memory, prepared before if it is not yet stored.
+
+        Raises:
+            NoExamples: it has no clips.
+            Faults: clips are bad; the message names them.
+        """
+        self.stores[split] = ClipStore.open(self._prepare(split))
 
     def _clips(self, split: Split) -> list[Clip]:
         clips = self.source.clips(split)
         if not clips:
-            raise ValueError(f"the {split} split of {type(self.source).__name__} has no clips")
+            raise NoExamples(f"the {split} split of {type(self.source).__name__} has no clips")
         return clips
 
     def _prepare(self, split: Split) -> Path:
