@@ -10,7 +10,7 @@ import torch
 
 from condgen.data import Speech
 from condgen.data.batch import ConditionedData, NoExamples, Split
-from condgen.data.faults import for_each
+from condgen.data.faults import for_each_group
 from condgen.data.splits import ENOUGH
 from condgen.described import arguments
 
@@ -48,7 +48,7 @@ def read_all(data: ReadBySplit) -> list[Split]:
             return False
         return True
 
-    there = for_each(is_there, SPLITS, "splits")
+    there = for_each_group(is_there, SPLITS)
     if not there[0]:
         data.read("train")  # which says why
     return [split for split, is_read in zip(SPLITS, there, strict=True) if is_read]
@@ -114,7 +114,7 @@ def _of_classes(classes: Mapping[str, Mapping[Split, int]]) -> list[str]:
     trained = {name: counts.get("train", 0) for name, counts in classes.items()}
     found = []
     if len(classes) == 1:
-        found.append(f"{next(iter(classes))} is the only class, so that it tells a model nothing; give others, or "
+        found.append(f"'{next(iter(classes))}' is the only class, so that it tells a model nothing; give others, or "
                      "leave the condition out of the model")  # fmt: skip
     for names, words in (
         ([name for name, number in trained.items() if not number], "no training examples, so that they stay unknown"),
@@ -127,24 +127,25 @@ def _of_classes(classes: Mapping[str, Mapping[Split, int]]) -> list[str]:
             found.append(f"{words}: {listed(names)}")
     large, small = max(trained, key=trained.__getitem__), min(trained, key=trained.__getitem__)
     if 0 < UNEQUAL * trained[small] < trained[large]:
-        found.append(f"{large} has {trained[large]:,} training examples and {small} {trained[small]:,}: most of what "
-                     "is learnt will be of large classes")  # fmt: skip
+        found.append(f"'{large}' has {trained[large]:,} training examples and '{small}' {trained[small]:,}: most of "
+                     "what is learnt will be of large classes")  # fmt: skip
     return found
 
 
 def listed(names: Sequence[str]) -> str:
     """Name some classes, and count the others."""
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return ", ".join(f"'{name}'" for name in names[:NAMED]) + more
 
 
 def markdown(report: Mapping[str, Any]) -> str:
     """Write the report for people."""
     given = ", ".join(f"{name} {value}" for name, value in report["given"].items())
+    given = given and f" ({given})"
     size, rate = " × ".join(map(str, report["shape"] or ())), report["sample_rate"]
     kind = f"images of {size}" if rate is None else f"recordings, {rate:,} samples per second"
     counted = ", ".join(f"{number:,} {split}" for split, number in report["examples"].items())
-    lines = ["# Data", "", f"{report['source']} ({given}): {kind}, {report['levels']} levels; {counted}."]
+    lines = ["# Data", "", f"{report['source']}{given}: {kind}, {report['levels']} levels; {counted}."]
     if "clips" in report:
         clips = report["clips"]
         lines += ["", f"Clips last {clips['shortest']:.2f} to {clips['longest']:.2f} s, half of them at most "

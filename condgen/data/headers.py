@@ -5,40 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from condgen.data.clips import Clip
-from condgen.data.decoding import Shown
+from condgen.data.decoding import Header, read_header
 from condgen.data.recordings import RecordingReader
-from condgen.paths import require_file
-
-
-class Header(NamedTuple):
-    """What the header of a recording says: samples per second, and channels."""
-
-    rate: int
-    channels: int
-
-
-def read_header(path: Path, name: str = "") -> Header:
-    """Read the header of a recording.
-
-    Args:
-        path: file of the recording.
-        name: words for the file in the message; its path if left out.
-
-    Raises:
-        ValueError: there is no such file, or soundfile does not read it; the message names it.
-    """
-    import soundfile
-
-    require_file(path, "a sound file", name or str(path))
-    try:
-        with open(path, "rb") as file, soundfile.SoundFile(Shown(file)) as sound:
-            return Header(sound.samplerate, sound.channels)
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-        cause = str(error).split(": ")[-1].strip()
-        raise ValueError(f"{name or path} is not a readable audio file ({cause})") from None
 
 
 def check_headers(clips: Sequence[Clip], reader: RecordingReader) -> None:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from condgen.conditioning import DataCondition
 from condgen.data.batch import Batch, NoExamples, Split, as_is, splits_of
-from condgen.data.faults import for_each
+from condgen.data.faults import for_each_group
 from condgen.data.features import FrameFeature
 from condgen.data.hyperparameters import store_hyperparameters
 from condgen.data.resumable import ResumableLoader, Shuffled, batches_given
@@ -131,7 +131,7 @@ class Images(pl.LightningDataModule):
             Faults: images are bad. All these splits were tried.
         """
         missing = [split for split in splits_of(stage) if split not in self.splits]
-        for_each(self.read, missing, "splits")
+        for_each_group(self.read, missing)
 
     def read(self, split: Split) -> None:
         """Read one split.

@@ -10,8 +10,8 @@ from pathlib import Path
 from condgen.conditioning.names import spelled
 from condgen.data.batch import SPLIT_NAMES, NoExamples, Split
 from condgen.data.clips import Clip, Phoneme
+from condgen.data.decoding import read_header
 from condgen.data.faults import Faults, faults_of, for_each
-from condgen.data.headers import read_header
 from condgen.data.order import ordered
 from condgen.data.splits import split_labelled
 from condgen.data.text import read_json, read_text, shown

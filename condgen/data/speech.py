@@ -18,7 +18,7 @@ from condgen.conditioning import DataCondition
 from condgen.data.batch import Batch, NoExamples, Split, as_is, splits_of
 from condgen.data.clips import Clip, SpeechSource
 from condgen.data.decoding import LONGEST
-from condgen.data.faults import NAMED, for_each
+from condgen.data.faults import NAMED, for_each_group
 from condgen.data.features import FrameFeature
 from condgen.data.headers import check_headers
 from condgen.data.hyperparameters import store_hyperparameters
@@ -221,8 +221,9 @@ class Speech(pl.LightningDataModule):
             Faults: clips are bad. All splits were tried, and the good clips are kept for a second call.
         """
         splits = splits_of(self.trainer.state.fn if self.trainer else None)
-        for_each(self._clips, splits, "splits")
-        for_each(self._prepare, splits, "splits")
+        for split in splits:
+            self._clips(split)  # an empty one is found before another is prepared
+        for_each_group(self._prepare, splits)
 
     def setup(self, stage: str | None = None) -> None:
         """Map what the stage needs (`fit`, `validate`, `test`, or everything) into memory."""

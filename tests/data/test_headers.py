@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from condgen.data import Clip
-from condgen.data.headers import Header, check_headers, read_header
+from condgen.data.headers import check_headers
 from condgen.data.recordings import RecordingReader
 
 
@@ -16,16 +16,6 @@ def clips(folder, rates, channels=1):
     for path, rate in zip(paths, rates, strict=True):
         soundfile.write(path, np.zeros((10, channels)), rate)
     return [Clip(path, {}, origin=str(path)) for path in paths]
-
-
-def test_a_header_says_rate_and_channels(tmp_path):
-    found = clips(tmp_path, [44_100], channels=2)
-    assert read_header(found[0].path) == Header(44_100, 2)
-    (tmp_path / "0.wav").write_bytes(b"no sound")
-    with pytest.raises(ValueError, match=r"^row 7 is not a readable audio file"):
-        read_header(found[0].path, "row 7")
-    with pytest.raises(ValueError, match=r"gone\.wav does not exist"):
-        read_header(tmp_path / "gone.wav")
 
 
 def test_another_rate_of_most_clips_is_one_line(tmp_path):
