@@ -16,6 +16,7 @@ HELP = """usage: condgen COMMAND [OPTIONS]
 Conditional generative models of audio and images.
 
 commands:
+  data        show what will be learnt from: condgen data --data Images --data.source Folder --data.source.root DIR
   fit         train a model:          condgen fit -c pixelcnn_digits
   validate    score it on the validation split
   test        score it on the test split
@@ -35,6 +36,7 @@ An error is one line; with CONDGEN_TRACEBACK=1 in the environment, it is the who
 """
 
 COMMANDS = {
+    "data": "condgen.commands.data",
     "fit": "condgen.commands.fit",
     "validate": "condgen.commands.fit",
     "test": "condgen.commands.fit",

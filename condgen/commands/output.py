@@ -14,7 +14,7 @@ from condgen.atomic import whole_folder
 # What condgen writes into such a folder besides what its manifest names, and nothing else: by suffix alone, a folder of
 # recordings would look the same.
 WRITTEN = re.compile(
-    r"samples\.npz|(grid|waveforms|samples|real|reals|read_.*)\.png|manifest\.jsonl|report\.(json|md)|"
+    r"samples\.npz|(examples|grid|waveforms|samples|real|reals|read_.*)\.png|manifest\.jsonl|report\.(json|md)|"
     r"\d{4,}\.wav|(sample|real)_\d+\.wav"
 )
 
@@ -44,7 +44,7 @@ def _refuse(final: Path, overwrite: bool) -> None:
     found = sorted(final.iterdir()) if final.is_dir() else []
     if found and not overwrite:
         raise ValueError(f"{final} is not empty; give another folder, or --overwrite to replace it")
-    lists = [name for name in ("manifest.jsonl", "report.json") if _names_a_checkpoint(final / name)]
+    lists = [name for name in ("manifest.jsonl", "report.json") if _is_of_condgen(final / name)]
     own = _listed(final / "manifest.jsonl") if "manifest.jsonl" in lists else set()
     foreign = [name for name in map(str, sorted(_contents(final))) if name not in own and not WRITTEN.fullmatch(name)]
     if found and (foreign or not lists):
@@ -74,9 +74,10 @@ def _listed(manifest: Path) -> set[str]:
     return {str(row.get("file")) for row in rows if isinstance(row, dict)}
 
 
-def _names_a_checkpoint(file: Path) -> bool:
-    """Tell condgen's own lists from others of the same name, such as a data set's manifest."""
+def _is_of_condgen(file: Path) -> bool:
+    """Tell condgen's own lists, of a checkpoint or of data, from others of the same name, such as a manifest."""
     if not file.is_file():
         return False
     with open(file, encoding="utf-8", errors="replace") as lines:
-        return '"checkpoint": ' in lines.read(100_000)
+        beginning = lines.read(100_000)
+    return '"checkpoint": ' in beginning or '"command": "condgen data"' in beginning

@@ -17,6 +17,10 @@ SPLIT_NAMES: dict[str, Split] = {
 T = TypeVar("T")
 
 
+class NoExamples(ValueError):
+    """A split of a source is empty."""
+
+
 class Batch(NamedTuple):
     """Examples on their grid with their conditions.
 

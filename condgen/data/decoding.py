@@ -39,7 +39,12 @@ FIRST_BYTES = (
     rb"RIFF.{4}WAVEfmt ", rb"FORM.{4}AIF[FC]", rb"RF64.{4}WAVEds64", rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb",
     rb"\.snd\0\0.{6}\0\0\0[\x01-\x1f]", rb"caff\0\x01\0\0desc", rb"fLaC[\0\x80]\0\0\x22",
 )  # fmt: skip
-MP3_BEHIND = rb"(TAG.{125})?(ID3|\xff[\xe2-\xff])"  # another MP3, perhaps behind the first one's tag
+# Another MP3, perhaps behind the first one's tag: one with a tag, or with a frame that tells its length; or any frame.
+TAGGED_BEHIND = rb"TAG.{125}(ID3|\xff[\xe2-\xff])|ID3|\xff[\xe2-\xff].{2,40}(Xing|Info|VBRI)"
+FRAME_BEHIND = rb"\xff[\xe2-\xff]"
+PADDING = (
+    2 * 1441
+)  # bytes of the two longest frames, in which an encoder may end what the decoder has cut to its length
 # How libsndfile reports that the samples are fewer than a header says.
 SHORTER = re.compile(r"^ *(?:data|SSND|BODY|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 
@@ -48,6 +53,13 @@ class Sound(NamedTuple):
     """A waveform, (samples,) float32, its samples per second, and the channels that the file has."""
 
     waveform: Tensor
+    rate: int
+    channels: int
+
+
+class Header(NamedTuple):
+    """What the header of a recording says: samples per second, and channels."""
+
     rate: int
     channels: int
 
@@ -108,6 +120,27 @@ def read_audio(path: Path, origin: str = "", mono: bool = False, longest: float 
     return Sound(torch.from_numpy(found.waveform), found.rate, found.channels)
 
 
+def read_header(path: Path, name: str = "") -> Header:
+    """Read the header of a recording.
+
+    Args:
+        path: file of the recording.
+        name: words for the file in the message; its path if left out.
+
+    Raises:
+        ValueError: there is no such file, or soundfile does not read it; the message names it.
+    """
+    import soundfile
+
+    require_file(path, "a sound file", name or str(path))
+    try:
+        with open(path, "rb") as file, soundfile.SoundFile(Shown(file)) as sound:
+            return Header(sound.samplerate, sound.channels)
+    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+        cause = str(error).split(": ")[-1].strip()
+        raise ValueError(f"{name or path} is not a readable audio file ({cause})") from None
+
+
 def _decoded_whole(path: Path, name: str, mono: bool, longest: float) -> Decoded:
     found = _decode(path, name, mono, longest)
     promised = found.promised
@@ -115,7 +148,7 @@ def _decoded_whole(path: Path, name: str, mono: bool, longest: float) -> Decoded
         longer = _decode(path, name, mono, longest, ENOUGH)
         if longer.promised != promised:  # so no frame says how many there are, and libsndfile guessed
             found, promised = longer, 0
-    if _is_joined(path) or (found.kind == "MP3" and _begins(path, found.end, MP3_BEHIND)):
+    if _is_joined(path) or (found.kind == "MP3" and _is_followed(path, found.end)):
         raise ValueError(_joined(name))
     if len(found.waveform) < promised or _lacks_bytes(found) or (found.kind == "OGG" and _is_cut_page(path)):
         raise ValueError(_truncated(name))
@@ -220,6 +253,12 @@ def _is_joined(path: Path) -> bool:
                 return len(list(re.finditer(first, content, re.DOTALL))) > 1
     firsts = [is_first for is_first, _ in _ogg_pages(path)]
     return any(later and not earlier for earlier, later in pairwise(firsts))
+
+
+def _is_followed(path: Path, end: int) -> bool:
+    """Tell whether another MP3 stands behind the end of one, and not merely its own last frames."""
+    is_long = path.stat().st_size - end > PADDING
+    return _begins(path, end, TAGGED_BEHIND) or (is_long and _begins(path, end, FRAME_BEHIND))
 
 
 def _begins(path: Path, place: int, pattern: bytes) -> bool:

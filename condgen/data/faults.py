@@ -44,12 +44,32 @@ def for_each(work: Callable[[Item], Result], items: Iterable[Item], kind: str) -
     for item in items:
         try:
             results.append(work(item))
-        except Faults as error:  # of the parts of an item, which are what counts
-            faults, kind = [*faults, *error.faults], error.kind
         except ValueError as error:
             faults.append(str(error))
     if faults:
         raise Faults(faults, kind)
+    return results
+
+
+def for_each_group(work: Callable[[Item], Result], groups: Iterable[Item]) -> list[Result]:
+    """Do some work for each of several groups of items, and return the results.
+
+    Args:
+        work: work that raises `Faults` for a group with bad items; any other error ends all work.
+        groups: groups to work on.
+
+    Raises:
+        Faults: items are bad; all groups were tried.
+    """
+    results: list[Result] = []
+    found: list[Faults] = []
+    for group in groups:
+        try:
+            results.append(work(group))
+        except Faults as error:
+            found.append(error)
+    if found:
+        raise Faults([fault for error in found for fault in error.faults], found[0].kind)
     return results
 
 

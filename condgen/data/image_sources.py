@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from condgen.data.batch import Split
+from condgen.data.batch import NoExamples, Split
 from condgen.data.class_folders import list_classes, split_files
 from condgen.data.faults import Faults, faults_of, for_each
 from condgen.data.images import Labelled
@@ -173,13 +173,14 @@ class Folder:
         """Read one split.
 
         Raises:
+            NoExamples: it has no images.
             Faults: images are not readable; the message names them.
         """
         splits = split_files(Path(self.root), self.files)
         chosen = [(file, label) for label, files in enumerate(self.files.values()) for file in files
                   if splits[file] == split]  # fmt: skip
         if not chosen:
-            raise ValueError(f"the {split} split has no images: a class needs at least {ENOUGH} for every split to "
+            raise NoExamples(f"the {split} split has no images: a class needs at least {ENOUGH} for every split to "
                              "have one")  # fmt: skip
         x = torch.stack(self._read_all([file for file, _ in chosen])) >> (8 - self.bits)
         return Labelled(x, {self.condition: torch.tensor([label for _, label in chosen])})

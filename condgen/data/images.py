@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from condgen.conditioning import DataCondition
-from condgen.data.batch import Batch, Split, as_is, splits_of
-from condgen.data.faults import for_each
+from condgen.data.batch import Batch, NoExamples, Split, as_is, splits_of
+from condgen.data.faults import for_each_group
 from condgen.data.features import FrameFeature
 from condgen.data.hyperparameters import store_hyperparameters
 from condgen.data.resumable import ResumableLoader, Shuffled, batches_given
@@ -132,14 +132,19 @@ class Images(pl.LightningDataModule):
             Faults: images are bad. All these splits were tried.
         """
         missing = [split for split in splits_of(stage) if split not in self.splits]
-        self.splits |= dict(zip(missing, for_each(self._load, missing, "splits"), strict=True))
+        for_each_group(self.read, missing)
 
-    def _load(self, split: Split) -> Labelled:
+    def read(self, split: Split) -> None:
+        """Read one split.
+
+        Raises:
+            NoExamples: it has no images.
+        """
         loaded = self.source.load(split)
         if split == "train" and not len(loaded.x):
-            raise ValueError(f"the train split of {type(self.source).__name__} has no images")
+            raise NoExamples(f"the train split of {type(self.source).__name__} has no images")
         # A source may give ids of 8 bits, in which 256 is no number.
-        return loaded._replace(conditions={n: ids.long() for n, ids in loaded.conditions.items()})
+        self.splits[split] = loaded._replace(conditions={n: ids.long() for n, ids in loaded.conditions.items()})
 
     def class_ids(self, split: Split) -> dict[str, Tensor]:
         """Return the class ids of one split by condition, (images,) each, after `setup`."""

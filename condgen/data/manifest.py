@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from condgen.conditioning.names import spelled
-from condgen.data.batch import SPLIT_NAMES, Split
+from condgen.data.batch import SPLIT_NAMES, NoExamples, Split
 from condgen.data.clips import Clip, Phoneme
-from condgen.data.faults import for_each
+from condgen.data.decoding import read_header
+from condgen.data.faults import Faults, faults_of, for_each
 from condgen.data.order import ordered
 from condgen.data.splits import split_labelled
 from condgen.data.text import read_json, read_text, shown
@@ -19,6 +20,8 @@ from condgen.paths import identity, require_file
 
 RESERVED = ("path", "file_name", "split", "text", "phonemes")
 LONGEST = 1e9  # seconds; comparing with it, unlike converting, also works for whole numbers beyond floats
+# How programs write a value that is missing: a class of such a name would gather all that nobody labelled.
+MISSING = {"NaN", "nan", "NA", "<NA>", "N/A", "n/a", "#N/A", "None", "null", "NULL"}
 USUAL_LABELS = ("speaker", "digit", "label", "class")
 Row = tuple[str, dict[str, object]]  # where it stands, for messages; and its cells by column
 
@@ -48,11 +51,11 @@ class Listing:
         """List one split.
 
         Raises:
-            ValueError: it has no clips.
+            NoExamples: it has no clips.
         """
         chosen = [clip for part, clip in self.splits if part == split]
         if not chosen:
-            raise ValueError(f"{self.where} has no clips in the {split} split; add recordings or change the split")
+            raise NoExamples(f"{self.where} has no clips in the {split} split; add recordings or change the split")
         return chosen
 
 
@@ -73,8 +76,11 @@ class Manifest:
     some for training; with several, nearly always: `condgen.data.splits` says how.
 
     Args:
-        path: manifest file; its suffix tells the format.
-        labels: columns that become class conditions; every row must have a value for each. If left out, those of
+        path: manifest file, .csv or .jsonl, with a column `path` (or `file_name`): each recording, relative to the
+            manifest. Optional columns: `speaker`, `digit`, `label` or `class`, or others that `labels` names; `split`
+            (train, val or test); `text`; `phonemes`.
+        labels: columns that become class conditions; every row must have a value for each, and `NA`, `None`, `null`
+            and `NaN` are none. If left out, those of
             `speaker`, `digit`, `label` and `class` that exist.
         val_share: share of the recordings for validation, if there is no `split` column.
         test_share: share of the recordings for testing, if there is no `split` column.
@@ -93,8 +99,12 @@ class Manifest:
         file = Path(path)
         columns, rows = _read(file)
         conditions = _choose_labels(file, columns, labels)
-        clips = _clips_of(file, rows, conditions)
-        splits = _named_splits(rows) if "split" in columns else _hashed_splits(rows, clips, val_share, test_share)
+        clips = _clips_of(file, rows, conditions, "split" in columns)
+        splits = (
+            [_named_split(row) for row in rows]
+            if "split" in columns
+            else _hashed_splits(rows, clips, val_share, test_share)
+        )
         self.listing = Listing(file, conditions, zip(splits, clips, strict=True))
         self.names, self.phonemes = self.listing.names, self.listing.phonemes
 
@@ -202,7 +212,7 @@ def _choose_labels(file: Path, columns: list[str], labels: list[str] | None) -> 
     return list(dict.fromkeys(labels))
 
 
-def _clips_of(file: Path, rows: list[Row], conditions: list[str]) -> list[Clip]:
+def _clips_of(file: Path, rows: list[Row], conditions: list[str], has_split: bool) -> list[Clip]:
     seen: dict[object, tuple[str, str]] = {}
 
     def clip(row: Row) -> Clip:
@@ -219,9 +229,18 @@ def _clips_of(file: Path, rows: list[Row], conditions: list[str]) -> list[Clip]:
             raise ValueError(f"{origin} lists {name} again, as {first} does{other}; keep one of the rows")
         labels = {condition: _label(origin, cells, condition) for condition in conditions}
         phonemes = None if "phonemes" not in cells else _parse_phonemes(origin, cells["phonemes"])
+        if has_split:
+            _named_split(row)
         return Clip(path, labels, _text(origin, cells), phonemes, origin)
 
-    return for_each(clip, rows, f"rows of {file}")
+    def sound(row: Row) -> None:
+        found = clip(row)
+        read_header(found.path, f"{found.origin}: {found.path}")
+
+    try:
+        return for_each(clip, rows, f"rows of {file}")
+    except Faults as error:  # now that the table must be mended, name the recordings too that cannot be read
+        raise Faults(faults_of(sound, rows), error.kind) from None
 
 
 def _name(cells: dict[str, object]) -> str | None:
@@ -231,9 +250,11 @@ def _name(cells: dict[str, object]) -> str | None:
 
 def _label(origin: str, cells: dict[str, object], condition: str) -> str:
     value = cells.get(condition)
-    # Programs write NaN for a number that is missing.
-    if value is None or value in ("NaN", "nan"):
+    if value is None:
         raise ValueError(f"{origin} has no {condition}; fill it in, or leave {condition} out of the labels")
+    if isinstance(value, str) and value.strip() in MISSING:
+        raise ValueError(f"{origin} has no {condition}, but '{value.strip()}', as programs write what is missing; fill "
+                         f"it in, leave {condition} out of the labels, or name the class otherwise")  # fmt: skip
     if isinstance(value, (dict, list)) or value in (float("inf"), float("-inf")):
         raise ValueError(f"{origin}: {condition} {shown(value)} is not a label; give a word or a number")
     return spelled(str(value))
@@ -246,14 +267,12 @@ def _text(origin: str, cells: dict[str, object]) -> str | None:
     return text
 
 
-def _named_splits(rows: list[Row]) -> list[Split]:
-    splits = []
-    for origin, cells in rows:
-        name = str(cells.get("split", "")).strip()
-        if name.lower() not in SPLIT_NAMES:
-            raise ValueError(f"{origin}: unknown split '{name}'; known: {', '.join(SPLIT_NAMES)}")
-        splits.append(SPLIT_NAMES[name.lower()])
-    return splits
+def _named_split(row: Row) -> Split:
+    origin, cells = row
+    name = str(cells.get("split", "")).strip()
+    if name.lower() not in SPLIT_NAMES:
+        raise ValueError(f"{origin}: unknown split '{name}'; known: {', '.join(SPLIT_NAMES)}")
+    return SPLIT_NAMES[name.lower()]
 
 
 def _hashed_splits(rows: list[Row], clips: list[Clip], val_share: float, test_share: float) -> list[Split]:

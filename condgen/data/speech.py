@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from condgen.conditioning import DataCondition
-from condgen.data.batch import Batch, Split, as_is, splits_of
-from condgen.data.clips import SpeechSource
+from condgen.data.batch import Batch, NoExamples, Split, as_is, splits_of
+from condgen.data.clips import Clip, SpeechSource
 from condgen.data.decoding import LONGEST
-from condgen.data.faults import NAMED, for_each
+from condgen.data.faults import NAMED, for_each_group
 from condgen.data.features import FrameFeature
+from condgen.data.headers import check_headers
 from condgen.data.hyperparameters import store_hyperparameters
 from condgen.data.levels import Normalise
 from condgen.data.recordings import RecordingReader
@@ -219,18 +220,34 @@ class Speech(pl.LightningDataModule):
         Raises:
             Faults: clips are bad. All splits were tried, and the good clips are kept for a second call.
         """
-        for_each(self._prepare, splits_of(self.trainer.state.fn if self.trainer else None), "splits")
+        splits = splits_of(self.trainer.state.fn if self.trainer else None)
+        for split in splits:
+            self._clips(split)  # an empty one is found before another is prepared
+        for_each_group(self._prepare, splits)
 
     def setup(self, stage: str | None = None) -> None:
         """Map what the stage needs (`fit`, `validate`, `test`, or everything) into memory."""
         for split in splits_of(stage):
             if split not in self.stores:
-                self.stores[split] = ClipStore.open(self._prepare(split))
+                self.read(split)
 
-    def _prepare(self, split: Split) -> Path:
+    def read(self, split: Split) -> None:
+        """Map one split into memory, prepared before if it is not yet stored.
+
+        Raises:
+            NoExamples: it has no clips.
+            Faults: clips are bad; the message names them.
+        """
+        self.stores[split] = ClipStore.open(self._prepare(split))
+
+    def _clips(self, split: Split) -> list[Clip]:
         clips = self.source.clips(split)
         if not clips:
-            raise ValueError(f"the {split} split of {type(self.source).__name__} has no clips")
+            raise NoExamples(f"the {split} split of {type(self.source).__name__} has no clips")
+        return clips
+
+    def _prepare(self, split: Split) -> Path:
+        clips = self._clips(split)
         settings = {
             "format": FORMAT, "reader": {k: v for k, v in vars(self.reader).items() if k != "longest"},
             "levels": self.levels, "companding": self.companding, "names": self.names,
@@ -240,6 +257,10 @@ class Speech(pl.LightningDataModule):
         kind = f"{type(self.source).__name__.lower()}-{split}"
         folder = self.cache / f"{kind}-{store_name(clips, settings)}"
         if not folder.exists():
+            check_headers(clips, self.reader)
+            if not self.cache.exists():
+                rank_zero_info(f"prepared clips are kept in a new folder, {self.cache.absolute()}, for later runs; "
+                               "--data.cache DIR names another place")  # fmt: skip
             write_store(folder, clips, self.reader, self.quantization, self.features, self.names, self.unit,
                         f"preparing {split}", self.cache / f".{kind}-{store_name([], settings)}")  # fmt: skip
             self._say_what_was_done(split, ClipStore.open(folder))

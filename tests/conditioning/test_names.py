@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from condgen.conditioning.names import find_class, find_name, find_position, taken_by_position
+from condgen.conditioning.names import find_class, find_name, find_position, spelled, split_words, taken_by_position
 
 SPEAKERS = [f"{i:02d}" for i in range(1, 60)]
 
@@ -54,3 +54,27 @@ def test_what_was_taken_by_position_is_listed():
     assert taken_by_position(["ann", "bob"], "all") == {}
     assert taken_by_position(["a,1", "b"], "a,1") == {}
     assert taken_by_position(SPEAKERS, "7") == {}
+
+
+def test_letters_with_marks_are_found_however_they_are_spelled():
+    for names, word in ((["Andr\u00e9", "bob"], "Andre\u0301"), (["Andre\u0301", "bob"], " Andr\u00e9")):
+        assert find_class(names, word) == 0
+    assert spelled(" Andre\u0301 ") == "Andr\u00e9"
+
+
+@pytest.mark.parametrize(("names", "text", "words"), [
+    (["ann", "bob"], "ann,bob", ["ann", "bob"]),
+    (["ann", "bob"], "ann, zoe", ["ann", "zoe"]),
+    (["dog, large", "cat"], "cat,dog, large", ["cat", "dog, large"]),
+    (["dog, large", "dog"], "dog,dog, large", ["dog", "dog, large"]),
+    (["a", "b", "a,b"], "a,b", ["a,b"]),
+    (["a,b"], "a,c", ["a", "c"]),
+    (["Andr\u00e9, 1", "b"], "Andre\u0301, 1,b", ["Andre\u0301, 1", "b"]),
+])  # fmt: skip
+def test_commas_within_a_name_do_not_split(names, text, words):
+    assert split_words(names, text) == words
+
+
+@given(st.lists(st.text("ab,", min_size=1).filter(lambda name: name.strip(",") == name), unique=True, min_size=1))
+def test_every_name_alone_is_one_word(names):
+    assert all(split_words(names, name) == [name] for name in names)

@@ -1,6 +1,8 @@
 """A folder of classes: the same files, order and splits for sounds and for pictures."""
 
 import os
+import sys
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -110,5 +112,77 @@ def test_sound_that_cannot_be_read_is_named_where_it_is_left_out(tmp_path):
     with pytest.warns(UserWarning, match=r"3 files left out.*: 2 \.m4a, 1 \.wma"):
         AudioFolder(str(tmp_path))
     (tmp_path / "ann" / "1.wav").unlink()
-    with pytest.raises(ValueError, match=r"no recordings of speaker ann \(but 2 \.m4a, 1 \.wma\); add some"):
+    with pytest.raises(
+        ValueError,
+        match=r"no recordings of speaker ann \(but 2 \.m4a, 1 \.wma; to use \.m4a, \.wma, convert them, .*\); add some",
+    ):
         AudioFolder(str(tmp_path))
+
+
+def image(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (4, 4)).save(path)
+
+
+@pytest.mark.parametrize("folder", ["__MACOSX", "$RECYCLE.BIN", "@eaDir", ".hidden"])
+def test_folders_that_systems_make_are_no_classes(tmp_path, folder):
+    for name in ("cat/1.png", f"{folder}/2.png", f"cat/{folder}/3.png"):
+        image(tmp_path / name)
+    assert list_classes(tmp_path, {".png"}, "images", "class") == {"cat": [tmp_path / "cat" / "1.png"]}
+
+
+def test_folders_whose_names_differ_in_spelling_alone_are_one_class(tmp_path):
+    image(tmp_path / "cafe\u0301" / "1.png")
+    image(tmp_path / "caf\u00e9" / "2.png")
+    files = list_classes(tmp_path, {".png"}, "images", "class")
+    assert list(files) == ["caf\u00e9"]
+    assert sorted(file.name for file in files["caf\u00e9"]) == ["1.png", "2.png"]
+    assert all(file.is_file() for file in files["caf\u00e9"])
+
+
+def test_folders_of_splits_are_no_classes(tmp_path):
+    for name in ("train/cat/1.png", "val/cat/2.png"):
+        image(tmp_path / name)
+    with pytest.raises(ValueError, match=r"has a folder for each split \(train, val\), not for each class: give one"):
+        Folder(str(tmp_path))
+    image(tmp_path / "car" / "3.png")
+    assert Folder(str(tmp_path)).names == {"class": ["car", "train", "val"]}
+
+
+def test_a_lone_class_of_folders_is_said_to_lie_too_high(tmp_path):
+    for name in ("photos/cat/1.png", "photos/dog/2.png"):
+        image(tmp_path / name)
+    with pytest.warns(UserWarning, match=rf"\(cat, dog\): if these are the classes, give {tmp_path / 'photos'}"):
+        Folder(str(tmp_path))
+    assert Folder(str(tmp_path / "photos")).names == {"class": ["cat", "dog"]}
+
+
+@pytest.mark.parametrize("place", ["", "cat", "cat/more"])
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch, place):
+    image(tmp_path / "cat" / "more" / "1.png")
+    locked = {**vars(os)}
+
+    def refusing(name):
+        def call(path="."):
+            if os.fspath(path) == str(tmp_path / place):
+                raise PermissionError(13, "Permission denied", os.fspath(path))
+            return locked[name](path)
+
+        return call
+
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, refusing(name))
+    with pytest.raises(ValueError, match=f"the folder {tmp_path / place} cannot be read: Permission denied; allow"):
+        Folder(str(tmp_path))
+
+
+def test_photographs_of_telephones_need_a_package(tmp_path, monkeypatch):
+    image(tmp_path / "cat" / "1.png")
+    (tmp_path / "cat" / "2.HEIC").write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.warns(UserWarning, match=r": 1 \.heic; to use \.heic, pip install pillow-heif$"):
+        assert len(Folder(str(tmp_path)).files["cat"]) == 1
+    # Stands in for the package: with it, Pillow reads them as any other picture.
+    monkeypatch.setitem(sys.modules, "pillow_heif", SimpleNamespace(register_heif_opener=lambda: None))
+    (tmp_path / "cat" / "2.HEIC").write_bytes((tmp_path / "cat" / "1.png").read_bytes())
+    assert len(Folder(str(tmp_path)).files["cat"]) == 2

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 import condgen
-from condgen.data.decoding import Shown, read_audio
+from condgen.data.decoding import Header, Shown, read_audio, read_header
 
 RATE = 16000
 
@@ -157,6 +157,18 @@ def test_an_mp3_that_tells_its_length_is_read_whole(samples_of, mode):
     assert samples_of(content) == samples_of(content + b"TAG" + bytes(125)) == RATE
 
 
+@pytest.mark.parametrize("rate", [22_050, 44_100])
+def test_an_mp3_of_any_length_is_whole_although_its_last_frames_may_be_padding(tmp_path, rate):
+    """What soundfile writes ends, in one of every few lengths, with a frame beyond the samples that there are."""
+    for length in range(8_820, 20_000, 441):
+        soundfile.write(tmp_path / "a.mp3", tone(length), rate)
+        assert len(read_audio(tmp_path / "a.mp3").waveform) == length
+        joined = 2 * (tmp_path / "a.mp3").read_bytes()
+        (tmp_path / "a.mp3").write_bytes(joined)
+        with pytest.raises(ValueError, match="holds another file behind its end"):
+            read_audio(tmp_path / "a.mp3")
+
+
 def test_a_file_of_several_blocks_is_read_in_order(tmp_path):
     waveform = tone(200_000)
     soundfile.write(tmp_path / "a.wav", waveform, RATE, subtype="FLOAT")
@@ -220,3 +232,13 @@ def test_a_rate_that_sound_does_not_have_is_refused(tmp_path, rate):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"has {rate:,} samples per second; sound has from 1,000 to 768,000"):
         read_audio(path)
+
+
+def test_a_header_says_rate_and_channels(tmp_path):
+    soundfile.write(tmp_path / "0.wav", np.zeros((10, 2)), 44_100)
+    assert read_header(tmp_path / "0.wav") == Header(44_100, 2)
+    (tmp_path / "0.wav").write_bytes(b"no sound")
+    with pytest.raises(ValueError, match=r"^row 7 is not a readable audio file"):
+        read_header(tmp_path / "0.wav", "row 7")
+    with pytest.raises(ValueError, match=r"gone\.wav does not exist"):
+        read_header(tmp_path / "gone.wav")

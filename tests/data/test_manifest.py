@@ -3,7 +3,9 @@
 import json
 import os
 
+import numpy as np
 import pytest
+import soundfile
 
 from condgen.data import Manifest
 
@@ -103,9 +105,25 @@ def test_labels_that_are_named_may_have_any_case(table):
     assert table("path,Speaker\na.wav,ann\n", labels=["Speaker"]).names == {"Speaker": ["ann"]}
 
 
-def test_all_bad_rows_are_named_at_once(table):
-    with pytest.raises(ValueError, match=r"^2 rows of .*m\.csv cannot be used: .*row 3: .*no\.wav .*; .*row 5 has no"):
-        table("path,speaker\na.wav,ann\nno.wav,bob\nb.wav,bob\nc.wav,\n")
+def test_all_bad_rows_are_named_at_once_and_recordings_that_cannot_be_read(table, tmp_path):
+    for name in "acd":
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(10), 8000)
+    (tmp_path / "b.wav").write_bytes(b"no sound")
+    with pytest.raises(ValueError, match=r"^4 rows of .*m\.csv cannot be used: .*row 3: .*no\.wav .*; .*row 4: .*b\.wav"
+                       r" is not a readable audio file .*; .*row 5 has no .*; .*row 6: unknown split 'x'"):  # fmt: skip
+        table("path,speaker,split\na.wav,ann,val\nno.wav,bob,train\nb.wav,bob,test\nc.wav,,test\nd.wav,bob,x\n")
+
+
+@pytest.mark.parametrize("missing", ["NA", "None", "null", " NaN ", "<NA>"])
+def test_a_label_that_programs_write_for_a_missing_one_is_refused(table, missing):
+    with pytest.raises(
+        ValueError, match=rf"row 3 has no speaker, but '{missing.strip()}', .*or name the class otherwise"
+    ):
+        table(f"path,speaker\na.wav,ann\nb.wav,{missing}\n")
+
+
+def test_a_label_spelled_with_composed_letters_or_not_is_one_class(table):
+    assert table("path,speaker\na.wav,Andre\u0301\nb.wav,Andr\u00e9\n").names == {"speaker": ["Andr\u00e9"]}
 
 
 @pytest.mark.parametrize(("header", "said"), [("path,\u200bsplit,speaker", "characters that cannot be seen"),

@@ -293,6 +293,7 @@ def test_what_trimming_dropped_is_told(tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr("condgen.data.speech.rank_zero_info", told.append)
     path = write(tmp_path / "1.wav", QUIET_SPEECH)
+    (tmp_path / "c").mkdir()
     data = Speech(source_of([clip_of(path)]), RATE, trim=40.0, features={"p": Position(80)}, cache=str(tmp_path / "c"))
     ready(data)
     left = len(data.stores["train"].levels) / RATE
@@ -500,10 +501,28 @@ def test_clips_of_several_channels_are_mixed_down_and_counted_in_one_line(tmp_pa
     source = SimpleNamespace(names={}, clips=lambda split: [clip_of(path) for path in paths])
     data = Speech(source, RATE, mono=True, cache=str(tmp_path / "cache"))
     data.setup("test")
-    assert len(said) == 1
-    assert said[0].endswith("; 2 of several channels were mixed down to one")
+    assert len(said) == 2
+    assert said[1].endswith("; 2 of several channels were mixed down to one")
     levels = np.array(data.stores["test"].levels).reshape(3, -1)
     assert np.abs(np.diff(levels.astype(int), axis=0)).max() <= 1
+
+
+def test_a_new_folder_of_prepared_clips_is_said_once(make_speech, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("condgen.data.speech.rank_zero_info", said.append)
+    ready(make_speech([400, 800]))
+    ready(make_speech([400, 800], trim=40.0))
+    (line,) = (line for line in said if "--data.cache DIR" in line)
+    assert line.startswith(f"prepared clips are kept in a new folder, {tmp_path / 'cache'}, for later runs")
+
+
+def test_a_split_without_clips_is_refused_before_others_are_prepared(tmp_path):
+    path = write(tmp_path / "1.wav", sine(100))
+    source = SimpleNamespace(names={}, clips=lambda split: [clip_of(path)] if split == "train" else [])
+    data = Speech(source, RATE, cache=str(tmp_path / "cache"))
+    with pytest.raises(ValueError, match="the val split of SimpleNamespace has no clips"):
+        data.prepare_data()
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_changed_file_makes_a_new_store(make_speech, tmp_path):
