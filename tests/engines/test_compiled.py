@@ -197,7 +197,9 @@ def no_condition(monkeypatch):
 def beta_without_gamma(monkeypatch):
     original = compiled.pack_film
     monkeypatch.setattr(
-        compiled, "pack_film", lambda pairs, *rest: original([GammaBeta(None, *pair[1:]) for pair in pairs], *rest)
+        compiled,
+        "pack_film",
+        lambda pairs, *rest: original([GammaBeta(None, pair.beta, pair.inner) for pair in pairs], *rest),
     )
 
 

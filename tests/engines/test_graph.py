@@ -177,7 +177,9 @@ def missing_condition(monkeypatch):
 def condition_without_gamma(monkeypatch):
     for module in (graph_wavenet, graph_pixelcnn):
         monkeypatch.setattr(
-            module, "fold", lambda pairs, *rest: folding.fold([GammaBeta(None, *pair[1:]) for pair in pairs], *rest)
+            module,
+            "fold",
+            lambda pairs, *rest: folding.fold([GammaBeta(None, pair.beta, pair.inner) for pair in pairs], *rest),
         )
 
 
