@@ -111,7 +111,7 @@ class FiLMParameters(Mapping[str, GammaBeta]):
         rows = {self.batch_size, other.batch_size} - {1}
         if weights.ndim > 1 or (weights.ndim and rows - {len(weights)}):
             raise ValueError(f"weights of shape {tuple(weights.shape)} between {self.batch_size} and "
-                             f"{other.batch_size} rows: give one, one per row, or a list between single rows")  # fmt: skip
+                             f"{other.batch_size} rows: give one, or one per row of the result")  # fmt: skip
 
         def between(p: Tensor, q: Tensor) -> Tensor:
             w = weights.to(p).reshape(-1, *(1,) * (p.ndim - 1))
@@ -135,7 +135,7 @@ class FiLMParameters(Mapping[str, GammaBeta]):
 
     def select(
         self,
-        rows: int | np.integer | Tensor | slice | Sequence[int] | None = None,
+        rows: int | np.integer | Tensor | slice | list[int] | None = None,
         /,
         **words: str | int | Sequence[str | int],
     ) -> FiLMParameters:

@@ -30,7 +30,7 @@ def some_classes(classes: int) -> list[int]:
     return sorted({i * classes // min(classes, MOST) for i in range(min(classes, MOST))})
 
 
-def conditions_grid(model: Model, example: Mapping[str, Tensor], per_row: int) -> tuple[dict[str, Tensor], list[str]]:
+def conditions_grid(model: Model, example: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """Make conditions for a grid: a row per class of the first class condition, or per example if there is none.
 
     Of more than 40 classes, 40 are shown.
@@ -38,10 +38,9 @@ def conditions_grid(model: Model, example: Mapping[str, Tensor], per_row: int) -
     Args:
         model: model to sample from.
         example: conditions of some real examples, which supply all other conditions.
-        per_row: samples per row.
 
     Returns:
-        Conditions, (rows × per_row, …) each, and a label per row.
+        Conditions, (rows, …) each, and a label per row.
     """
     encoders = model.encoders
     if not encoders:
@@ -53,8 +52,7 @@ def conditions_grid(model: Model, example: Mapping[str, Tensor], per_row: int) -
     labels, conditions = [names[label] for label in shown], {}
     for name in encoders:
         rows = torch.arange(len(labels))
-        values = torch.tensor(shown) if name == classes else example[name][rows % examples]
-        conditions[name] = values.repeat_interleave(per_row, dim=0)
+        conditions[name] = torch.tensor(shown) if name == classes else example[name][rows % examples]
     return conditions, labels
 
 
