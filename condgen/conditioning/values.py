@@ -31,13 +31,18 @@ def as_tensors(encoders: Mapping[str, Encoder], conditions: Mapping[str, Value])
         ValueError: a name or a value is unknown or missing, or there are different numbers of rows; the message holds
             what is known.
     """
+    check_names(encoders, conditions)
+    return one_count({name: as_tensor(name, encoders[name], value) for name, value in conditions.items()})
+
+
+def check_names(encoders: Mapping[str, Encoder], conditions: Mapping[str, Value]) -> None:
+    """Refuse conditions that a model does not have, and a lack of those that it has."""
     known = ", ".join(encoders) or "none: the model is unconditional"
     for name in [*conditions, *encoders]:
         if name not in encoders or name not in conditions:
             problem = "unknown" if name not in encoders else "missing"
             given = ", ".join(conditions) or "none"
             raise ValueError(f"condition '{name}' is {problem}; this model's conditions: {known}; given: {given}")
-    return one_count({name: as_tensor(name, encoders[name], value) for name, value in conditions.items()})
 
 
 def one_count(conditions: dict[str, Tensor]) -> dict[str, Tensor]:

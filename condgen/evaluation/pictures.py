@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Text
+    from PIL import Image
 
 
 MOST = 40  # classes in a picture, and pairs of classes: more than that, nobody reads
@@ -70,11 +71,24 @@ def tile(x: Tensor, levels: int, columns: int) -> np.ndarray:
 
 
 def save_grid(path: str | os.PathLike[str], x: Tensor, levels: int, columns: int, labels: list[str]) -> None:
-    """Write a grid of images as PNG, with a label beside each row.
+    """Write a grid of images as PNG; see `grid`.
 
     Args:
         path: file to write.
-        x: levels, (rows × columns, channels, height, width).
+        x: levels, (images, channels, height, width).
+        levels: whole levels per channel.
+        columns: images per row.
+        labels: label of each row.
+    """
+    with whole_file(path) as temporary:
+        grid(x, levels, columns, labels).save(temporary)
+
+
+def grid(x: Tensor, levels: int, columns: int, labels: list[str]) -> Image.Image:
+    """Lay images out in rows, each with its label beside it.
+
+    Args:
+        x: levels, (images, channels, height, width).
         levels: whole levels per channel.
         columns: images per row.
         labels: label of each row.
@@ -90,8 +104,7 @@ def save_grid(path: str | os.PathLike[str], x: Tensor, levels: int, columns: int
     writing = ImageDraw.Draw(picture)
     for i, label in enumerate(labels):
         writing.text((margin - 6, (row * (i + 0.5) + 0.5) * zoom), label, "black", font, anchor="rm")
-    with whole_file(path) as temporary:
-        picture.save(temporary)
+    return picture
 
 
 def _font() -> Path:

@@ -148,7 +148,8 @@ MUTANTS = [
     ),
     Mutant(
         "grid_under_other_labels", "a grid's conditions come in another order than its labels",
-        "evaluation/pictures.py", "torch.tensor(shown) if name == classes", "torch.tensor(shown[::-1]) if name == classes",
+        "evaluation/pictures.py", "torch.tensor(shown) if name == classes",
+        "torch.tensor(shown[::-1]) if name == classes",
         ("evaluation/test_pictures.py::test_every_row_of_a_grid_has_the_conditions_of_its_label",),
     ),
     # Training.
