@@ -214,20 +214,28 @@ class Checkpoint:
     @property
     def framing(self) -> Framing:
         """How pictures of the training data were brought to one size, and what showed where they were transparent."""
-        source = self.data_settings["source"] if self._was_given_data else {}
+        source = self.data_settings["source"] if self.has_data else {}
         given = source.get("init_args") or {}
         return Framing(**{name: given[name] for name in Framing._fields if name in given})
 
     @property
-    def _was_given_data(self) -> bool:
-        """Whether the run had a data module; a plain trainer may be given loaders."""
+    def has_data(self) -> bool:
+        """The presence of a data module in the run; a plain trainer may be given loaders."""
         return bool(self.content.get("datamodule_hyper_parameters"))
+
+    @property
+    def trained_on(self) -> str:
+        """The source of the data and the steps taken on them, in words."""
+        source = (
+            self.data_settings["source"]["class_path"].rpartition(".")[2] if self.has_data else "loaders of one's own"
+        )
+        return f"{source}, {self.content.get('global_step', 0):,} steps"
 
     def front_end(self) -> FrontEnd | None:
         """Rebuild what measures the local conditions of an audio model; `None` for a model of images."""
         network = self.hyper_parameters.get("network")
         arguments = (network.get("init_args") or {}) if isinstance(network, Mapping) else {}
-        if not self._was_given_data and arguments.get("sample_rate") is None:
+        if not self.has_data and arguments.get("sample_rate") is None:
             return None  # images, of which nothing is measured
         return front_end(self.data_settings) if "sample_rate" in self.data_settings else None
 

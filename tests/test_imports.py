@@ -21,7 +21,8 @@ LEVELS = [
     {"evaluation", "analysis"},
     {"training"},
     {"checkpoint", "trust"},
-    {"commands"},
+    {"commands", "drawn"},
+    {"loaded"},
     {"cli", "__main__"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}

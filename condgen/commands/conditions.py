@@ -64,7 +64,7 @@ def combine(
     for row in itertools.product(*parsed):
         labels, values = {n: label for n, label, _ in row}, {n: v for n, _, v in row if v is not None}
         rows.append(Combination(labels, values) if front_end is None
-                    else _with_frames(labels, values, front_end, derived, seconds))  # fmt: skip
+                    else with_frames(labels, values, front_end, derived, seconds))  # fmt: skip
     return rows
 
 
@@ -124,10 +124,18 @@ def _seconds(model: Model, front_end: FrontEnd | None, asked: float | None) -> f
     return asked if generator is None or front_end is None else generator.network.shape[-1] / front_end.sample_rate
 
 
-def _with_frames(
+def with_frames(
     labels: dict[str, str], values: dict[str, Tensor], front_end: FrontEnd, derived: list[str], seconds: float | None
 ) -> Combination:
-    """Measure the local conditions of one combination; all must cover the same time."""
+    """Measure the local conditions of one combination; all must cover the same time.
+
+    Args:
+        labels: words for each condition; of local ones that are not measured yet, the file or the text.
+        values: conditions that are known, without the batch axis.
+        front_end: front end that measures.
+        derived: conditions that depend on the length alone.
+        seconds: length of the audio, where no local condition says.
+    """
     measured, lengths = dict(values), {}
     for name, feature in front_end.features.items():
         if name in labels and name not in values:

@@ -123,8 +123,8 @@ def illustrate(
         _sounds(folder, data, generated)
         return
     test = data.dataset("test")
-    conditions, labels = conditions_grid(model, generated.conditions, 12)
-    samples = sampler(model)(model, conditions, num_samples=12 * len(labels), seed=seed + 1, **tempering)
+    conditions, labels = conditions_grid(model, generated.conditions)
+    samples = sampler(model)(model, conditions, num_samples=12, seed=seed + 1, **tempering)
     save_grid(folder / "samples.png", samples.x, data.levels, 12, labels)
     for name, names in list(data.names.items())[:1]:
         shown = some_classes(len(names))

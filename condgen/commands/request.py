@@ -70,7 +70,8 @@ def finished(
 ) -> tuple[Samples, Sequence[int]]:
     """Draw samples; return them and their indices: all, or those that were finished when Ctrl-C was pressed."""
     try:
-        return sampler(model)(model, conditions, num_samples=count, **options), range(count)
+        # Without conditions there is one row only.
+        return sampler(model)(model, conditions, num_samples=1 if conditions else count, **options), range(count)
     except Interrupted as interruption:
         return interruption.samples, interruption.rows
 

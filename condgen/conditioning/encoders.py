@@ -129,7 +129,7 @@ class FeatureVector(nn.Module):
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
         """Read tags, joined with `+`, or a list `a+b,c` of these."""
         if self.names is None:
-            raise ValueError("takes an .npy file with an array")
+            raise ValueError("takes an array, on the command line an .npy file")
         return [(tags, self._multi_hot(tags, self.names)) for tags in text.split(",")]
 
     def _multi_hot(self, tags: str, names: list[str]) -> Tensor:
@@ -209,7 +209,7 @@ class FrameSequence(nn.Module):
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
         """Refuse any word: frames are measured, or come from a file."""
-        raise ValueError("takes an .npy file with an array")
+        raise ValueError("takes an array, on the command line an .npy file")
 
 
 @described
@@ -284,7 +284,7 @@ class LinguisticSequence(nn.Module):
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
         """Refuse any word: phonemes are measured from speech, or come from a file."""
-        raise ValueError("takes an .npy file with an array")
+        raise ValueError("takes an array, on the command line an .npy file")
 
 
 @described
@@ -337,7 +337,7 @@ class FeatureMap(nn.Module):
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
         """Refuse any word: maps come from a file."""
-        raise ValueError("takes an .npy file with an array")
+        raise ValueError("takes an array, on the command line an .npy file")
 
 
 def agree(our_words: str, ours: object, their_words: str, theirs: object) -> None:

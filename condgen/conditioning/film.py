@@ -6,8 +6,9 @@ al., "Feature-wise transformations", Distill 2018. Conditional biasing, as in Pi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -16,20 +17,39 @@ from torch.nn import functional as F
 Norm = Literal["none", "batch", "instance", "channel"]
 
 
-class GammaBeta(NamedTuple):
-    """What one FiLM layer receives. `None` means fixed: γ at 1, β at 0, and neither costs an operation.
+@dataclass(frozen=True)
+class GammaBeta:
+    """What one FiLM layer receives: `gamma, beta = film["layers.0.film"]`.
 
-    `inner` is added before the layer's normalisation. It exists only for concatenation: conv([x; z]) is normalised
-    together with what z adds to it. Without a normalisation, that is simply β.
+    To be looked at, it unpacks as two tensors, a fixed γ as ones and a fixed β as zeros, whatever the mechanism. A
+    network reads the attributes, where `None` means fixed and costs no operation.
+
+    Attributes:
+        gamma: scale; `None` where it is fixed at 1.
+        beta: offset; `None` where it is fixed at 0.
+        inner: offset before the layer's normalisation; `None` for none. It exists only for concatenation: conv([x; z])
+            is normalised together with what z adds to it. Without a normalisation, that is simply β.
     """
 
     gamma: Tensor | None = None
     beta: Tensor | None = None
     inner: Tensor | None = None
 
+    def __iter__(self) -> Iterator[Tensor]:
+        # Where both are fixed, one number stands for every row and channel.
+        like = next((part for part in (self.beta, self.gamma) if part is not None), torch.zeros(1, 1))
+        yield torch.ones_like(like) if self.gamma is None else self.gamma
+        yield torch.zeros_like(like) if self.beta is None else self.beta
+
+    @property
+    def parts(self) -> dict[str, Tensor]:
+        """The parts that are not fixed, by name, γ before β."""
+        named = {"gamma": self.gamma, "beta": self.beta, "inner": self.inner}
+        return {name: part for name, part in named.items() if part is not None}
+
     def map(self, function: Callable[[Tensor], Tensor]) -> GammaBeta:
         """Apply a function to every part that is not fixed."""
-        return GammaBeta(*(None if part is None else function(part) for part in self))
+        return GammaBeta(**{name: function(part) for name, part in self.parts.items()})
 
     def rows(self, rows: Tensor | slice | list[int]) -> GammaBeta:
         """Select some rows of the batch; a batch of 1 is returned as it is, since it applies to every row."""
@@ -50,7 +70,7 @@ class GammaBeta(NamedTuple):
             place: frame, or row and column. The axes of a part line up with the last of these; an axis of length 1
                 applies to every position.
         """
-        if all(part is None or part.ndim == 2 for part in self):
+        if all(part.ndim == 2 for part in self.parts.values()):
             return self
         return self.map(lambda part: _at(part, place))
 
@@ -187,8 +207,8 @@ class FiLM(nn.Module):
 
     def forward(self, x: Tensor, parameters: GammaBeta) -> Tensor:
         """Normalise (batch, channels, *size) features, then apply γ ⊙ x + β."""
-        gamma, beta, inner = parameters
-        return film(self.normalise(film(x, beta=inner, hop=self.hop)), gamma, beta, self.hop)
+        inner = film(x, beta=parameters.inner, hop=self.hop)
+        return film(self.normalise(inner), parameters.gamma, parameters.beta, self.hop)
 
     def extra_repr(self) -> str:
         return f"{self.channels}, norm={self.norm}"
@@ -213,8 +233,8 @@ def check_parameters(layers: Mapping[str, FiLM], parameters: Mapping[str, GammaB
     if parameters and set(parameters) != set(layers):
         raise ValueError(f"FiLM parameters of another network: they are for the layers {list(parameters)}")
     for name, pair in parameters.items():
-        for part in pair:
-            if part is not None and (not 2 <= part.ndim <= axes or part.shape[1] != layers[name].channels):
+        for part in pair.parts.values():
+            if not 2 <= part.ndim <= axes or part.shape[1] != layers[name].channels:
                 raise ValueError(f"FiLM parameters of another network: layer '{name}' has {layers[name].channels} "
                                  f"channels in features of {axes} axes, and they are {tuple(part.shape)}")  # fmt: skip
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Literal, TypeAlias, cast, get_args
 
 import torch
@@ -12,9 +11,10 @@ from torch import Tensor, nn
 from condgen.conditioning.contract import Encoder, require
 from condgen.conditioning.film import FiLM, GammaBeta, align
 from condgen.conditioning.parameters import FiLMParameters
+from condgen.conditioning.values import Value, as_tensors, labels_of
 
 Conditioning = Literal["none", "bias", "scale", "gate", "film", "concat"]
-Conditions: TypeAlias = Mapping[str, Tensor] | FiLMParameters
+Conditions: TypeAlias = Mapping[str, Value] | FiLMParameters
 
 
 class Head(nn.Module):
@@ -117,15 +117,22 @@ class FiLMGenerator(nn.Module):
         """Write (γ, β) for every FiLM layer.
 
         Args:
-            conditions: tensor per named condition, all with the same batch size; or FiLM parameters, which are returned
-                unchanged, so that whatever accepts conditions accepts FiLM parameters too.
+            conditions: tensor per named condition, all with the same number of rows or with one, which serves all;
+                names, lists and arrays are turned into such by the rule of `condgen.conditioning.values`, and then the
+                rows of the result know their names. Or FiLM parameters, which are returned unchanged, so that whatever
+                accepts conditions accepts FiLM parameters too.
 
         Raises:
             ValueError: a name is unknown or missing, or a shape does not fit; the message gives names and shapes.
         """
         if isinstance(conditions, FiLMParameters):
             return conditions
-        features = self.encode(conditions)
+        named = not all(isinstance(value, Tensor) for value in conditions.values())
+        tensors = as_tensors(self.named_encoders, conditions)
+        if named:
+            device = next(self.parameters()).device
+            tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
+        features = self._encode(tensors)
         delta = self._split([self.delta[name](z) for name, z in features.items() if name in self.delta], self.own_delta)
         beta = self._split([self.beta[name](z) for name, z in features.items() if name in self.beta], self.own_beta)
         inner: list[Tensor | None] = [None] * len(beta)
@@ -135,23 +142,15 @@ class FiLMGenerator(nn.Module):
                 place[i] = _add(place[i], head(features[name]))
         gamma = [None if d is None else 2 * torch.sigmoid(d) if self.conditioning == "gate" else 1 + d for d in delta]
         layers = zip(self.channels, gamma, beta, inner, strict=True)
-        return FiLMParameters({name: GammaBeta(g, b, i) for name, g, b, i in layers})
+        labels = labels_of(self.named_encoders, tensors) if named else {}
+        return FiLMParameters({name: GammaBeta(g, b, i) for name, g, b, i in layers}, labels)
 
-    def encode(self, conditions: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Turn each condition into its features; see `forward` for arguments and errors."""
-        known = ", ".join(self.encoders) or "none: the model is unconditional"
-        for name in [*conditions, *self.encoders]:
-            if name not in self.encoders or name not in conditions:
-                problem = "unknown" if name not in self.encoders else "missing"
-                given = ", ".join(conditions) or "none"
-                raise ValueError(f"condition '{name}' is {problem}; this model's conditions: {known}; given: {given}")
-        rows = {name: condition.shape[0] if condition.ndim else 0 for name, condition in conditions.items()}
-        if any(count != other for count, other in pairwise(rows.values())):
-            raise ValueError(f"conditions with different batch sizes: {rows}")
+    def _encode(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Turn each condition into its features."""
         features = {}
         for name, encoder in self.encoders.items():
             try:
-                features[name] = encoder(conditions[name])
+                features[name] = encoder(tensors[name])
             except ValueError as error:
                 raise ValueError(f"condition '{name}': {error}") from None
         return features

@@ -182,7 +182,7 @@ class Block:
 
 def shapes(film: FilmLayers) -> list[torch.Size]:
     """List the shapes of all FiLM parameters."""
-    return [part.shape for pair in film.values() for part in pair if part is not None]
+    return [part.shape for pair in film.values() for part in pair.parts.values()]
 
 
 def buffers(network: PixelCNN, rows: int) -> tuple[list[int], list[int]]:

@@ -138,7 +138,7 @@ class Frames:
     @classmethod
     def of(cls, network: WaveNet, film: Film, rows: int, steps: range) -> Frames:
         """Fold the frames that some steps lie in, and those behind them as far as they are worth keeping."""
-        parts = [part for pair in film.values() for part in pair if part is not None]
+        parts = [part for pair in film.values() for part in pair.parts.values()]
         kept = WINDOW // (4 * rows * max(1, sum(part.shape[1] for part in parts)))
         wanted = _frames(network, steps)
         frames = range(wanted.start, min(network.frames(film), max(wanted.stop, wanted.start + kept)))

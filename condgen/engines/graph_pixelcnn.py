@@ -102,7 +102,7 @@ class RowFilm:
     def __init__(self, network: PixelCNN, film: Film) -> None:
         self.block, (_, _, width), blocks = network.blocks[0], network.shape, range(len(network.blocks))
         self.down, self.across = ([network.film_of(film, 2 * i + stack) for i in blocks] for stack in (0, 1))
-        shapes = [part.shape[2:] for pair in [*self.across, *self.down] for part in pair if part is not None]
+        shapes = [part.shape[2:] for pair in [*self.across, *self.down] for part in pair.parts.values()]
         self.spatial = any(len(size) > 1 and size[0] > 1 for size in shapes)
         self.horizontal = Places(self.folded(0), width if any(size and size[-1] > 1 for size in shapes) else 1)
         self.vertical = [pair.row(0).map(torch.clone) for pair in self.down]
@@ -119,9 +119,8 @@ class RowFilm:
             return
         self.horizontal.load(self.folded(row))
         for buffers, pair in zip(self.vertical, self.down, strict=True):
-            for buffer, part in zip(buffers, pair.row(row), strict=True):
-                if buffer is not None and part is not None:
-                    buffer.copy_(part)
+            for name, part in pair.row(row).parts.items():
+                buffers.parts[name].copy_(part)
 
 
 @dataclass(frozen=True)

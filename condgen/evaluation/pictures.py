@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Text
+    from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
 
@@ -33,7 +34,7 @@ def some_classes(classes: int) -> list[int]:
     return sorted({i * classes // min(classes, MOST) for i in range(min(classes, MOST))})
 
 
-def conditions_grid(model: Model, example: Mapping[str, Tensor], per_row: int) -> tuple[dict[str, Tensor], list[str]]:
+def conditions_grid(model: Model, example: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """Make conditions for a grid: a row per class of the first class condition, or per example if there is none.
 
     Of more than 40 classes, 40 are shown.
@@ -41,10 +42,9 @@ def conditions_grid(model: Model, example: Mapping[str, Tensor], per_row: int) -
     Args:
         model: model to sample from.
         example: conditions of some real examples, which supply all other conditions.
-        per_row: samples per row.
 
     Returns:
-        Conditions, (rows × per_row, …) each, and a label per row.
+        Conditions, (rows, …) each, and a label per row.
     """
     encoders = model.encoders
     if not encoders:
@@ -56,8 +56,7 @@ def conditions_grid(model: Model, example: Mapping[str, Tensor], per_row: int) -
     labels, conditions = [names[label] for label in shown], {}
     for name in encoders:
         rows = torch.arange(len(labels))
-        values = torch.tensor(shown) if name == classes else example[name][rows % examples]
-        conditions[name] = values.repeat_interleave(per_row, dim=0)
+        conditions[name] = torch.tensor(shown) if name == classes else example[name][rows % examples]
     return conditions, labels
 
 
@@ -105,15 +104,28 @@ def tile(x: Tensor, levels: int, columns: int) -> np.ndarray:
 def save_grid(
     path: str | os.PathLike[str], x: Tensor, levels: int, columns: int, labels: list[str], note: str = ""
 ) -> None:
-    """Write a grid of images as PNG, with a label beside each row. Small images are enlarged to about 96 pixels.
+    """Write a grid of images as PNG; see `grid`.
 
     Args:
         path: file to write.
-        x: levels, (rows × columns, channels, height, width).
+        x: levels, (images, channels, height, width).
         levels: whole levels per channel.
         columns: images per row.
         labels: label of each row.
         note: record of how they were made.
+    """
+    with whole_file(path) as temporary:
+        grid(x, levels, columns, labels).save(temporary, pnginfo=_noted(note))
+
+
+def grid(x: Tensor, levels: int, columns: int, labels: list[str]) -> Image.Image:
+    """Lay images out in rows, each with its label beside it. Small images are enlarged to about 96 pixels.
+
+    Args:
+        x: levels, (images, channels, height, width).
+        levels: whole levels per channel.
+        columns: images per row.
+        labels: label of each row.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -127,8 +139,7 @@ def save_grid(
     writing = ImageDraw.Draw(picture)
     for i, label in enumerate(labels):
         writing.text((margin - 6, (row * (i + 0.5) + 0.5) * zoom), label, "black", font, anchor="rm")
-    with whole_file(path) as temporary:
-        picture.save(temporary, pnginfo=_noted(note))
+    return picture
 
 
 def _font() -> Path:

@@ -164,7 +164,9 @@ def sample_like(model: Model, real: Batch, seed: int, **options: Any) -> tuple[T
         options = {**options, "length": lengths}
     elif lengths is not None:
         lengths = [generator.network.shape[-1]] * len(lengths)
-    return sampler(model)(model, own, num_samples=len(real.x), seed=seed, **options).x.cpu(), lengths
+    # Without conditions there is one row only.
+    count = 1 if own else len(real.x)
+    return sampler(model)(model, own, num_samples=count, seed=seed, **options).x.cpu(), lengths
 
 
 def train_classifiers(data: Images | Speech, steps: int, seed: int) -> dict[str, ImageClassifier]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 
 import numpy as np
@@ -22,3 +23,12 @@ def write_wav(path: str | os.PathLike[str], waveform: np.ndarray, sample_rate: i
         if comment:
             file.comment = comment
         file.write(waveform)
+
+
+def wav(waveform: np.ndarray, sample_rate: int) -> bytes:
+    """Return the content of a WAV file with 16 bits per sample; see `write_wav`."""
+    import soundfile
+
+    content = io.BytesIO()
+    soundfile.write(content, waveform, sample_rate, subtype="PCM_16", format="WAV")
+    return content.getvalue()

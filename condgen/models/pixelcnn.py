@@ -252,8 +252,8 @@ class PixelCNN(nn.Module):
         """Refuse FiLM parameters that belong to another network or another size."""
         check_parameters(self.film_layers, film or {}, axes=4)
         for name, pair in (film or {}).items():
-            for part in pair:
-                size = () if part is None else part.shape[2:]
+            for part in pair.parts.values():
+                size = part.shape[2:]
                 wanted = self.shape[len(self.shape) - len(size) :]
                 if any(own not in (1, w) for own, w in zip(size, wanted, strict=True)):
                     raise ValueError(

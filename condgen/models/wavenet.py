@@ -253,7 +253,7 @@ class WaveNet(nn.Module):
     @staticmethod
     def frames(film: Film | None) -> int:
         """Count the frames of FiLM parameters; 0 if all are global."""
-        parts = (part for pair in (film or {}).values() for part in pair if part is not None and part.ndim > 2)
+        parts = (part for pair in (film or {}).values() for part in pair.parts.values() if part.ndim > 2)
         return max((part.shape[-1] for part in parts), default=0)
 
     def canvas(self, length: int | None = None, film: Film | None = None) -> tuple[int, int]:
@@ -315,7 +315,7 @@ class WaveNet(nn.Module):
     def checked(self, film: Film | None) -> Film:
         """Refuse FiLM parameters that belong to another network, or whose local parts differ in length."""
         check_parameters(self.film_layers, film or {}, axes=3)
-        parts = [part for pair in (film or {}).values() for part in pair if part is not None and part.ndim > 2]
+        parts = [part for pair in (film or {}).values() for part in pair.parts.values() if part.ndim > 2]
         frames = sorted({part.shape[-1] for part in parts})
         if len(frames) > 1:
             raise ValueError(f"FiLM parameters of {', '.join(map(str, frames))} frames: all must be equally long")

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from condgen.conditioning import FiLMParameters
 from condgen.engines.choice import Chosen, choose
 from condgen.engines.draw import Draw, Given, Temper, progress_bar
 from condgen.models import ConditionalModel
@@ -21,6 +21,7 @@ from condgen.models.conditional import Conditions
 from condgen.models.contract import LikelihoodNetwork, audio
 from condgen.quantization import check_levels
 from condgen.sampling.noise import uniform_noise
+from condgen.sampling.rows import Prepared, Seed, origins, prepared, take_rows
 
 log = logging.getLogger(__name__)
 
@@ -61,38 +62,41 @@ def sample(
     model: ConditionalModel,
     conditions: Conditions | None = None,
     *,
-    num_samples: int | None = None,
+    num_samples: int = 1,
     length: int | Sequence[int] | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     first_index: int = 0,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
-    given: Tensor | None = None,
-    known: Tensor | None = None,
+    given: Tensor | NDArray[Any] | None = None,
+    known: Tensor | NDArray[Any] | None = None,
     batch_size: int = 64,
     engine: str = "auto",
     progress: bool = True,
 ) -> Samples:
-    """Draw from a conditional model, one sample per row of the conditions.
+    """Draw from a conditional model, `num_samples` samples per row of the conditions, those of a row together.
 
     Sample i is drawn with noise of its own, made from (seed, first_index + i). So batch size, order and engine do not
     change it, up to rounding: in float64 hardly ever, in float32 where rounding decides between two levels. The engine
-    `compiled_bfloat16` draws from other weights, and so other samples.
+    `compiled_bfloat16` draws from other weights, and so other samples. With a seed per row, each row's samples are
+    counted for themselves: sample j of row r is made from (seed[r], first_index + j), as if the row were drawn alone.
 
     Args:
         model: model to draw from; the call leaves its mode and weights as they are.
-        conditions: one tensor per named condition, (samples, …), or FiLM parameters; `None` for no conditions.
-        num_samples: number of samples; only needed where the conditions do not say, and then one row serves all.
-        length: length of audio, in samples of the waveform: one for all, or one for each. Only needed where no local
-            condition says; then the default is all that it covers.
-        seed: seed of the noise.
+        conditions: values per named condition, a row each: names of classes, a tensor or an array, (rows, …), as
+            `condgen.conditioning.values` says; or FiLM parameters; `None` for no conditions. Conditions of as many
+            rows go together row by row; a single row serves all.
+        num_samples: number of samples per row.
+        length: length of audio, in samples of the waveform: one for all, or one for each row. Only needed where no
+            local condition says; then the default is all that it covers.
+        seed: seed of the noise, or a seed per row.
         first_index: index of the first sample.
         temperature: divisor of the logits; for logistic mixtures and Gaussians, factor of the scales.
         top_k: number of levels, the most probable ones, to draw from; categorical outputs only.
         top_p: probability, 0.000001 at least, that the levels to draw from reach, as few as do; categorical outputs
             only.
-        given: levels to complete, (samples, …) or (1, …) for all: images, or the beginning of a waveform.
+        given: levels to complete, (rows, …) or (1, …) for all: images, or the beginning of a waveform.
         known: positions of `given` to keep, shaped like its images or waveforms, of booleans; for a waveform,
             `None` keeps all that is given. A known position only matters to the positions after it.
         batch_size: samples drawn together, those of similar length.
@@ -110,15 +114,22 @@ def sample(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is not at least 1")
-    temper = check_temper(model.network.output.name, temperature, top_k, top_p)
-    conditions = {} if conditions is None else conditions
-    total = count_samples(conditions, num_samples)
-    weight, network = next(model.parameters()), model.network
+    output = model.network.output
+    temper = check_temper(output.name, temperature, top_k, top_p)
+    asked, weight, network = prepared(model, conditions), next(model.parameters()), model.network
+    given, known = (None if x is None else torch.as_tensor(x) for x in (given, known))
+    counts = {
+        "lengths": 1 if length is None else np.size(length),
+        "rows of `given`": 1 if given is None else len(given),
+    }
+    samples = origins(asked, num_samples, seed, first_index, counts)
+    total = len(samples.rows)
     with evaluating([*model.modules()], weight.device), torch.inference_mode():
         chosen = choose(engine, network, temper)
         log.info("%s", chosen)
-        shape, lengths = _sizes(model, take_rows(conditions, [0], weight), length, total)
-        kept = _check_given(network, given, known, total, shape)
+        shape, each = _sizes(model, take_rows(asked, [0], weight), length)
+        lengths = [each[row if len(each) > 1 else 0] for row in samples.rows]
+        kept = _check_given(network, given, known, shape)
         if kept is not None and len(kept.known) > min(lengths):
             raise ValueError(f"{len(kept.known)} positions are given, more than the shortest sample's {min(lengths)}")
         finished: list[tuple[int, Tensor, Tensor]] = []
@@ -127,12 +138,11 @@ def sample(
             order = sorted(range(total), key=lengths.__getitem__)
             try:
                 for rows in (order[i : i + batch_size] for i in range(0, total, batch_size)):
-                    own = [lengths[row] for row in rows]
-                    count = max(own) * network.output.groups
-                    indices = [first_index + row for row in rows]
-                    noise = uniform_noise(seed, indices, (count, network.output.uniforms)).to(weight.device)
-                    draw = Draw(network, noise, temper, _given_rows(kept, rows, weight.device), own, bar)
-                    film, canvas = model.film(take_rows(conditions, rows, weight)), draw.canvas(shape)
+                    own, count = [lengths[row] for row in rows], max(lengths[row] for row in rows) * output.groups
+                    of, seeds, indices = ([part[row] for row in rows] for part in samples)
+                    noise = uniform_noise(seeds, indices, (count, output.uniforms)).to(weight.device)
+                    draw = Draw(network, noise, temper, _given_rows(kept, of, weight.device), own, bar)
+                    film, canvas = model.film(take_rows(asked, of, weight)), draw.canvas(shape)
                     steps = range(draw.first, count)
                     x = chosen.engine.fill(film, canvas, steps, draw) if steps else canvas
                     finished += [*zip(rows, x, draw.finished(rows), strict=True)]
@@ -171,36 +181,21 @@ def check_temper(output: str, temperature: float, top_k: int | None, top_p: floa
     return {"temperature": float(temperature), "top_k": whole, "top_p": share}
 
 
-def count_samples(conditions: Conditions, num_samples: int | None) -> int:
-    """Count the samples: as many as the conditions have rows, or any number for one row."""
-    if isinstance(conditions, FiLMParameters):
-        rows = {conditions.batch_size}
-    else:
-        rows = {len(condition) for condition in conditions.values()} or {1}
-    if num_samples is None:
-        num_samples = max(rows)
-    if num_samples < 1 or (rows != {1} and rows != {num_samples}):
-        raise ValueError(f"num_samples {num_samples} does not fit conditions with {max(rows)} rows")
-    return num_samples
-
-
 def _sizes(
-    model: ConditionalModel, first: Conditions, length: int | Sequence[int] | None, total: int
+    model: ConditionalModel, first: Prepared, length: int | Sequence[int] | None
 ) -> tuple[tuple[int, ...], list[int]]:
-    """Return the shape of the canvas and how many of its positions each sample takes."""
+    """Return the shape of the canvas and how many of its positions each row takes, or all of them."""
     if length is None:
         shape = model.network.canvas(None, model.film(first))
-        return shape, [math.prod(shape[1:])] * total
-    each = [int(length)] * total if isinstance(length, int | np.integer) else [int(n) for n in length]
-    if len(each) != total:
-        raise ValueError(f"{len(each)} lengths do not fit {total} samples")
+        return shape, [math.prod(shape[1:])]
+    each = [int(n) for n in np.atleast_1d(length)]
     if min(each) < 1:
         raise ValueError(f"length {min(each)} is not at least 1 sample")
     return model.network.canvas(max(each), model.film(first)), each
 
 
 def _check_given(
-    network: LikelihoodNetwork, given: Tensor | None, known: Tensor | None, total: int, shape: tuple[int, ...]
+    network: LikelihoodNetwork, given: Tensor | None, known: Tensor | None, shape: tuple[int, ...]
 ) -> Given | None:
     """Check what is to be completed and where it is known."""
     if given is None and known is None:
@@ -209,8 +204,8 @@ def _check_given(
         raise ValueError("completion needs both `given` and `known`")
     # Of a waveform, a beginning may be given; of an image, all.
     size = given.shape[2:] if len(shape) == 2 and given.ndim == 3 else shape[1:]
-    if tuple(given.shape[1:]) != (shape[0], *size) or given.shape[0] not in (1, total) or size > shape[1:]:
-        raise ValueError(f"`given` is {tuple(given.shape)}; expected ({total} or 1, {', '.join(map(str, shape))})")
+    if tuple(given.shape[1:]) != (shape[0], *size) or size > shape[1:]:
+        raise ValueError(f"`given` is {tuple(given.shape)}; expected (rows or 1, {', '.join(map(str, shape))})")
     if known is not None and tuple(known.shape) != tuple(size):
         raise ValueError(f"`known` is {tuple(known.shape)}; expected {tuple(size)}")
     check_levels(given, network.levels, "`given`")
@@ -222,13 +217,6 @@ def _given_rows(given: Given | None, rows: list[int], device: torch.device) -> G
     if given is None:
         return None
     return given._replace(levels=(given.levels if len(given.levels) == 1 else given.levels[rows]).to(device))
-
-
-def take_rows(conditions: Conditions, rows: list[int], weight: Tensor) -> Conditions:
-    """Take a batch's rows to the device of a weight, FiLM parameters to its type; a single row serves every batch."""
-    if isinstance(conditions, FiLMParameters):
-        return conditions.select(rows).to(weight)
-    return {name: (value if len(value) == 1 else value[rows]).to(weight.device) for name, value in conditions.items()}
 
 
 @contextmanager

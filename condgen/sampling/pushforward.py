@@ -11,32 +11,33 @@ from tqdm import tqdm
 
 from condgen.models import ConditionalGenerator
 from condgen.models.conditional import Conditions, Model, as_generator
-from condgen.sampling.ancestral import Samples, count_samples, evaluating, sample, take_rows
+from condgen.sampling.ancestral import Samples, evaluating, sample
 from condgen.sampling.noise import uniform_noise
+from condgen.sampling.rows import Seed, origins, prepared, take_rows
 
 
 def push_forward(
     model: ConditionalGenerator,
     conditions: Conditions | None = None,
     *,
-    num_samples: int | None = None,
-    seed: int = 0,
+    num_samples: int = 1,
+    seed: Seed = 0,
     first_index: int = 0,
     truncation: float | None = None,
     batch_size: int = 64,
     progress: bool = True,
 ) -> Samples:
-    """Draw from a conditional generator, one sample per row of the conditions.
+    """Draw from a conditional generator, `num_samples` samples per row of the conditions.
 
-    Sample i is made from noise of its own, drawn by (seed, first_index + i), and batch norm uses its running averages:
-    batch size and order do not change it, up to rounding.
+    A sample is made from noise of its own, drawn by (seed, index) as `sample` says, and batch norm uses its running
+    averages: batch size and order do not change it, up to rounding.
 
     Args:
         model: model to draw from; the call leaves its mode and weights as they are.
-        conditions: one tensor per named condition, (samples, …), or FiLM parameters; `None` for no conditions.
-        num_samples: number of samples; only needed where the conditions do not say, and then one row serves all.
-        seed: seed of the noise.
-        first_index: index of the first sample.
+        conditions: conditions as for `sample`.
+        num_samples: number of samples per row of the conditions.
+        seed: seed of the noise, or a seed per row; see `sample`.
+        first_index: index of the first sample; see `sample`.
         truncation: bound within ± which every entry of the noise is drawn from the normal distribution: the smaller,
             the more typical and the less varied the samples.
         batch_size: samples drawn together.
@@ -52,26 +53,27 @@ def push_forward(
         raise ValueError(f"batch_size {batch_size} is not at least 1")
     if truncation is not None and not 0 < truncation < math.inf:
         raise ValueError(f"truncation {truncation} is not more than 0")
-    conditions = {} if conditions is None else conditions
-    total = count_samples(conditions, num_samples)
-    weight = next(model.parameters())
+    asked = prepared(model, conditions)
+    samples, weight = origins(asked, num_samples, seed, first_index), next(model.parameters())
     x = []
     with evaluating([*model.modules()], weight.device), torch.inference_mode():
-        starts = range(0, total, batch_size)
+        starts = range(0, len(samples.rows), batch_size)
         for start in tqdm(starts, desc="sampling", delay=2, leave=False, disable=not progress):
-            rows = [*range(start, min(start + batch_size, total))]
-            z = normal_noise(seed, [first_index + row for row in rows], model.network.noise, truncation)
-            film = model.film(take_rows(conditions, rows, weight))
+            rows, seeds, indices = (part[start : start + batch_size] for part in samples)
+            z = normal_noise(seeds, indices, model.network.noise, truncation)
+            film = model.film(take_rows(asked, rows, weight))
             data = model(z.to(weight.device, weight.dtype), film)
             x.append(model.network.quantization.encode(data.float()))
     return Samples(torch.cat(x), None, "push_forward", "the network maps noise to data at once")
 
 
-def normal_noise(seed: int, indices: Sequence[int], size: int, truncation: float | None = None) -> Tensor:
+def normal_noise(
+    seed: int | Sequence[int], indices: Sequence[int], size: int, truncation: float | None = None
+) -> Tensor:
     """Draw standard normal numbers, (len(indices), size), float64, one stream per sample; see `uniform_noise`.
 
     Args:
-        seed: seed of all streams.
+        seed: seed of all streams, or one per stream.
         indices: indices of the samples.
         size: numbers per sample.
         truncation: bound within ± which each number is conditioned to lie; `None` for none.

@@ -19,8 +19,9 @@ from condgen.models.conditional import Conditions
 from condgen.models.contract import streaming
 from condgen.models.wavenet import WaveNetState
 from condgen.paths import require_file
-from condgen.sampling.ancestral import check_temper, count_samples, evaluating, take_rows
+from condgen.sampling.ancestral import check_temper, evaluating
 from condgen.sampling.noise import uniform_noise
+from condgen.sampling.rows import Seed, origins, prepared, take_rows
 
 AHEAD = 4096  # steps that noise is drawn for at once: that costs as much for a chunk of few
 
@@ -88,10 +89,10 @@ def stream(
     model: ConditionalModel,
     conditions: Conditions | None = None,
     *,
-    num_samples: int | None = None,
+    num_samples: int = 1,
     chunk: int = 4000,
     length: int | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     first_index: int = 0,
     temperature: float = 1.0,
     top_k: int | None = None,
@@ -105,11 +106,11 @@ def stream(
     Args:
         model: audio model; the call leaves its mode and weights as they are.
         conditions: conditions as for `sample`; local ones must cover the whole stream.
-        num_samples: number of streams; see `sample`.
+        num_samples: number of streams per row of the conditions.
         chunk: samples per piece.
         length: samples in all, counted from the stream's beginning; `None` for as far as the local conditions go, or
             for ever where there are none.
-        seed: seed of the noise; see `sample`.
+        seed: seed of the noise, or a seed per row; see `sample`.
         first_index: index of the first stream; see `sample`.
         temperature: temperature; see `sample`.
         top_k: number of levels; see `sample`.
@@ -127,12 +128,12 @@ def stream(
     temper = check_temper(network.output.name, temperature, top_k, top_p)
     if chunk < 1:
         raise ValueError(f"chunk {chunk} is not at least 1 sample")
-    conditions = {} if conditions is None else conditions
-    indices = range(first_index, first_index + count_samples(conditions, num_samples))
+    asked = prepared(model, conditions)
+    rows, seeds, indices = origins(asked, num_samples, seed, first_index)
     weight, modules = next(model.parameters()), [*model.modules()]
     with evaluating(modules, weight.device), torch.inference_mode():
         chosen = choose(engine, network, temper)
-        film = model.film(take_rows(conditions, list(range(len(indices))), weight))
+        film = model.film(take_rows(asked, rows, weight))
         network.checked(film)
         end = length
         if length is not None or network.frames(film):
@@ -147,7 +148,7 @@ def stream(
             steps = range(first, first + chunk if end is None else min(first + chunk, end))
             if steps.stop > ahead.stop:
                 ahead = range(first, first + max(chunk, AHEAD))
-                noise = uniform_noise(seed, indices, (len(ahead), network.output.uniforms), skip=first)
+                noise = uniform_noise(seeds, indices, (len(ahead), network.output.uniforms), skip=first)
                 noise = noise.to(weight.device)
             draw = Draw(network, noise, temper, None, None, bar, ahead.start)
             with evaluating(modules, weight.device), torch.inference_mode():

@@ -54,8 +54,8 @@ class SampleGrid(pl.Callback):
         if not paths:
             return
         model = cast(Model, pl_module.model)
-        conditions, labels = conditions_grid(model, as_batch(batch).conditions, self.per_class)
-        samples = sampler(model)(model, conditions, num_samples=len(labels) * self.per_class, progress=False)
+        conditions, labels = conditions_grid(model, as_batch(batch).conditions)
+        samples = sampler(model)(model, conditions, num_samples=self.per_class, progress=False)
         for path in paths:
             save_grid(path.with_suffix(".png"), samples.x, model.network.levels, self.per_class, labels)
         _show(trainer, paths[0].with_suffix(".png"))

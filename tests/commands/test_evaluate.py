@@ -99,8 +99,9 @@ def test_options_of_sampling_reach_the_sampler(tmp_path, monkeypatch):
     asked = []
 
     def draw(model, conditions, *, num_samples, **options):
-        asked.append({"num_samples": num_samples, **options})
-        return Samples(torch.zeros(num_samples, 1, 8, 8, dtype=torch.long), None, "none", "a test")
+        count = num_samples * len(conditions["digit"])
+        asked.append({"count": count, **options})
+        return Samples(torch.zeros(count, 1, 8, 8, dtype=torch.long), None, "none", "a test")
 
     for user in ("condgen.evaluation.samples", "condgen.commands.measuring"):
         monkeypatch.setattr(f"{user}.sampler", lambda model: draw)
@@ -108,7 +109,7 @@ def test_options_of_sampling_reach_the_sampler(tmp_path, monkeypatch):
                "--batch_size", "7", "--classifier_steps", "2"]  # fmt: skip
     assert main(["evaluate", "--ckpt_path", checkpoint, "--out", str(tmp_path / "out"), *options]) == 0
     found, pictured, taught = asked
-    assert (found["num_samples"], taught["num_samples"]) == (12, 20)
+    assert (found["count"], pictured["count"], taught["count"]) == (12, 120, 20)
     assert (found["batch_size"], taught["batch_size"]) == (7, 7)
     assert {found["temperature"], taught["temperature"], pictured["temperature"]} == {0.7}
     assert found["seed"] == 3

@@ -242,7 +242,7 @@ def test_every_encoder_keeps_the_contract_and_its_shape_is_its_scope(encoder, co
 def test_what_is_parsed_is_a_condition_that_the_encoder_takes(encoder, condition):
     word = {"ClassEmbedding": "dog, cat", "FeatureVector": "red+new,big"}.get(type(encoder).__name__)
     if word is None:
-        with pytest.raises(ValueError, match=r"takes an \.npy file"):
+        with pytest.raises(ValueError, match=r"takes an array, on the command line an \.npy file"):
             encoder.parse("anything")
         return
     pairs = encoder.parse(word)

@@ -183,9 +183,9 @@ def test_frames_are_taken_of_local_parts_alone():
 def test_a_position_and_a_row_are_what_film_applies_there(shape, at):
     """To a map of 4 × 5: whatever the scope, FiLM of one pixel with the pair at its place is FiLM of the map there."""
     pair, x = pair_of(shape, shape), torch.randn(2, 3, 4, 5)
-    whole = film(x, *pair[:2])
+    whole = film(x, *pair)
     for row in range(4):
-        assert torch.equal(film(x[:, :, row : row + 1], *pair.row(row)[:2]), whole[:, :, row : row + 1])
+        assert torch.equal(film(x[:, :, row : row + 1], *pair.row(row)), whole[:, :, row : row + 1])
         for column in range(5):
             assert torch.equal(pair.at(row, column).gamma, at(pair.gamma, row, column))
-            assert torch.equal(film(x[:, :, row, column], *pair.at(row, column)[:2]), whole[:, :, row, column])
+            assert torch.equal(film(x[:, :, row, column], *pair.at(row, column)), whole[:, :, row, column])

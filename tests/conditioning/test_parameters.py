@@ -1,5 +1,8 @@
 """FiLM parameters as a value: their arithmetic is that of the flattened matrix, and nothing changes them."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -24,9 +27,12 @@ def random_parameters(rows=3, seed=0, dtype=torch.float64):
 
 def same(p, q):
     return list(p) == list(q) and all(
-        (a is None and b is None) or (a.dtype == b.dtype and torch.equal(a, b))
+        list(p[name].parts) == list(q[name].parts)
+        and all(
+            a.dtype == b.dtype and torch.equal(a, b)
+            for a, b in zip(p[name].parts.values(), q[name].parts.values(), strict=True)
+        )
         for name in p
-        for a, b in zip(p[name], q[name], strict=True)
     )
 
 
@@ -56,7 +62,7 @@ def test_flatten_goes_layer_by_layer_gamma_before_beta():
 def test_fixed_parts_stay_fixed():
     for result in (P + Q, P - Q, 2 * P, P.interpolate(Q, 0.5), P.mean(), P.select([0]), P.to(torch.float32)):
         for name in P:
-            assert [part is None for part in result[name]] == [part is None for part in P[name]]
+            assert list(result[name].parts) == list(P[name].parts)
 
 
 def test_analogy_moves_a_condition_across():
@@ -189,3 +195,114 @@ def test_parameters_do_not_follow_the_mapping_they_were_made_from():
     parameters = FiLMParameters(layers)
     layers.clear()
     assert list(parameters) == ["a"]
+
+
+def test_a_layer_unpacks_as_two_dense_tensors_whatever_is_fixed():
+    for name, (gamma, beta) in P.items():
+        pair = P[name]
+        assert gamma is pair.gamma or bool((gamma == 1).all())
+        assert beta is pair.beta or bool((beta == 0).all())
+    assert [x.shape for x in P["biased"]] == [(3, 3, 2, 2)] * 2
+    assert [x.shape for x in P["inner"]] == [(3, 1)] * 2
+    assert [x.tolist() for x in P["fixed"]] == [[[1]], [[0]]]
+
+
+def test_arrays_have_no_gradients():
+    free = P.map(lambda tensor: tensor.clone().requires_grad_())
+    for name, (gamma, beta) in free.numpy().items():
+        assert isinstance(gamma, np.ndarray)
+        for array, tensor in zip((gamma, beta), P[name], strict=True):
+            assert np.array_equal(array, tensor.numpy())
+
+
+@pytest.mark.parametrize("weights", [[0.0, 0.25, 2.0], np.array([0.0, 0.25, 2.0]), torch.tensor([0.0, 0.25, 2.0])])
+def test_many_weights_between_two_rows_give_a_row_each(weights):
+    one, other = P.select(0), Q.select(2)
+    rows = one.interpolate(other, weights)
+    assert rows.batch_size == 3
+    for i, a in enumerate([0, 0.25, 2]):
+        assert torch.allclose(rows.select(i).flatten(), one.interpolate(other, a).flatten(), atol=1e-12)
+
+
+def test_as_many_weights_as_rows_belong_to_these_and_others_are_refused():
+    a = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)
+    expected = (1 - a[:, None]) * P.flatten() + a[:, None] * Q.flatten()
+    assert torch.allclose(P.interpolate(Q, a).flatten(), expected, atol=1e-12)
+    for wrong in ([0.5, 0.5], [[0.5]]):
+        with pytest.raises(ValueError, match=r"weights of shape .* between 3 and 3 rows"):
+            P.interpolate(Q, wrong)
+
+
+def labelled():
+    return P.labelled({"digit": ["7", "3", "7"], "speaker": ["ann", "bob", "bob"]})
+
+
+@pytest.mark.parametrize(("words", "rows"), [
+    ({"digit": "7"}, [0, 2]), ({"digit": 7}, [0, 2]), ({"digit": ["3", "7"]}, [1, 0, 2]), ({"digit": [3]}, [1]),
+    ({"digit": "7", "speaker": "bob"}, [2]), ({"speaker": "bob"}, [1, 2]),
+])  # fmt: skip
+def test_rows_are_selected_by_the_names_of_their_classes(words, rows):
+    chosen = labelled().select(**words)
+    assert torch.equal(chosen.flatten(), P.flatten()[rows])
+    assert chosen.labels == {name: [known[i] for i in rows] for name, known in labelled().labels.items()}
+
+
+def test_a_label_that_no_row_has_is_told_with_those_there_are():
+    with pytest.raises(ValueError, match=r"condition 'digit' has no class '5'; its classes: 7, 3"):
+        labelled().select(digit="5")
+    with pytest.raises(ValueError, match=r"no labels of 'word' to select by; they have labels of: digit, speaker"):
+        labelled().select(word="7")
+    with pytest.raises(ValueError, match="3 labels of 'digit' do not fit 1 rows"):
+        P.mean().labelled({"digit": ["7", "3", "7"]})
+
+
+def test_one_number_takes_one_row():
+    assert torch.equal(P.select(1).flatten(), P.flatten()[1:2])
+    assert labelled().select(slice(1, None)).labels["digit"] == ["3", "7"]
+    assert labelled().select(torch.tensor([True, False, True])).labels["speaker"] == ["ann", "bob"]
+
+
+def test_stacked_rows_stand_below_each_other_with_their_labels():
+    one = random_parameters(rows=1, seed=5).labelled({"digit": ["5"], "speaker": ["eve"]})
+    both = FiLMParameters.stack([labelled(), one])
+    assert torch.equal(both.flatten(), torch.cat([P.flatten(), one.flatten()]))
+    assert both.labels == {"digit": ["7", "3", "7", "5"], "speaker": ["ann", "bob", "bob", "eve"]}
+    assert same(FiLMParameters.stack([P.select(i) for i in range(3)]), P)
+    assert not FiLMParameters.stack([labelled(), P]).labels
+    mixed = FiLMParameters({"one": GammaBeta(P["full"].gamma[:1]), "three": P["full"]})
+    assert torch.equal(FiLMParameters.stack([mixed, mixed]).flatten(), torch.cat([mixed.flatten()] * 2))
+
+
+def test_what_does_not_belong_together_is_not_stacked():
+    longer = FiLMParameters({"a": GammaBeta(None, torch.ones(1, 2, 5))})
+    with pytest.raises(ValueError, match=r"sizes \(2, 5\) and \(2, 6\) do not stack"):
+        FiLMParameters.stack([longer, FiLMParameters({"a": GammaBeta(None, torch.ones(1, 2, 6))})])
+    with pytest.raises(ValueError, match="fixed in one and free in the other"):
+        FiLMParameters.stack([longer, FiLMParameters({"a": GammaBeta()})])
+    with pytest.raises(ValueError, match="no FiLM parameters to stack"):
+        FiLMParameters.stack([])
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))])
+def test_copies_and_pickles_are_the_same_numbers_without_gradients(copied):
+    made = labelled().map(lambda tensor: tensor.clone().requires_grad_() * 1)
+    found = copied(made)
+    assert same(found, P)
+    assert found.labels == made.labels
+    assert not any(tensor.requires_grad for tensor in found.tensors)
+    assert all(tensor.requires_grad for tensor in made.tensors)
+
+
+def test_labels_survive_saving_and_arithmetic_on_rows_but_not_means(tmp_path):
+    labelled().save(tmp_path / "task.safetensors")
+    assert FiLMParameters.load(tmp_path / "task.safetensors").labels == labelled().labels
+    assert (labelled() * 2).labels == labelled().labels
+    assert not labelled().mean().labels
+    assert not (labelled() + Q).labels
+
+
+def test_a_repr_is_one_short_line():
+    assert repr(P) == "FiLMParameters of 4 layers, 3 rows, 26 numbers a row"
+    assert repr(labelled()).endswith("26 numbers a row; digit: 7, 3, 7; speaker: ann, bob, bob")
+    many = FiLMParameters({"a": GammaBeta(torch.ones(40, 1))}, {"digit": [str(i) for i in range(40)]})
+    assert len(repr(many)) < 150

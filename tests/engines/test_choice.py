@@ -240,7 +240,7 @@ def test_an_engine_on_trial_that_draws_otherwise_gives_way_with_a_line(monkeypat
             if fault == "error":
                 raise RuntimeError("no kernel image is available\nmore")
             if fault == "film":
-                film = {name: GammaBeta(gamma, -beta) for name, (gamma, beta, _) in film.items()}
+                film = {name: GammaBeta(gamma, -beta) for name, (gamma, beta) in film.items()}
             x = super().fill(film, canvas, steps, draw)
             draw.log_prob = draw.log_prob + 0.1 * (fault == "log_prob")
             return x if fault != "values" else (x + (x == x[..., 3:4])) % self.network.levels

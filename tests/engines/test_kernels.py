@@ -75,8 +75,8 @@ def test_every_configuration_runs_the_same_machine_code(make_wavenet, make_melod
                 make_wavenet(output, conditioning, hop=3).float(),
                 make_model(output, 1, conditioning).float(),
             )
-            sampled(audio, floats(make_melodies(audio, rows, 5)), num_samples=rows, length=15, engine=engine)
-            sampled(images, floats(make_conditions(images, rows)), num_samples=rows, engine=engine)
+            sampled(audio, floats(make_melodies(audio, rows, 5)), length=15, engine=engine)
+            sampled(images, floats(make_conditions(images, rows)), engine=engine)
     for kernel in (kernels.wavenet, kernels.pixels):
         assert len(kernel.signatures) <= 2, kernel.signatures
 

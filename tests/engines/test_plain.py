@@ -39,8 +39,8 @@ def completion(model, rows, share=0.5, seed=0):
 @pytest.mark.parametrize("conditioning", ["none", "bias", "scale", "gate", "film", "concat"])
 def test_cached_equals_naive_sample_for_sample(make_model, make_conditions, output, colours, conditioning):
     model = make_model(output, colours, conditioning, "channel" if colours == 1 else "none")
-    options = {"num_samples": 3, "seed": 5}
     conditions = make_conditions(model, 3)
+    options = {"num_samples": 1 if conditions else 3, "seed": 5}
     assert same(
         sampled(model, conditions, engine="cached", **options), sampled(model, conditions, engine="naive", **options)
     )
@@ -159,7 +159,7 @@ def both_engines(model, conditions, **options):
 @pytest.mark.parametrize("hop", [1, 3])
 def test_cached_equals_naive_in_waveforms(make_wavenet, make_melodies, conditioning, output, input, hop):
     model = make_wavenet(output, conditioning, "channel" if input == "scalar" else "none", input, hop)
-    options = {"num_samples": 3, "length": [12, 7, 10], "seed": 5}
+    options = {"length": [12, 7, 10], "seed": 5}
     assert same(*both_engines(model, make_melodies(model, 3, 12 // hop), **options))
 
 

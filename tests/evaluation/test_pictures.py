@@ -63,10 +63,10 @@ def test_a_long_label_takes_no_more_than_its_place(tmp_path):
 def test_every_row_of_a_grid_has_the_conditions_of_its_label():
     """Three classes, and a vector that the two examples at hand fill in."""
     model = SimpleNamespace(encoders={"fruit": ClassEmbedding(2, names=["a", "b", "c"]), "size": FeatureVector(1, 2)})
-    conditions, labels = conditions_grid(model, {"size": torch.tensor([[10.0], [20.0]])}, per_row=2)
+    conditions, labels = conditions_grid(model, {"size": torch.tensor([[10.0], [20.0]])})
     assert labels == ["a", "b", "c"]
-    assert conditions["fruit"].tolist() == [0, 0, 1, 1, 2, 2]
-    assert conditions["size"].flatten().tolist() == [10, 10, 20, 20, 10, 10]
+    assert conditions["fruit"].tolist() == [0, 1, 2]
+    assert conditions["size"].flatten().tolist() == [10, 20, 10]
 
 
 def test_images_are_laid_out_in_rows_between_white_lines():

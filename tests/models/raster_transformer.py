@@ -83,10 +83,8 @@ class RasterTransformer(nn.Module):
     def checked(self, film):
         film = film or {}
         for name, pair in film.items():
-            for part in pair:
-                if name not in self.film_layers or (
-                    part is not None and part.shape[1] != self.film_layers[name].channels
-                ):
+            for part in pair.parts.values():
+                if name not in self.film_layers or part.shape[1] != self.film_layers[name].channels:
                     raise ValueError("FiLM parameters of another network")
         return film
 

@@ -243,7 +243,7 @@ def test_levels_and_ids_mean_the_same_in_every_type(make, dtype):
     known = torch.arange(x[0, 0].numel()).reshape(x[0, 0].shape) < 2
     given = {"given": x[..., :2], "known": None} if network.sample_rate else {"given": x, "known": known}
     length = LENGTH if network.sample_rate else None
-    drawn = [sample(model, {"label": ids}, num_samples=2, length=length, **{**given, "given": given["given"].to(kind)})
+    drawn = [sample(model, {"label": ids}, length=length, **{**given, "given": given["given"].to(kind)})
              for kind in (torch.long, dtype)]  # fmt: skip
     assert torch.equal(drawn[0].x, drawn[1].x)
     assert torch.equal(drawn[1].x.flatten(2)[..., :2], x.flatten(2)[..., :2])
@@ -254,7 +254,7 @@ def test_levels_and_ids_mean_the_same_in_every_type(make, dtype):
             model.log_prob(outside, {"label": ids})
         if network.sample_rate is None:
             with pytest.raises(ValueError, match="`given` must be whole levels"):
-                sample(model, {"label": ids}, num_samples=2, given=outside, known=known)
+                sample(model, {"label": ids}, given=outside, known=known)
 
 
 class LogProb(nn.Module):

@@ -147,8 +147,9 @@ MUTANTS = [
         ("evaluation/test_likelihood.py::test_figures_of_audio_do_not_depend_on_padding",),
     ),
     Mutant(
-        "grid_under_other_labels", "a grid's conditions come class by class in columns, its labels in rows",
-        "evaluation/pictures.py", "values.repeat_interleave(per_row, dim=0)", "torch.cat([values] * per_row)",
+        "grid_under_other_labels", "a grid's conditions come in another order than its labels",
+        "evaluation/pictures.py", "torch.tensor(shown) if name == classes",
+        "torch.tensor(shown[::-1]) if name == classes",
         ("evaluation/test_pictures.py::test_every_row_of_a_grid_has_the_conditions_of_its_label",),
     ),
     # Training.
@@ -185,8 +186,8 @@ MUTANTS = [
     ),
     Mutant(
         "streams_begin_at_index_0", "a stream draws the noise of sample 0 whatever its first index",
-        "sampling/streaming.py", "range(first_index, first_index + count_samples(conditions, num_samples))",
-        "range(count_samples(conditions, num_samples))",
+        "sampling/streaming.py", "origins(asked, num_samples, seed, first_index)",
+        "origins(asked, num_samples, seed, 0)",
         ("sampling/test_noise.py::test_a_stream_and_a_sample_of_one_index_are_one",),
     ),
     # Commands.

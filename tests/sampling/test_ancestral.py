@@ -4,6 +4,7 @@ import itertools
 import math
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -11,7 +12,7 @@ from torch import nn
 
 from condgen.conditioning import ClassEmbedding, FrameSequence
 from condgen.engines.draw import Draw
-from condgen.models import ConditionalModel, WaveNet
+from condgen.models import ConditionalModel, PixelCNN, WaveNet
 from condgen.quantization import Quantization
 from condgen.sampling import Interrupted, Samples, ancestral, sample, stream, uniform_noise
 
@@ -175,7 +176,7 @@ def test_sampling_leaves_modes_and_weights_alone_and_drops_nothing_out(make_mode
 def test_modes_come_back_after_an_error(make_model, make_conditions):
     model = make_model().train()
     with pytest.raises(ValueError, match="num_samples"):
-        sampled(model, make_conditions(model, 3), num_samples=2)
+        sampled(model, make_conditions(model, 3), num_samples=0)
     assert all(module.training for module in model.modules())
 
 
@@ -215,8 +216,8 @@ def test_float32_samples_are_on_the_grid(make_model, make_conditions):
         ({"top_p": 0.0}, "top_p 0.0 is not from 0.000001 to 1"),
         ({"top_p": 1e-46}, "top_p 1e-46 is not from 0.000001 to 1"),
         ({"top_p": 1.5}, "top_p 1.5 is not from 0.000001 to 1"),
-        ({"num_samples": 0}, "num_samples 0 does not fit conditions with 3 rows"),
-        ({"num_samples": 4}, "num_samples 4 does not fit conditions with 3 rows"),
+        ({"num_samples": 0}, "num_samples 0 is not a whole number of at least 1"),
+        ({"num_samples": 1.5}, "num_samples 1.5 is not a whole number of at least 1"),
         ({"batch_size": 0}, "batch_size 0"),
         ({"engine": "fast"}, "unknown engine 'fast'; known: auto, cached, naive"),
         ({"seed": -1}, "not a whole number from 0"),
@@ -245,8 +246,8 @@ GIVEN, KNOWN = torch.zeros(3, 1, 5, 4, dtype=torch.long), torch.ones(5, 4).bool(
     [
         (GIVEN, None, "needs both"),
         (None, KNOWN, "needs both"),
-        (GIVEN[:2], KNOWN, r"`given` is \(2, 1, 5, 4\); expected \(3 or 1, 1, 5, 4\)"),
-        (GIVEN[..., :3], KNOWN, r"`given` is \(3, 1, 5, 3\); expected \(3 or 1, 1, 5, 4\)"),
+        (GIVEN[:2], KNOWN, "3 rows of conditions and 2 rows of `given` do not fit each other"),
+        (GIVEN[..., :3], KNOWN, r"`given` is \(3, 1, 5, 3\); expected \(rows or 1, 1, 5, 4\)"),
         (GIVEN, KNOWN[:4], r"`known` is \(4, 4\); expected \(5, 4\)"),
         (GIVEN + 0.5, KNOWN, "whole levels from 0 to 3"),
         (GIVEN + 4, KNOWN, "whole levels from 0 to 3"),
@@ -308,7 +309,7 @@ def test_an_interruption_between_batches_keeps_those_that_are_finished(monkeypat
 @pytest.mark.parametrize("engine", ["cached", "compiled"])
 def test_an_interruption_keeps_the_batches_that_are_finished(monkeypatch, make_wavenet, engine):
     model = make_wavenet(conditioning="none").float()
-    options = {"num_samples": 5, "length": [9, 5, 7, 6, 8], "batch_size": 2, "engine": engine}
+    options = {"length": [9, 5, 7, 6, 8], "batch_size": 2, "engine": engine}
     whole = sampled(model, **options)
     original, seen = Draw.keep, set()
 
@@ -376,7 +377,7 @@ def test_a_batch_of_speakers_and_lengths_is_its_rows_one_by_one(
 ):
     model, lengths = make_wavenet(output, conditioning, hop=3), [5, 12, 1, 9, 12]
     conditions = make_melodies(model, 5, 4)
-    together = sampled(model, conditions, num_samples=5, length=lengths, seed=3, batch_size=batch_size)
+    together = sampled(model, conditions, length=lengths, seed=3, batch_size=batch_size)
     assert same(together, one_by_one(model, conditions, lengths, seed=3))
 
 
@@ -529,12 +530,12 @@ def test_levels_are_on_the_grid_in_float32(make_wavenet, make_melodies):
         ({"length": 0}, "length 0 is not at least 1 sample"),
         ({"length": -3}, "length -3 is not at least 1 sample"),
         ({"length": [4, 0, 6]}, "length 0 is not at least 1 sample"),
-        ({"length": [4, 5]}, "2 lengths do not fit 3 samples"),
+        ({"length": [4, 5]}, "3 rows of conditions and 2 lengths do not fit each other"),
         ({"length": 13}, "length 13 is more than the local conditions cover: 4 frames × hop 3 = 12 samples"),
         ({"length": [4, 5, 13]}, "length 13 is more than the local conditions cover"),
         ({"given": torch.zeros(3, 1, 6).long(), "length": [12, 5, 8]}, "6 positions are given, more than the shortest"),
         ({"given": torch.zeros(3, 1, 13).long()}, r"`given` is \(3, 1, 13\)"),
-        ({"given": torch.zeros(2, 1, 4).long()}, r"`given` is \(2, 1, 4\); expected \(3 or 1, 1, 12\)"),
+        ({"given": torch.zeros(2, 1, 4).long()}, "3 rows of conditions and 2 rows of `given` do not fit each other"),
         ({"given": torch.zeros(3, 2, 4).long()}, r"`given` is \(3, 2, 4\)"),
         ({"given": torch.zeros(3, 4).long()}, r"`given` is \(3, 4\)"),
         ({"given": torch.full((3, 1, 4), 0.5)}, "`given` must be whole levels from 0 to 5"),
@@ -638,3 +639,68 @@ def test_a_melody_is_sung_as_its_frames_say():
     got = sampled(model, {"id": melody}, temperature=0.05)
     assert [pitch(x[0, 200:1200]) for x in got.x] == pytest.approx(PITCHES.tolist(), abs=1)
     assert [pitch(x[0, 1400:]) for x in got.x] == pytest.approx(PITCHES.roll(-1).tolist(), abs=1)
+
+
+# Rows: what goes together, and what each row's noise is.
+
+
+def test_samples_of_a_row_stand_together_and_are_counted_through(make_model, make_conditions):
+    model, conditions = make_model(), None
+    conditions = make_conditions(model, 2)
+    repeated = {name: value.repeat_interleave(3, dim=0) for name, value in conditions.items()}
+    for asked, alike in ((conditions, repeated), (model.film(conditions), model.film(repeated))):
+        got = sampled(model, asked, num_samples=3, seed=4, first_index=5, batch_size=4)
+        assert same(got, sampled(model, alike, seed=4, first_index=5))
+
+
+def test_each_row_of_a_list_of_lengths_and_of_beginnings_is_repeated(make_wavenet, make_melodies):
+    model = make_wavenet(hop=3)
+    conditions, given = make_melodies(model, 2, 4), torch.tensor([[[1, 2]], [[3, 4]]])
+    got = sampled(model, conditions, num_samples=2, length=[5, 12], given=given).x
+    assert got[:, 0, :2].tolist() == [[1, 2], [1, 2], [3, 4], [3, 4]]
+    assert (got[:2, 0, 5:] == model.network.blank).all()
+    alone = sampled(model, conditions, num_samples=2, length=[5, 12], given=given.numpy(), batch_size=1).x
+    assert torch.equal(got, alone)
+
+
+@pytest.mark.parametrize("engine", ["cached", "naive", "compiled"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_row_with_a_seed_of_its_own_is_what_it_is_alone(make_model, make_conditions, engine, count):
+    model = make_model().float()
+    conditions = {n: v.float() if v.is_floating_point() else v for n, v in make_conditions(model, 3).items()}
+    options = {"num_samples": count, "first_index": 2, "engine": engine}
+    together = sampled(model, conditions, seed=[0, 5, 0], **options)
+    for i, seed in enumerate([0, 5, 0]):
+        alone = sampled(model, row(conditions, i), seed=seed, **options)
+        assert torch.equal(together.x[i * count : (i + 1) * count], alone.x)
+
+
+def test_seeds_may_be_arrays_make_rows_and_must_fit(make_model, make_conditions):
+    model = make_model(conditioning="none")
+    three = sampled(model, seed=[0, 1, 5])
+    assert same(three, sampled(model, seed=torch.tensor([0, 1, 5]), engine="naive"))
+    assert same(three, sampled(model, seed=(0, 1, 5), batch_size=2))
+    assert torch.equal(three.x[2:], sampled(model, seed=5).x)
+    model = make_model()
+    for wrong, message in (([1, 2], "3 rows of conditions and 2 seeds do not fit each other"),
+                           ([], "0 seeds do not fit each other"), ([1, -2, 3], "seed -2 is not a whole number from 0"),
+                           ([0, 0.5, 1], "seed 0.5 is not"), ("one", "seed one is not")):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            sampled(model, make_conditions(model, 3), seed=wrong)
+
+
+def test_names_lists_and_arrays_are_taken_as_conditions():
+    model = ConditionalModel(PixelCNN((1, 3, 3), 4, channels=4, layers=1), {
+        "word": ClassEmbedding(4, names=["yes", "no"]), "digit": ClassEmbedding(4, names=["1", "2", "3"]),
+    }, "film")  # fmt: skip
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    expected = sampled(model, {"word": torch.tensor([1, 1]), "digit": torch.tensor([0, 2])})
+    for word in ("no", ["no", "no"], np.array(["no", "no"]), np.array([1]), torch.tensor(1)):
+        for digit in ([1, 3], ["1", "3"], np.array([0, 2]), "1,3"):
+            assert same(sampled(model, {"word": word, "digit": digit}), expected)
+    log_prob = model.log_prob(expected.x, {"word": "no", "digit": [1, 3]}).double()
+    assert torch.allclose(log_prob, expected.log_prob, atol=1e-4)
+    assert model.film({"word": "no", "digit": [1, 3]}).labels == {"word": ["no", "no"], "digit": ["1", "3"]}
+    with pytest.raises(ValueError, match="condition 'word' has no class 'maybe'; its classes: yes, no"):
+        sampled(model, {"word": "maybe", "digit": 1})

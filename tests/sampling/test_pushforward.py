@@ -70,7 +70,7 @@ def test_one_row_serves_all_and_what_does_not_fit_is_refused():
     assert push_forward(model(), ids(1), num_samples=4).x.shape == (4, 1, 8, 8)
     assert push_forward(model(), ids(1)).log_prob is None
     for options, message in [({"truncation": 0.0}, "truncation 0.0"), ({"truncation": math.nan}, "truncation nan"),
-                             ({"batch_size": 0}, "batch_size 0"), ({"num_samples": 3}, "does not fit")]:  # fmt: skip
+                             ({"batch_size": 0}, "batch_size 0"), ({"num_samples": 0}, "num_samples 0")]:  # fmt: skip
         with pytest.raises(ValueError, match=message):
             push_forward(model(), ids(1, 2), **options)
     with pytest.raises(ValueError, match="condition 'label' is missing"):
@@ -81,3 +81,11 @@ def test_each_kind_of_model_has_its_sampler():
     assert sampler(model()) is push_forward
     likelihood = ConditionalModel(PixelCNN((1, 4, 4), 2, channels=4, layers=1), {}, "none")
     assert sampler(likelihood) is sample
+
+
+def test_a_row_with_a_seed_of_its_own_is_what_it_is_alone():
+    made = model()
+    together = push_forward(made, ids(0, 1), seed=[3, 4], num_samples=2).x
+    assert torch.equal(together[:2], push_forward(made, ids(0), seed=3, num_samples=2).x)
+    assert torch.equal(together[2:], push_forward(made, ids(1), seed=4, num_samples=2).x)
+    assert torch.equal(push_forward(made, {"label": ["0", "1"]}, seed=[3, 4], num_samples=2).x, together)

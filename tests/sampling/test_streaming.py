@@ -43,7 +43,12 @@ def joined(chunks):
 def test_the_chunks_of_a_stream_are_the_sample(make_wavenet, make_melodies, conditioning, output, chunk):
     model = make_wavenet(output, conditioning, hop=3)
     conditions = make_melodies(model, 3, 4)
-    options = {"num_samples": 3, "seed": 4, "first_index": 2, "length": 12 if conditioning == "none" else None}
+    options = {
+        "num_samples": 1 if conditions else 3,
+        "seed": 4,
+        "first_index": 2,
+        "length": 12 if conditioning == "none" else None,
+    }
     chunks = list(stream(model, conditions, chunk=chunk, **options))
     assert [c.x.shape[-1] for c in chunks] == [min(chunk, 12 - at) for at in range(0, 12, chunk)]
     assert same(joined(chunks), sampled(model, conditions, **options))
@@ -65,7 +70,7 @@ def test_a_stream_without_an_end_goes_on(make_wavenet):
 @pytest.mark.parametrize("conditioning", ["none", "film", "concat"])
 def test_a_stream_goes_on_exactly_from_a_saved_state(tmp_path, make_wavenet, make_melodies, conditioning, output):
     model = make_wavenet(output, conditioning, hop=3, kernel_size=3)
-    conditions, options = make_melodies(model, 2, 6), {"num_samples": 2, "length": 18, "seed": 3}
+    conditions, options = make_melodies(model, 2, 6), {"length": 18, "seed": 3}
     whole = sampled(model, conditions, **options)
     for chunk in (1, 4, 7):
         first = next(stream(model, conditions, chunk=chunk, **options))
@@ -184,7 +189,7 @@ def test_a_stream_refuses_the_engine_without_a_state(make_wavenet):
         ({"length": 13}, "length 13 is more than the local conditions cover: 4 frames × hop 3 = 12 samples"),
         ({"length": 0}, "length 0 is not at least 1 sample"),
         ({"length": -1}, "length -1 is not at least 1 sample"),
-        ({"num_samples": 4}, "num_samples 4 does not fit conditions with 3 rows"),
+        ({"num_samples": 0}, "num_samples 0 is not a whole number of at least 1"),
         ({"temperature": 0}, "temperature 0 is not at least 0.0001"),
         ({"seed": -1}, "not a whole number from 0"),
     ],
@@ -203,3 +208,14 @@ def test_a_stream_of_no_samples_is_refused_without_conditions(make_wavenet):
 def test_images_are_not_streamed(make_model):
     with pytest.raises(ValueError, match="streams are for audio"):
         next(stream(make_model(conditioning="none")))
+
+
+def test_a_stream_has_a_seed_per_row(make_wavenet, make_melodies):
+    model = make_wavenet(hop=3)
+    conditions = make_melodies(model, 2, 4)
+    for count in (1, 2):
+        options = {"seed": [3, 8], "num_samples": count, "first_index": 1}
+        assert same(joined(stream(model, conditions, chunk=5, **options)), sampled(model, conditions, **options))
+    named = {"speaker": "0", "melody": conditions["melody"].numpy()}
+    same_named = {"speaker": torch.zeros(2, dtype=torch.long), "melody": conditions["melody"]}
+    assert same(joined(stream(model, named, chunk=5)), sampled(model, same_named))
