@@ -26,7 +26,6 @@ from condgen.models.contract import audio
 from condgen.sampling import sampler, stream
 from condgen.sampling.rows import Prepared, Seed
 
-
 Source: TypeAlias = str | tuple[Tensor, int | None]
 
 
@@ -199,7 +198,8 @@ class Loaded:
         for name in given:
             if name not in self.model.encoders:
                 raise ValueError(f"'{name}' is no condition of the model and no option; its conditions: "
-                                 f"{', '.join(self.model.encoders) or 'none'}; options: {', '.join(known)}")  # fmt: skip
+                                 f"{', '.join(self.model.encoders) or 'none'}; options: "
+                                 f"{', '.join(known)}")  # fmt: skip
         return given, options
 
     def _local(self, given: Mapping[str, Any]) -> list[str]:
@@ -245,7 +245,7 @@ class Loaded:
     ) -> Asked:  # fmt: skip
         """Measure the local conditions row by row, as in training."""
         rows = []
-        for i in range(max(map(len, (*tensors.values(), *heard.values())), default=1)):
+        for i in range(max((len(given) for given in (*tensors.values(), *heard.values())), default=1)):
             values = {name: tensor[i if len(tensor) > 1 else 0] for name, tensor in tensors.items()}
             words = {name: labels[name][i] if name in labels else "an array" for name in tensors}
             for name, found in heard.items():

@@ -16,8 +16,8 @@ import yaml
 from jsonargparse import ActionConfigFile, Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
-import condgen.data
-from condgen.commands.completion import completed_source
+from condgen.commands.completion import complete
+from condgen.commands.configurations import in_full
 from condgen.commands.contents import ReadBySplit, cautions, contents, markdown, read_all
 from condgen.commands.examples import write_examples
 from condgen.commands.moved import saying_where
@@ -57,20 +57,17 @@ def parser() -> Parser:
 
 
 def of_data(argv: list[str]) -> list[str]:
-    """Return a command line with the data alone of every configuration, and with the paths of condgen's sources.
+    """Return a command line with the data alone of every configuration, and with all that it names in full.
 
     Raises:
         ValueError: there is no such file, or it holds no configuration of data.
     """
-    words = [word for option in argv
+    words = [word for option in in_full(argv)
              for word in (option.split("=", 1) if option.startswith(("-c=", "--config=")) else [option])]  # fmt: skip
     result: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
         if before in ("-c", "--config"):
             result.append(json.dumps({"data": _data_of(word)}))
-        elif before == "--data.source" and word in condgen.data.__all__:
-            # The parser finds by their names alone only classes that inherit from what is asked for.
-            result.append(f"condgen.data.{word}")
         else:
             result.append(word)
     return result
@@ -105,10 +102,10 @@ def show(options: Namespace, found: Parser) -> None:
 
 
 def build(options: Namespace, found: Parser) -> ReadBySplit:
-    """Build the data module alone; see `completed_source`."""
+    """Build the data module alone; see `complete`."""
     source = options.data.get("init_args", Namespace()).get("source")
     with saying_where(source.as_dict() if isinstance(source, Namespace) else None):
-        built = completed_source(Namespace(), options.data)
+        built = complete(Namespace(), options.data, None).built
         if built is not None:
             found.add_instantiator(*built)
         wanted = Namespace(data=options.data)
