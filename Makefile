@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test mutants clean
+.PHONY: demo test docs mutants clean
 
 demo: .venv/installed
 	$(BIN)/python recipes/demo.py
@@ -16,6 +16,11 @@ test: .venv/installed-dev
 # Plants faults and sees the tests fail, in minutes; `make mutants ONLY=name` plants one. See tests/mutants/run.py.
 mutants: .venv/installed-dev
 	$(BIN)/python tests/mutants/run.py $(ONLY)
+
+# A page per concept, from the docstrings, in build/docs.
+CONCEPTS := conditioning distributions quantization models engines sampling data evaluation training checkpoint loaded drawn
+docs: .venv/installed-dev
+	$(BIN)/pdoc -o build/docs -d google condgen $(CONCEPTS:%=condgen.%)
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "condgen needs Python 3.10 or newer")'

@@ -1,4 +1,22 @@
-"""condgen: conditional generative models of audio and images. `condgen.load(FILE)` opens a trained one."""
+"""condgen: conditional generative models of audio and images. `condgen.load(FILE)` opens a trained one.
+
+How it is cut; each line imports only from itself and the lines above it:
+
+| | |
+| --- | --- |
+| `condgen.conditioning` | FiLM layers, their parameters as a value, the FiLM generator, condition encoders |
+| `condgen.distributions`, `condgen.quantization` | what networks put out, and the grid of levels |
+| `condgen.models` | PixelCNN, WaveNet, DCGAN: one paper, one file; what is asked of a network of your own |
+| `condgen.engines` | ways to draw step after step, and the table of them |
+| `condgen.sampling` | `sample`, `stream`, `push_forward`; noise by (seed, index) |
+| `condgen.data` | image and speech sources, features, the front end, Lightning data modules |
+| `condgen.evaluation` | likelihood, quality of samples, pictures, sound |
+| `condgen.training` | Lightning modules, and what every run is given |
+| `condgen.checkpoint`, `condgen.loaded` | what a checkpoint holds, and a trained model to use |
+| `condgen.commands` | the command line |
+
+Training and the data modules know Lightning; sampling from a checkpoint does without it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +26,7 @@ if TYPE_CHECKING:
     from condgen.loaded import load
 
 __all__ = ["__version__", "load"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -245,7 +245,7 @@ class Loaded:
     ) -> Asked:  # fmt: skip
         """Measure the local conditions row by row, as in training."""
         rows = []
-        for i in range(max((len(given) for given in (*tensors.values(), *heard.values())), default=1)):
+        for i in range(max((*map(len, tensors.values()), *map(len, heard.values())), default=1)):
             values = {name: tensor[i if len(tensor) > 1 else 0] for name, tensor in tensors.items()}
             words = {name: labels[name][i] if name in labels else "an array" for name in tensors}
             for name, found in heard.items():

@@ -149,6 +149,10 @@ class FiLMParameters(Mapping[str, GammaBeta]):
         Raises:
             ValueError: the rows have no such label; the message holds those that they have.
         """
+        if isinstance(rows, str):
+            conditions = ", ".join(self.labels) or "none"
+            raise ValueError(f"rows are numbers; a class goes with its condition, such as select(digit='7'); the rows "
+                             f"have labels of: {conditions}")  # fmt: skip
         taken = self._rows_of(words) if rows is None else [int(rows)] if isinstance(rows, int | np.integer) else rows
         chosen = FiLMParameters({name: pair.rows(taken) for name, pair in self.items()})
         if self.batch_size == 1:

@@ -1,7 +1,64 @@
 """What the rest of condgen requires of a network. Your own network that has these members can be trained, evaluated and
-sampled like those of condgen; `condgen.models.ConditionalModel` checks it once, when the model is built.
+sampled like those of condgen; `condgen.models.ConditionalModel` checks it once, when the model is built, and names all
+that is missing in one message.
 
 Every network is an `nn.Module`. It knows no conditions: it receives FiLM parameters, and says where they act.
+
+```python
+import torch
+from torch import nn
+from torch.nn import functional as F
+from condgen.conditioning import ClassEmbedding, FiLM, GammaBeta, film_layers
+from condgen.distributions import output_family
+from condgen.models import ConditionalModel
+from condgen.sampling import sample
+
+
+class RasterGRU(nn.Module):
+    '''Gray images, pixel by pixel in raster order: a GRU, FiLM, and the logits of every level.'''
+
+    agrees_with_data = ("shape", "levels")  # compared with the data before training
+    dim, blank, sample_rate = "dim", 0, None  # bits are counted per dim; blank pixels are 0; it is no audio
+
+    def __init__(self, shape: tuple[int, int, int], levels: int, width: int = 32) -> None:
+        super().__init__()
+        self.shape, self.levels, self.output = shape, levels, output_family("categorical", 1, levels)
+        self.enter, self.gru = nn.Embedding(levels + 1, width), nn.GRU(width, width, batch_first=True)
+        self.film, self.head = FiLM(width, dims=1), nn.Linear(width, self.output.parameters)
+
+    def forward(self, x, film=None):  # levels to parameters, each from the pixels before it
+        before = F.pad(x.flatten(1)[:, :-1].long(), (1, 0), value=self.levels)
+        h = torch.relu(self.film(self.gru(self.enter(before))[0].transpose(1, 2), self.film_of(film, 0)))
+        return self.head(h.transpose(1, 2)).transpose(1, 2).unflatten(-1, self.shape[1:])
+
+    @property
+    def film_layers(self):
+        return film_layers(self)
+
+    def film_of(self, film, layer):  # (γ, β) of a FiLM layer, by its place in `film_layers`
+        return (film or {}).get("film", GammaBeta())
+
+    def checked(self, film):  # refuses FiLM parameters that do not fit
+        return film or {}
+
+    def canvas(self, length=None, film=None):  # what is to be drawn
+        return self.shape
+
+    def num_steps(self, canvas):  # in how many steps
+        return canvas[1] * canvas[2]
+
+    def locate(self, step):  # and which position, channels and parameters each of them draws
+        return divmod(step, self.shape[2]), slice(0, 1), slice(None)
+
+
+own = ConditionalModel(RasterGRU((1, 8, 8), 17), {"digit": ClassEmbedding(names=list("0123456789"))}, "film")
+digits = sample(own, {"digit": torch.tensor([3, 7])}, engine="naive").x
+```
+
+With `start` and `step`, which go on from a state, it is drawn from faster, by the engine `cached`. In a configuration
+it goes by its class path, in a module of the current folder, such as `network: {class_path: mynet.RasterGRU}` where the
+data know the rest; its checkpoints are opened with `--trust mynet`. Encoders are the same, by
+`condgen.conditioning.contract`.
 """
 
 from __future__ import annotations
