@@ -68,7 +68,7 @@ def of_data(argv: list[str]) -> list[str]:
     for before, word in zip(["", *words], words, strict=False):
         if before in ("-c", "--config"):
             result.append(json.dumps({"data": _data_of(word)}))
-        elif before == "--data.source" and word in condgen.data.__all__:
+        elif before in ("--data.source", "--data.source.help") and word in condgen.data.__all__:
             # The parser finds by their names alone only classes that inherit from what is asked for.
             result.append(f"condgen.data.{word}")
         else:
