@@ -56,7 +56,7 @@ def _in_full(option: str, value: str) -> str:
     if option in ("-c", "--config"):
         return str(_found(value))
     # The parser finds by their names alone only classes that inherit from what is asked for, and sources do not.
-    is_part = option == "--data.source" or option.startswith("--data.features.")
+    is_part = option in ("--data.source", "--data.source.help") or option.startswith("--data.features.")
     return f"condgen.data.{value}" if is_part and value in condgen.data.__all__ else value
 
 

@@ -166,6 +166,7 @@ def _table(
     def row(title: str, names: Sequence[str]) -> str:
         cells = [sum(classes[name][split] for name in names) for split in splits]
         long = [] if seconds is None else [f"{sum(seconds[name] for name in names):,.1f}"]
+        title = title.replace("|", "\\|")  # which would end the cell
         return f"| {' | '.join([title, *(f'{cell:,}' for cell in (*cells, sum(cells))), *long])} |"
 
     columns = [condition, *splits, "all", *([] if seconds is None else ["seconds"])]

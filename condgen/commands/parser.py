@@ -17,7 +17,7 @@ class OneLineErrors:
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise instead of printing usage and leaving."""
-        if "are required" in message and "model" in message:
+        if "are required" in message and ("model" in message or "data" in message):
             message += "; give a configuration with -c FILE.yaml"
         raise ValueError(message) from ex
 

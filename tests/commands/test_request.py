@@ -35,6 +35,25 @@ def test_a_picture_is_completed_upright_on_its_background_and_on_the_models_leve
     assert found.tolist() == levels[:7].tolist()
 
 
+def test_a_picture_to_complete_is_brought_to_size_as_those_of_training_were(altered, sample, tmp_path, capsys):
+    wide = np.zeros((8, 16), np.uint8)
+    wide[:, :4] = wide[:, 12:] = 255  # which a crop to a square leaves out
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    found = {}
+    for fit in ("crop", "squash"):
+        source = {"class_path": "condgen.data.Folder", "init_args": {"root": "gone", "size": 8, "fit": fit}}
+        options = ["--condition.digit", "1", "--complete", str(tmp_path / "wide.png"), "--keep_rows", "7"]
+        assert sample(altered(data={"source": source}), tmp_path / fit, *options) == 0
+        with np.load(tmp_path / fit / "samples.npz") as file:
+            found[fit] = file["samples"][0, 0, :7]
+    assert (found["crop"] == 0).all()
+    assert (found["squash"][:, [0, 7]] >= 15).all()
+    assert (found["squash"][:, [3, 4]] <= 1).all()
+    told = capsys.readouterr().err
+    assert "8 × 16; cropped and resized to 8 × 8" in told
+    assert "8 × 16; squashed to 8 × 8" in told
+
+
 @pytest.mark.slow
 def test_a_primed_sample_begins_with_what_was_given(draw, asked, make, tmp_path):
     make.tone(tmp_path / "given.wav", 200, 240)

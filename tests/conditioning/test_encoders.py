@@ -318,3 +318,9 @@ def test_data_that_fit_are_taken(encoder, condition):
     factor = 2 if isinstance(encoder, FrameSequence) else 1
     size = condition.shape[1] if encoder.scope == "local" else None
     encoder.check(DataCondition(names, size, 8 * factor if size else None), hop=8)
+
+
+def test_a_class_whose_name_has_a_comma_is_asked_for_in_a_list_too():
+    encoder = ClassEmbedding(2, ["cat", "dog, large", "dog"])
+    assert [label for label, _ in encoder.parse("dog, large")] == ["dog, large"]
+    assert [label for label, _ in encoder.parse("dog,dog, large,cat")] == ["dog", "dog, large", "cat"]

@@ -254,7 +254,7 @@ MUTANTS = [
     ),
     Mutant(
         "photographs_on_their_side", "the orientation of photographs is ignored",
-        "data/pictures.py", "ImageOps.exif_transpose(opened)", "opened.copy()",
+        "data/pictures.py", "ImageOps.exif_transpose(image)", "image.copy()",
         ("data/test_pictures.py::test_a_photograph_is_turned_upright",),
     ),
     Mutant(
