@@ -25,7 +25,7 @@ class Drawn:
     """Samples of images or of audio, those of a row of the conditions together.
 
     Attributes:
-        samples: what the sampler returned.
+        samples: result of the sampler.
         levels: whole levels of the data.
         per_row: samples per row of the conditions.
         labels: names of the classes that each sample was asked for.

@@ -152,7 +152,7 @@ def test_a_table_without_the_column_is_one_line(tmp_path, one_line):
 
 def test_recordings_of_another_rate_are_one_line_before_any_is_prepared(recordings, one_line):
     assert speech("AudioFolder", "--data.source.root", str(recordings)) == 1
-    one_line("000.wav has 44100 samples per second, not 8000: set data.resample to true", "clips are such")
+    one_line(" has 44100 samples per second, not 8000: set data.resample to true", "clips are such")
     assert not Path("data").exists()
 
 
@@ -166,7 +166,7 @@ def test_what_is_missing_on_the_command_line_is_said(tmp_path, one_line):
     assert main(["data", "-c", str(tmp_path / "c.yaml")]) == 1
     one_line("c.yaml is malformed YAML")
     assert main(["data", "-c", str(tmp_path / "d.yaml")]) == 1
-    one_line("d.yaml does not exist")
+    one_line("d.yaml: `condgen configs` lists")
 
 
 def test_sources_are_called_by_their_names_and_configurations_by_their_files():
