@@ -197,7 +197,9 @@ class PixelCNN(nn.Module):
                 raise ValueError(f"{name} {size} is not an odd number of at least 3")
         for name, count in (("channels", channels), ("head", head)):
             if count % groups:
-                raise ValueError(f"{name} {count} does not divide into {groups} colours")
+                below, above = count - count % groups, count - count % groups + groups
+                near = f"{below} or {above}" if below else str(above)
+                raise ValueError(f"{name} {count} does not divide into {groups} colours: use {near}")
         image, features = _colours(colours, groups), _colours(channels, groups)
         block = partial(GatedBlock, size=(height, width), norm=norm, dropout=dropout)
         first = block(image, features, "A", first_kernel_size // 2)
