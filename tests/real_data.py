@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import pickle
+import runpy
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from PIL import Image
 
 from condgen.cli import main
 from condgen.evaluation.samples import train_classifiers
+
+OWN = runpy.run_path(str(Path(__file__).with_name("own_data.py")))
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -152,6 +155,17 @@ def espeak(folder: Path) -> list[str]:
             "--data.source.texts", '["one", "two", "three"]', "--data.source.pitches", "[50]"]  # fmt: skip
 
 
+def own_pictures(folder: Path) -> list[str]:
+    """Write pictures of every kind that people have."""
+    return ["--data.source.root", str(OWN["photographs"](folder / "photos", {"cat": 24, "dog": 14}))]
+
+
+def own_sounds(folder: Path) -> list[str]:
+    """Write recordings of every kind that people have, and a table."""
+    return ["--data.source.root", str(OWN["recordings"](folder / "voices", {"ann": 14, "bob": 12})),
+            "--data.cache", str(folder / "prepared"), "--data.mono", "true"]  # fmt: skip
+
+
 def digits(folder: Path) -> list[str]:
     """Write nothing: scikit-learn brings these."""
     return []
@@ -160,18 +174,22 @@ def digits(folder: Path) -> list[str]:
 short = [f"--model.{part}.shape=[1,1024]" for part in ("network", "discriminator")] + ["--data.length", "1024"]
 # A case is a configuration with its data: what writes them, and what else is to be set.
 CASES: dict[str, tuple[str, Callable[[Path], list[str]], list[str]]] = {
+    "cdcgan_audio_folder": ("cdcgan_audio_folder", own_sounds, ["--data.length", "1024"]),
     "cdcgan_cifar10": ("cdcgan_cifar10", cifar10, []),
     "cdcgan_digits": ("cdcgan_digits", digits, []),
+    "cdcgan_folder": ("cdcgan_folder", own_pictures, []),
     "cdcgan_fsdd": ("cdcgan_fsdd", spoken_digits, short),
     "cdcgan_mnist": ("cdcgan_mnist", mnist, []),
     "cdcgan_mnist_concat": ("cdcgan_mnist_concat", mnist, []),
     "cdcgan_mnist of PNG files": ("cdcgan_mnist", photographs, []),
     "pixelcnn_cifar10": ("pixelcnn_cifar10", cifar10, []),
     "pixelcnn_digits": ("pixelcnn_digits", digits, []),
+    "pixelcnn_folder": ("pixelcnn_folder", own_pictures, []),
     "pixelcnn_mnist": ("pixelcnn_mnist", mnist, []),
     "pixelcnn_mnist of PNG files": ("pixelcnn_mnist", photographs, []),
     "pixelcnn_mnist_binary": ("pixelcnn_mnist_binary", fixed_mnist, []),
     "wavenet_espeak": ("wavenet_espeak", espeak, ["--data.crop", "800", "--data.context", "200"]),
+    "wavenet_folder": ("wavenet_folder", own_sounds, ["--data.crop", "800"]),
     "wavenet_fsdd": ("wavenet_fsdd", spoken_digits, []),
     "wavenet_fsdd of a table": ("wavenet_fsdd", spoken_digits_of_a_table, []),
     "wavenet_fsdd_mel": ("wavenet_fsdd_mel", spoken_digits, ["--data.crop", "400"]),

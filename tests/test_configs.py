@@ -43,6 +43,13 @@ def touch_speech(data):
         touch(data / f"VCTK-Corpus-0.92/txt/{name}.txt")
 
 
+def built_of(config, data):
+    """Build what a configuration names, whose data are at their usual place or in a folder of one's own."""
+    touch_speech(data)
+    write = real_data.CASES[config.stem][1]
+    return cli(["-c", str(config), *(write(data) if config.stem.endswith("_folder") else [])], run=False)
+
+
 def touch(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
@@ -57,8 +64,7 @@ def test_the_first_lines_say_how_to_launch_it(config):
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_it_is_built_and_fits_its_data_and_starts_unconditional(config, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    touch_speech(tmp_path / "data")
-    built = cli(["-c", str(config)], run=False)
+    built = built_of(config, tmp_path / "data")
     model, data = built.model.model.eval(), built.datamodule
     check_data(model, data)
     network = model.network
@@ -78,8 +84,7 @@ def test_it_is_built_and_fits_its_data_and_starts_unconditional(config, monkeypa
 def test_its_run_has_what_every_run_has(config, monkeypatch, tmp_path):
     """A log of its name, the last checkpoint, the best by a figure of its own, and samples."""
     monkeypatch.chdir(tmp_path)
-    touch_speech(tmp_path / "data")
-    built = cli(["-c", str(config)], run=False)
+    built = built_of(config, tmp_path / "data")
     task, trainer = built.model, built.trainer
     audio = task.model.network.sample_rate is not None
     adversarial = isinstance(task, AdversarialTask)
@@ -105,9 +110,10 @@ def test_it_says_what_is_its_own_alone(config):
 
 def test_every_model_and_data_set_has_a_configuration():
     assert {path.stem for path in CONFIGS} >= {
-        "pixelcnn_digits", "pixelcnn_mnist", "pixelcnn_mnist_binary", "pixelcnn_cifar10",
-        "cdcgan_digits", "cdcgan_mnist", "cdcgan_mnist_concat", "cdcgan_cifar10", "cdcgan_fsdd",
-        "wavenet_espeak", "wavenet_fsdd", "wavenet_fsdd_mel", "wavenet_sc09", "wavenet_vctk",
+        "pixelcnn_digits", "pixelcnn_mnist", "pixelcnn_mnist_binary", "pixelcnn_cifar10", "pixelcnn_folder",
+        "cdcgan_digits", "cdcgan_mnist", "cdcgan_mnist_concat", "cdcgan_cifar10", "cdcgan_fsdd", "cdcgan_folder",
+        "cdcgan_audio_folder", "wavenet_espeak", "wavenet_fsdd", "wavenet_fsdd_mel", "wavenet_sc09", "wavenet_vctk",
+        "wavenet_folder",
     }  # fmt: skip
 
 

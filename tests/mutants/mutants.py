@@ -278,4 +278,36 @@ MUTANTS = [
         "training/divergence.py", "if _anywhere(trainer, bool(wrong)):", "if False:",
         ("training/test_divergence.py",),
     ),
+    # What a configuration leaves out, and how long a run is.
+    Mutant(
+        "given_grid_overwritten", "the data's shape takes the place of the one that was given",
+        "commands/completion.py", "if key in parameters and key not in own and value is not None:",
+        "if key in parameters and value is not None:",
+        ("commands/test_completion.py::test_what_is_given_stands_and_is_compared_with_the_data",),
+    ),
+    Mutant(
+        "hop_before_upsampling", "the hop of a network is that of the data, whatever its encoder upsamples",
+        "commands/completion.py", 'hop // int(_arguments(encoder).get("factor") or 1)', "hop",
+        ("commands/test_completion.py::test_an_encoder_that_upsamples_makes_the_hop_shorter",),
+    ),
+    Mutant(
+        "steps_are_epochs", "the steps of a run are counted as epochs",
+        "training/pace.py", "math.ceil(self.steps / trainer.estimated_stepping_batches)", "self.steps",
+        ("training/test_pace.py::test_a_run_has_as_many_whole_epochs_as_make_its_steps",),
+    ),
+    Mutant(
+        "last_epoch_unseen", "a run ends without samples unless its last epoch is one of the interval's",
+        "training/pace.py", "return number == total or number % every == 0", "return number % every == 0",
+        ("training/test_pace.py::test_samples_are_due_as_often_as_asked_and_at_the_end",),
+    ),
+    Mutant(
+        "table_ignored", "a table beside the recordings is not read",
+        "data/speech_sources.py", "_listed_by(tables, condition) if tables else", "_listed_by(tables, condition) if False else",
+        ("data/test_speech_sources.py::test_a_folder_with_a_table_is_read_by_it",),
+    ),
+    Mutant(
+        "looks_at_too_few", "samples are compared with validation examples however few these are",
+        "training/callbacks.py", 'if len(data.dataset("val")) > NEIGHBOURS else "train"', 'if data else "train"',
+        ("training/test_callbacks.py::test_quality_compares_with_training_examples_where_validation_has_too_few",),
+    ),
 ]  # fmt: skip

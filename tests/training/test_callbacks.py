@@ -147,6 +147,24 @@ def test_quality_needs_a_data_module_and_more_than_a_few_samples(tmp_path):
         make_trainer(tmp_path, max_steps=1, callbacks=[SampleQuality(num_samples=5)]).fit(make_task(), data)
 
 
+class FewHeldOut(Digits):
+    """Digits with three images for validation."""
+
+    def load(self, split):
+        found = super().load(split)
+        return found if split != "val" else found._replace(
+            x=found.x[:3], conditions={name: ids[:3] for name, ids in found.conditions.items()}
+        )  # fmt: skip
+
+
+def test_quality_compares_with_training_examples_where_validation_has_too_few(tmp_path, recwarn):
+    quality = SampleQuality(num_samples=20, classifier_steps=1)
+    trainer = make_trainer(tmp_path, max_epochs=1, limit_train_batches=1, callbacks=[quality])
+    trainer.fit(make_task(), Images(FewHeldOut()))
+    assert any("the validation split has 3 examples, too few" in str(warning.message) for warning in recwarn)
+    assert trainer.callback_metrics["val/frechet"] > 0
+
+
 def watch(rank, diversity, batches=10):
     alarm = AdversarialAlarm(every_n_steps=5)
     trainer = type("Trainer", (), {"global_step": 7})
