@@ -170,7 +170,7 @@ MUTANTS = [
     ),
     Mutant(
         "quality_under_training_conditions", "SampleQuality compares with training examples",
-        "training/callbacks.py", 'view(data), data.dataset("val")', 'view(data), data.dataset("train")',
+        "training/callbacks.py", 'view(data), data.dataset(self.split)', 'view(data), data.dataset("train")',
         ("training/test_adversarial.py::test_sample_quality_looks_at_the_average_under_validation_conditions",),
     ),
     Mutant(
@@ -302,7 +302,7 @@ MUTANTS = [
     ),
     Mutant(
         "table_ignored", "a table beside the recordings is not read",
-        "data/speech_sources.py", "_listed_by(tables, condition) if tables else", "_listed_by(tables, condition) if False else",
+        "data/speech_sources.py", "if tables else _listed_by_folder(", "if not root else _listed_by_folder(",
         ("data/test_speech_sources.py::test_a_folder_with_a_table_is_read_by_it",),
     ),
     Mutant(
