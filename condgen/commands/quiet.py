@@ -18,7 +18,7 @@ REMARKS = (
     "callbacks used to create the checkpoint",
     "smaller than the logging interval",
 )
-UNWANTED = ("Tip", "will override existing callbacks")
+UNWANTED = ("Tip", "will override existing callbacks", "`Trainer.fit` stopped")
 
 
 @contextmanager
