@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,23 @@ from jsonargparse.typing import PositiveInt
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.utilities.seed import isolate_rng
 
 import condgen.training  # noqa: F401  (classes that a configuration calls by their name alone must be imported)
 from condgen.checkpoint import Checkpoint
 from condgen.commands.completion import complete
 from condgen.commands.configurations import configurations, in_full
+from condgen.commands.ending import no_empty_run, process_as_it_was, stopped_by_hand, telling_what_is_kept
+from condgen.commands.going_on import (
+    Place,
+    default_place,
+    find_last,
+    from_checkpoint,
+    from_here,
+    logged,
+    own_run,
+    place_of,
+    refuse_finished,
+)
 from condgen.commands.moved import saying_where
 from condgen.commands.parser import TRUST, OneLineErrors
 from condgen.commands.quiet import quiet
@@ -53,6 +62,7 @@ class CondgenCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse what is given, and the same with defaults; it need not be whole before the data have completed it."""
+        self.words = [str(word) for word in args or ()]
         self.given = parser.parse_args(args, defaults=False, _skip_validation=True)
         self.config = parser.parse_args(args, _skip_validation=True)
 
@@ -69,17 +79,35 @@ class CondgenCLI(LightningCLI):
         if not path:
             return
         if path == "last":
-            path = config.ckpt_path = str(find_last(config.trainer))
+            path = config.ckpt_path = str(find_last(config.trainer, configurations(self.words)))
+            print(f"condgen: going on from {from_here(path)}", file=sys.stderr)
+            self._stay_with_the_run()
         checkpoint = Checkpoint.open(path, config.trust)
         config.weights_only = True  # Lightning reads the file again, and would run what is in it
         given = config.model.as_dict() if config.get("model") else {}
         _same_task(checkpoint, given.get("class_path"))
+        if self.config.subcommand == "fit":
+            refuse_finished(checkpoint.content, config.trainer, config.get("steps"))
         for key, theirs in _flatten(checkpoint.hyper_parameters):
             ours = dict(_flatten(given.get("init_args", {}))).get(key)
             if ours is not None and ours != theirs:
                 print(f"condgen: model.{key}: the checkpoint's {theirs} wins over {ours}; to train on with other "
                       f"values, start a new run with --weights {path}", file=sys.stderr)  # fmt: skip
         super()._parse_ckpt_path()
+
+    def _stay_with_the_run(self) -> None:
+        """Let a run that was moved go on where it lies now, unless the command line says where."""
+        run, trainer = own_run(configurations(self.words)), self.config[self.config.subcommand].trainer
+        if run is None or any(word.startswith(("--trainer.logger", "--trainer.default_root_dir"))
+                              for word in self.words):  # fmt: skip
+            return
+        place = place_of(run)
+        if not isinstance(trainer.get("logger"), Namespace) or logged(trainer).resolve() == Path(*place).resolve():
+            return
+        for name, value in place._asdict().items():
+            if name in trainer.logger.init_args:
+                trainer.logger.init_args[name] = value
+        trainer.default_root_dir = str(Path(*place))
 
     def before_instantiate_classes(self) -> None:
         """Complete the configuration from its data; the source that was built for that is used again."""
@@ -107,7 +135,12 @@ class CondgenCLI(LightningCLI):
             super().instantiate_classes()
 
     def _run_subcommand(self, subcommand: str) -> None:
-        with saying_where(self._source()):
+        with ExitStack() as around:
+            if subcommand == "fit":
+                around.enter_context(telling_what_is_kept(self.trainer, self.model))
+                around.enter_context(no_empty_run(self.trainer))
+            around.enter_context(stopped_by_hand(self.trainer))
+            around.enter_context(saying_where(self._source()))
             super()._run_subcommand(subcommand)
 
     def _source(self) -> dict[str, Any] | None:
@@ -142,45 +175,6 @@ def _same_task(checkpoint: Checkpoint, class_path: str | None) -> None:
                          "do not fit")  # fmt: skip
 
 
-def find_last(trainer: Namespace) -> Path:
-    """Return the newest `last.ckpt` below the folder that a trainer's logger writes to.
-
-    Raises:
-        ValueError: there is none.
-    """
-    logger = trainer.get("logger")
-    places = logger.get("init_args", {}) if isinstance(logger, Namespace) else {}
-    root = Path(places.get("save_dir") or trainer.get("default_root_dir") or ".", places.get("name") or "")
-    found = sorted(root.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise ValueError(f"--ckpt_path last: there is no last.ckpt below {root}; leave it out to start a new run")
-    print(f"condgen: going on from {found[-1]}", file=sys.stderr)
-    return found[-1]
-
-
-def from_checkpoint(argv: list[str]) -> list[str]:
-    """Where validate or test is given a checkpoint and no configuration, take model and data from the checkpoint."""
-    command, *options = argv
-    names = {option.partition("=")[0] for option in options}
-    if (
-        command == "fit"
-        or names & {"-c", "--config", "--model", "--data", "-h", "--help"}
-        or "--ckpt_path" not in names
-    ):
-        return argv
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--ckpt_path", nargs="?", default="")
-    parser.add_argument("--trust", nargs="+", default=[])
-    given, _ = parser.parse_known_args(options)
-    checkpoint = Checkpoint.open(given.ckpt_path or "", given.trust)
-    checkpoint.warn_of_places(name.removeprefix("--data.") for name in names)
-    parts = {"--model": (checkpoint.task_path, checkpoint.hyper_parameters),
-             "--data": (checkpoint.data_path, checkpoint.data_settings)}  # fmt: skip
-    described = [word for name, (path, arguments) in parts.items()
-                 for word in (name, json.dumps({"class_path": path, "init_args": arguments}))]  # fmt: skip
-    return [command, *described, "--trainer.logger", "false", *options]
-
-
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         if isinstance(value, Mapping):
@@ -196,7 +190,7 @@ def run(argv: list[str]) -> None:
     if folder not in sys.path:
         sys.path.append(folder)
     try:
-        with quiet(), own_rng():
+        with quiet(), process_as_it_was():
             cli(from_checkpoint(argv))
     except (MisconfigurationException, ValueError) as error:
         message = innermost(str(error))
@@ -207,27 +201,10 @@ def run(argv: list[str]) -> None:
         raise ValueError(message) from error
 
 
-@contextmanager
-def own_rng() -> Iterator[None]:
-    """Leave the process's random numbers as they were; Lightning's own does so only where no error ends the command."""
-    isolated = isolate_rng()
-    isolated.__enter__()
-    try:
-        yield
-    finally:
-        isolated.__exit__(None, None, None)
-
-
-def run_name(argv: list[str]) -> str:
-    """Name a run after its configuration's file, the last one where there are several."""
-    files = configurations(argv)
-    return Path(files[-1]).stem if files else "run"
-
-
-def logging_of(name: str) -> dict[str, Any]:
-    """Return the trainer's defaults for a run: its log goes to runs/NAME/version_N, and checkpoints beside it."""
-    logger = {"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": {"save_dir": "runs", "name": name}}
-    return {"default_root_dir": f"runs/{name}", "logger": logger}
+def logging_of(place: Place) -> dict[str, Any]:
+    """Return the trainer's defaults for a run: its log goes to SAVE_DIR/NAME/version_N, and checkpoints beside it."""
+    logger = {"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": place._asdict()}
+    return {"default_root_dir": str(Path(*place)), "logger": logger}
 
 
 def cli(argv: list[str], run: bool = True) -> CondgenCLI:
@@ -238,7 +215,7 @@ def cli(argv: list[str], run: bool = True) -> CondgenCLI:
         subclass_mode_model=True,
         subclass_mode_data=True,
         seed_everything_default=0,
-        trainer_defaults=logging_of(run_name(argv)),
+        trainer_defaults=logging_of(default_place(argv)),
         save_config_callback=SaveConfig,
         save_config_kwargs={"overwrite": True},
         parser_class=Parser,

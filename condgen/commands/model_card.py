@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from condgen.checkpoint import Checkpoint
+from condgen.commands.going_on import epochs_done
 from condgen.commands.next_step import foreign_modules, sampling_command
 from condgen.commands.report import describe
 from condgen.conditioning import Encoder
@@ -36,14 +37,6 @@ def card(checkpoint: Checkpoint) -> list[tuple[str, str]]:
         *[("score", text) for text in scores(content)],
         ("draw from it", command),
     ]  # fmt: skip
-
-
-def epochs_done(content: Mapping[str, Any]) -> int:
-    """Return how many epochs a checkpoint has seen to their end."""
-    place: Any = content.get("loops", {})
-    for name in ("fit_loop", "epoch_progress", "current", "processed"):
-        place = place.get(name, 0) if isinstance(place, Mapping) else 0
-    return place if isinstance(place, int) else 0
 
 
 def scores(content: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,9 @@ REMARKS = (
     "callbacks used to create the checkpoint",
     "smaller than the logging interval",
 )
-UNWANTED = ("Tip", "will override existing callbacks", "Loading `train_dataloader`", "TPU available")
+UNWANTED = (
+    "Tip", "will override existing callbacks", "Loading `train_dataloader`", "TPU available", "`Trainer.fit` stopped"
+)  # fmt: skip
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """`condgen fit | validate | test`: what a run leaves, how it goes on, and what is refused in one line."""
 
-import os
 import sys
 import warnings
 from pathlib import Path
@@ -10,7 +9,7 @@ import torch
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from condgen.cli import main
-from condgen.commands.fit import cli, find_last, run_name
+from condgen.commands.fit import cli
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 DIGITS = CONFIGS / "pixelcnn_digits.yaml"
@@ -211,16 +210,6 @@ def folder(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-@pytest.mark.parametrize(("argv", "name"), [
-    (["fit", "-c", "configs/a.yaml", "--seed_everything", "3"], "a"),
-    (["fit", "--config=b.c.yaml"], "b.c"),
-    (["fit", "-c", "a.yaml", "--trainer.max_epochs", "1", "--config", "changes.yml"], "changes"),
-    (["fit", "--model", "LikelihoodTask"], "run"),
-])  # fmt: skip
-def test_a_run_is_named_after_its_last_configuration(argv, name):
-    assert run_name(argv) == name
-
-
 @pytest.mark.parametrize(("options", "kind", "place"), [
     ([], CSVLogger, "runs/pixelcnn_digits"),
     (["--trainer.logger.save_dir", "elsewhere"], CSVLogger, "elsewhere/pixelcnn_digits"),
@@ -285,19 +274,6 @@ def test_a_generator_or_discriminator_that_lacks_members_is_told_all_of_them(fol
     (folder / "own.yaml").write_text(f"model: {{init_args: {{{part}: {{class_path: mynets.MyNet}}}}}}")
     assert main(["fit", "-c", str(CONFIGS / "cdcgan_digits.yaml"), "-c", "own.yaml"]) == 1
     one_line("MyNet has no", "film_layers", "shape", "condgen.models.contract")
-
-
-# `condgen fit`: which run is gone on from.
-
-
-@pytest.mark.parametrize("newest", ["version_0", "version_2", "version_10"])
-def test_last_is_the_newest(tmp_path, newest):
-    for version in ("version_0", "version_2", "version_10"):
-        path = tmp_path / "runs" / version / "checkpoints" / "last.ckpt"
-        path.parent.mkdir(parents=True)
-        path.touch()
-        os.utime(path, (2000, 2000) if version == newest else (1000, 1000))
-    assert find_last({"default_root_dir": str(tmp_path)}).parts[-3] == newest
 
 
 @pytest.mark.slow

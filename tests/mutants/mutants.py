@@ -198,8 +198,8 @@ MUTANTS = [
     ),
     Mutant(
         "last_is_the_oldest", "`--ckpt_path last` goes on from the oldest run",
-        "commands/fit.py", "return found[-1]", "return found[0]",
-        ("commands/test_fit.py::test_last_is_the_newest",),
+        "commands/going_on.py", "return newest[-1]", "return newest[0]",
+        ("commands/test_going_on.py::test_last_is_the_newest",),
     ),
     Mutant(
         "temperature_lost_in_evaluation", "`evaluate --temperature` is reported and not handed to the sampler",
