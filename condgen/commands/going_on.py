@@ -176,7 +176,8 @@ def _trainer(checkpoint: Path) -> Iterator[str]:
     unsaid = f"; left, as it may name what runs or writes: {printable(', '.join(left)[:200])}" if left else ""
     print(f"condgen: of the trainer in {from_here(file)}: {words}{unsaid}", file=sys.stderr)
     for name, value in taken.items():
-        yield f"--{'' if name == STEPS else 'trainer.'}{name}={json.dumps(value) if not isinstance(value, str) else value}"
+        word = value if isinstance(value, str) else json.dumps(value)
+        yield f"--steps={word}" if name == STEPS else f"--trainer.{name}={word}"
 
 
 def _settings(file: Path) -> dict[str, Any] | None:
