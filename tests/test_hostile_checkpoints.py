@@ -105,6 +105,7 @@ def test_no_command_imports_or_runs_what_a_checkpoint_names(role, payload, alter
     before = {*folder.iterdir()}
     # To build the parsers of `fit` takes half a second.
     every = [called(name, path) for name in COMMANDS if name != "fit" or payload == "trace"]
+    every.append(["fit", "--ckpt_path", path])  # from which alone a run goes on
     for command in [*every, *([called("fit", path, "--weights")] if payload == "trace" else [])]:
         assert main(command) == 1
         one_line("altered.ckpt names")
@@ -207,8 +208,9 @@ def test_odd_data_are_one_line_that_names_the_file(odd, trained, folder, one_lin
         merged = isinstance(value, dict) and part.endswith("hyper_parameters")
         content[part] = {**content[part], **value} if merged else value
     torch.save(content, "odd.ckpt")
-    for command in ("sample", "evaluate", "test"):
-        assert main(called(command, "odd.ckpt")) == 1
+    for command in (*(called(name, "odd.ckpt") for name in ("sample", "evaluate", "test")), ["show", "odd.ckpt"],
+                    ["fit", "--ckpt_path", "odd.ckpt"]):  # fmt: skip
+        assert main(command) == 1
         one_line("odd.ckpt")
     assert not (folder / "o").exists()
 
@@ -217,7 +219,8 @@ def test_odd_data_are_one_line_that_names_the_file(odd, trained, folder, one_lin
 def test_lightning_reads_a_checkpoint_as_data_too(command, trained, folder, monkeypatch):
     asked, load = [], torch.load
     monkeypatch.setattr(torch, "load", lambda *args, **options: asked.append(options) or load(*args, **options))
-    quick = ["--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"]
+    quick = ["--trainer.max_epochs", "2", "--trainer.limit_train_batches", "2", "--trainer.enable_progress_bar",
+             "false"]  # fmt: skip
     assert main([*called(command, trained("pixelcnn_digits")), *narrow(command), *quick]) == 0
     assert len(asked) > 1
     assert all(options["weights_only"] is True for options in asked)

@@ -25,7 +25,7 @@ def evaluate(
     lesson_samples: int | None = None,
     limit: int | None = None,
     seed: int = 0,
-    classifier_steps: int = 1000,
+    classifier_steps: int | None = None,
     temperature: float = 1.0,
     truncation: float | None = None,
     weights: Literal["ema", "live"] = "ema",
@@ -46,7 +46,8 @@ def evaluate(
             Left out, of adversarial generators as many as there are training examples, of likelihood models 0.
         limit: held-out examples whose likelihood is scored; left out, all.
         seed: seed of the samples and the classifiers.
-        classifier_steps: training steps of the classifiers that read the samples.
+        classifier_steps: training steps of the classifiers that read the samples. Left out, 1,000, or fewer where
+            these pass 100 times through the training data, but not below 100.
         temperature: temperature of the samples of likelihood models; the likelihood is the model's own.
         truncation: truncation of the samples of adversarial generators; see `condgen sample`.
         weights: running average of the weights (`ema`), or the last ones (`live`).
@@ -58,7 +59,7 @@ def evaluate(
     """
     from condgen.checkpoint import Checkpoint
     from condgen.commands.conditions import warn_of_untrained
-    from condgen.commands.measuring import Wanted, data_of, measured
+    from condgen.commands.measuring import Wanted, data_of, enough_steps, measured
     from condgen.commands.options import refuse_foreign
     from condgen.engines.choice import choose
     from condgen.models.conditional import as_likelihood
@@ -77,14 +78,15 @@ def evaluate(
         if scored is not None:
             tempering = {"temperature": temperature, "engine": choose(engine, scored.network).name}
         module = data_of(checkpoint, model, data or {})
+        steps = enough_steps(module) if classifier_steps is None else classifier_steps
         facts = {"checkpoint": checkpoint.sha256, "seed": seed, "weights": weights, **tempering,
-                 "classifier_steps": classifier_steps, "split": "test",
+                 "classifier_steps": steps, "split": "test",
                  "data": {**checkpoint.data_settings, "changed": data or {}}}  # fmt: skip
-        wanted = Wanted(num_samples, lesson_samples, limit, seed, classifier_steps, batch_size, tempering)
+        wanted = Wanted(num_samples, lesson_samples, limit, seed, steps, batch_size, tempering)
         stopped = _report(folder, facts, measured(folder, model, module, wanted))
         text = (folder / "report.md").read_text()
     print(text)
-    print(f"The report and its pictures are in {out}.")
+    print(f"The report and its pictures are in {out}{'' if stopped is None else ', as far as they are finished'}.")
     if stopped is not None:
         raise stopped
 
@@ -99,7 +101,8 @@ def _report(folder: Path, facts: dict[str, Any], parts: Iterator[dict[str, Any]]
         if not finished:
             raise
         stopped = error
-        _write(folder, {**facts, **finished, "stopped": " ".join(str(error).split()) or type(error).__name__})
+        reason = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else " ".join(str(error).split())
+        _write(folder, {**facts, **finished, "stopped": reason or type(error).__name__})
     return stopped
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from condgen.commands.going_on import (
 from condgen.commands.moved import saying_where
 from condgen.commands.parser import TRUST, OneLineErrors
 from condgen.commands.quiet import quiet
-from condgen.commands.weights import start_from
+from condgen.commands.weights import flattened, start_from
 from condgen.data import Images, Speech  # noqa: F401
 from condgen.data.hyperparameters import innermost
 from condgen.training.compatibility import check_precision
@@ -88,8 +87,8 @@ class CondgenCLI(LightningCLI):
         _same_task(checkpoint, given.get("class_path"))
         if self.config.subcommand == "fit":
             refuse_finished(checkpoint.content, config.trainer, config.get("steps"))
-        for key, theirs in _flatten(checkpoint.hyper_parameters):
-            ours = dict(_flatten(given.get("init_args", {}))).get(key)
+        for key, theirs in flattened(checkpoint.hyper_parameters):
+            ours = dict(flattened(given.get("init_args", {}))).get(key)
             if ours is not None and ours != theirs:
                 print(f"condgen: model.{key}: the checkpoint's {theirs} wins over {ours}; to train on with other "
                       f"values, start a new run with --weights {path}", file=sys.stderr)  # fmt: skip
@@ -173,14 +172,6 @@ def _same_task(checkpoint: Checkpoint, class_path: str | None) -> None:
         inside = "" if network is None else f" ({network['class_path'].split('.')[-1]})"
         raise ValueError(f"{checkpoint.path} holds a {theirs}{inside}, and the configuration trains a {ours}: they "
                          "do not fit")  # fmt: skip
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, list(value) if isinstance(value, tuple) else value
 
 
 def run(argv: list[str]) -> None:

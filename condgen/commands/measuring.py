@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -62,12 +63,15 @@ def measured(folder: Path, model: Model, data: Any, wanted: Wanted) -> Iterator[
         wanted: arguments of `condgen evaluate`.
     """
     scored, seed, steps = as_likelihood(model), wanted.seed, wanted.classifier_steps
-    figures = None
+    figures, held_out = None, len(data.dataset("test"))
     if scored is not None:
+        _begin(f"scoring {min(held_out, wanted.limit or held_out):,} held-out examples")
         figures = likelihood(scored, data, wanted.limit, wanted.batch_size)
         yield summary(figures, {})
     options: dict[str, Any] = {"batch_size": wanted.batch_size, **wanted.tempering}
+    _begin(f"drawing {min(wanted.num_samples, held_out, len(data.dataset('train'))):,} samples")
     generated = generate(model, data, wanted.num_samples, seed, **options)
+    _begin(f"training the classifiers of {', '.join(data.names)} that read them, {steps:,} steps each")
     classifiers = train_classifiers(data, steps, seed)
     assessments = assess(generated, data, classifiers)
     yield summary(figures, assessments)
@@ -76,7 +80,22 @@ def measured(folder: Path, model: Model, data: Any, wanted: Wanted) -> Iterator[
     report = summary(figures, assessments, taught)
     yield report
     if scored is not None and mel_condition(scored, data):
+        _begin("copying held-out clips from their mel spectrograms")
         yield {**report, "copy_synthesis": asdict(copy_synthesis(scored, data, generated, classifiers, seed))}
+
+
+def enough_steps(data: Any) -> int:
+    """Return how many steps a classifier needs: 1,000, or fewer where these pass 100 times through the training data.
+
+    Args:
+        data: data module after `setup()`.
+    """
+    return min(1000, max(100, 100 * len(data.dataset("train")) // 128))
+
+
+def _begin(part: str) -> None:
+    """Say what is done now, which may take a while."""
+    print(f"condgen: {part}", file=sys.stderr)
 
 
 def data_of(checkpoint: Checkpoint, model: Model, changes: Mapping[str, Any]) -> Any:
@@ -102,6 +121,7 @@ def lessons(
     count = min(count, available)
     if not count:
         return {}
+    _begin(f"drawing {count:,} samples that teach classifiers, and teaching others with as many real examples")
     own = teach(model, data, count, seed, classifier_steps, **options)
     real = teach(None, data, count, seed, classifier_steps)
     return {name: Lesson(count, own[name], real[name]) for name in own}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from pytorch_lightning.utilities import rank_zero_only
@@ -11,7 +12,11 @@ from torch import Tensor
 
 from condgen.checkpoint import Checkpoint
 from condgen.conditioning import Encoder
+from condgen.described import describe
 from condgen.training import AdversarialTask, LikelihoodTask
+
+# Arguments of a task that decide which weights it has.
+BUILT = ("network", "discriminator", "conditions", "conditioning", "discriminator_conditioning")
 
 
 def start_from(task: LikelihoodTask | AdversarialTask, checkpoint: Checkpoint) -> None:
@@ -27,19 +32,42 @@ def start_from(task: LikelihoodTask | AdversarialTask, checkpoint: Checkpoint) -
     state = {key: value for key, value in own.items() if _is_of(key, new)}
     state |= {key: carried(value, own, key, ours, theirs)
               for key, value in checkpoint.content["state_dict"].items() if not _is_of(key, left)}  # fmt: skip
+    differ = contradictions(describe(dict(task.hparams)), checkpoint.hyper_parameters)
     try:
         task.load_state_dict(state)
     except RuntimeError as error:
-        mismatch = str(error).splitlines()[1].strip()
-        raise ValueError(f"{checkpoint.path} does not fit this model: {mismatch} …") from None
+        mismatch = differ or f"{str(error).splitlines()[1].strip()} …"
+        raise ValueError(f"{checkpoint.path} does not fit this model: {mismatch}") from None
     learned = checkpoint.content.get("class_examples", {})
     task.class_examples = {name: dict(classes) for name, classes in learned.items()}
+    if differ:
+        _say(f"other than in {checkpoint.path}: {differ}")
     _tell("conditions", new, left, str(checkpoint.path))
     for name, encoder in ours.items():
         if encoder.named_axes and name in theirs:
             names, known = list(encoder.names or ()), theirs[name]
             fresh, gone = [n for n in names if n not in known], [n for n in known if n not in names]
             _tell(f"condition '{name}'", fresh, gone, str(checkpoint.path))
+
+
+def contradictions(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """Say which settings of the parts of two tasks differ, of those that both have, but for names of classes."""
+    old = dict(flattened(theirs))
+    found = [f"model.{key} is {value}, there {old[key]}" for key, value in flattened(ours)
+             if key.split(".")[0] in BUILT and key.split(".")[-1] not in ("names", "num_classes", "dropout")
+             and old.get(key, value) != value]  # fmt: skip
+    return "; ".join(found)
+
+
+def flattened(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """List the values of nested mappings by their path, such as `network.channels`, as a command line has it."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, prefix if key == "init_args" else f"{prefix}{key}.")
+        elif key == "class_path":  # by whichever path of the class
+            yield prefix.rstrip("."), str(value).rpartition(".")[2]
+        else:
+            yield prefix + key, list(value) if isinstance(value, tuple) else value
 
 
 def carried(
@@ -85,8 +113,12 @@ def _is_of(key: str, conditions: Sequence[str]) -> bool:
     return any(f".{name}." in key for name in conditions)
 
 
-@rank_zero_only
 def _tell(whose: str, new: Sequence[str], left: Sequence[str], path: str) -> None:
     for words, found in (("new, and untrained", new), (f"left in {path}", left)):
         if found:
-            print(f"condgen: {whose}: {words}: {', '.join(found)}", file=sys.stderr)
+            _say(f"{whose}: {words}: {', '.join(found)}")
+
+
+@rank_zero_only
+def _say(words: str) -> None:
+    print(f"condgen: {words}", file=sys.stderr)

@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import soundfile
 import torch
 
 from condgen.cli import main
+from condgen.commands.measuring import enough_steps
 from condgen.sampling import Samples
 
 
@@ -130,12 +132,31 @@ def test_what_is_finished_is_kept_when_the_rest_fails(error, status, pixelcnn, e
     report = json.loads((tmp_path / "r" / "report.json").read_text())
     assert report["likelihood"]["examples"] == 5
     assert report["samples"] == {}
-    assert report["stopped"] == (str(error) or type(error).__name__)
+    assert report["stopped"] == {130: "Ctrl-C"}.get(status, str(error) or type(error).__name__)
     assert "Stopped before the end" in (tmp_path / "r" / "report.md").read_text()
-    assert "condgen: " in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "are in" in captured.out
+    assert "as far as they are finished" in captured.out
+    assert "condgen: " in captured.err
     monkeypatch.setattr("condgen.commands.measuring.likelihood", fail)
     assert evaluate(pixelcnn, tmp_path / "none", *options) == status
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(("examples", "steps"), [(1, 100), (15, 100), (128, 100), (640, 500), (1280, 1000),
+                                                 (50_000, 1000)])  # fmt: skip
+def test_the_steps_of_a_classifier_follow_the_size_of_the_data(examples, steps):
+    assert enough_steps(SimpleNamespace(dataset=lambda split: range(examples if split == "train" else 7))) == steps
+
+
+def test_every_part_is_announced_and_steps_are_those_that_are_asked_for(pixelcnn, evaluate, tmp_path, capsys):
+    options = ["--num_samples", "6", "--limit", "5", "--classifier_steps", "2"]
+    assert evaluate(pixelcnn, tmp_path / "r", *options) == 0
+    assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("condgen: ")] == [
+        "condgen: scoring 5 held-out examples", "condgen: drawing 6 samples",
+        "condgen: training the classifiers of digit that read them, 2 steps each",
+    ]  # fmt: skip
+    assert json.loads((tmp_path / "r" / "report.json").read_text())["classifier_steps"] == 2
 
 
 def test_samples_are_drawn_by_the_engine_that_was_asked_for(pixelcnn, cdcgan, evaluate, tmp_path, one_line):

@@ -87,9 +87,30 @@ def test_what_is_new_and_what_is_left_is_said_one_line_each_and_what_was_learned
 def test_what_does_not_fit_is_one_line():
     wider = LikelihoodTask(PixelCNN((1, 4, 4), levels=3, channels=2, layers=1, head=2),
                            {"kind": ClassEmbedding(5, names=["a", "b"])})  # fmt: skip
-    with pytest.raises(ValueError, match=r"old.ckpt does not fit this model: size mismatch for .*weight") as found:
+    with pytest.raises(ValueError, match=r"old\.ckpt does not fit this model: ") as found:
         start_from(wider, kept(pixelcnn(["a", "b"])))
-    assert "\n" not in str(found.value)
+    assert str(found.value).endswith(": model.conditions.kind.features is 5, there 4")
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"levels": 4}, "model.network.levels is 4, there 3"),
+    ({"channels": 3, "layers": 2}, "model.network.channels is 3, there 2; model.network.layers is 2, there 1"),
+])  # fmt: skip
+def test_every_setting_that_contradicts_is_named(changes, words):
+    network = PixelCNN((1, 4, 4), **{"levels": 3, "channels": 2, "layers": 1, "head": 2, **changes})
+    task = LikelihoodTask(network, {"kind": ClassEmbedding(4, names=["a", "b"])})
+    with pytest.raises(ValueError, match="does not fit this model: ") as found:
+        start_from(task, kept(pixelcnn(["a", "b"])))
+    assert str(found.value).endswith(f": {words}")
+
+
+def test_settings_that_differ_and_fit_are_said(capsys):
+    network = PixelCNN((1, 6, 6), levels=3, channels=2, layers=1, head=2)
+    task = LikelihoodTask(network, {"kind": ClassEmbedding(4, names=["a", "b"])})
+    start_from(task, kept(pixelcnn(["a", "b"])))
+    assert capsys.readouterr().err == (
+        "condgen: other than in old.ckpt: model.network.shape is [1, 6, 6], there [1, 4, 4]\n"
+    )  # fmt: skip
 
 
 def two(names, conditioning="film"):
