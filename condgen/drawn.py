@@ -86,7 +86,7 @@ class Drawn:
     def __repr__(self) -> str:
         kind = "images" if self.network is None else f"waveforms at {self.sample_rate:,} Hz"
         asked = list(dict.fromkeys(label for label in self.labels if label))
-        told = f" of {', '.join(asked[:12])}{', …' if len(asked) > 12 else ''}" if asked else ""
+        told = f", of {', '.join(asked[:12])}{', …' if len(asked) > 12 else ''}" if asked else ""
         return f"{len(self)} {kind}, {' × '.join(map(str, self.x.shape[1:]))}{told}; engine '{self.samples.engine}'"
 
     def _repr_png_(self) -> bytes | None:
@@ -96,9 +96,8 @@ class Drawn:
         columns = min(self.per_row if self.per_row > 1 else len(self), SHOWN)
         step = self.per_row if self.per_row > 1 else columns
         lines = [range(i, min(i + columns, len(self))) for i in range(0, len(self), step)][:100]
-        titles = [
-            self.labels[line[0]] if self.per_row > 1 else " ".join(self.labels[i] for i in line) for line in lines
-        ]
+        words = [[self.labels[i] for i in line[: None if self.per_row == 1 else 1]] for line in lines]
+        titles = [" ".join(line).strip() for line in words]
         file = io.BytesIO()
         shown = self.x[[i for line in lines for i in line]]
         grid(shown, self.levels, columns, [title[:60] for title in titles]).save(file, "PNG")

@@ -108,7 +108,8 @@ class Loaded:
         likelihood, heard = as_likelihood(self.model), audio(self.model.network)
         if likelihood is None:
             raise ValueError("a generator draws samples and gives no log-probability: load a likelihood model")
-        levels = x if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
+        array = x if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
+        levels = array if array.is_floating_point() else array.long()
         if heard is not None and levels.ndim < 3:
             levels = heard.quantization.encode(torch.atleast_2d(levels).float())[:, None]
         seconds = None if heard is None else levels.shape[-1] / heard.sample_rate
@@ -197,9 +198,9 @@ class Loaded:
         given = {name: value for name, value in named.items() if name not in options}
         for name in given:
             if name not in self.model.encoders:
-                raise ValueError(f"'{name}' is no condition of the model and no option; its conditions: "
-                                 f"{', '.join(self.model.encoders) or 'none'}; options: "
-                                 f"{', '.join(known)}")  # fmt: skip
+                conditions = ", ".join(self.model.encoders) or "none"
+                raise ValueError(f"'{name}' is no condition of the model and no option; conditions: {conditions}; "
+                                 f"options: {', '.join(known)}")  # fmt: skip
         return given, options
 
     def _local(self, given: Mapping[str, Any]) -> list[str]:
@@ -230,7 +231,14 @@ class Loaded:
         sources = {n: _sources(v) for n, v in given.items() if n in features and features[n].given in ("audio", "text")}
         heard = {name: found for name, found in sources.items() if found}
         tensors = {n: as_tensor(n, encoders[n], v) for n, v in given.items() if n not in heard}
+        for name in (name for name in tensors if name in features and tensors[name].ndim != 3):
+            raise ValueError(f"condition '{name}' takes {self.conditions[name]}, or frames, (rows, size, frames); this "
+                             f"is of shape {tuple(tensors[name].shape)}")  # fmt: skip
         counted = one_count({**tensors, **{name: torch.empty(len(found)) for name, found in heard.items()}})
+        if seconds is not None and self._local(given):
+            raise ValueError(f"{', '.join(self._local(given))} says how long the audio is: leave seconds out")
+        if seconds is None and derived and not self._local(given):
+            raise ValueError(f"give seconds, the length of the audio: the condition '{derived[0]}' depends on it")
         labels = labels_of({name: encoder for name, encoder in encoders.items() if name in tensors}, counted)
         warn_of_untrained(self.checkpoint.untrained, labels)
         if self.front_end is not None and (seconds is not None or derived or self._local(given)):
@@ -245,7 +253,8 @@ class Loaded:
     ) -> Asked:  # fmt: skip
         """Measure the local conditions row by row, as in training."""
         rows = []
-        for i in range(max((*map(len, tensors.values()), *map(len, heard.values())), default=1)):
+        counts = [*map(len, tensors.values()), *map(len, heard.values())]
+        for i in range(max(counts, default=1)):
             values = {name: tensor[i if len(tensor) > 1 else 0] for name, tensor in tensors.items()}
             words = {name: labels[name][i] if name in labels else "an array" for name in tensors}
             for name, found in heard.items():
@@ -276,9 +285,10 @@ def _sources(value: Any) -> list[Source]:
 
 
 def _waveform(value: Any) -> Tensor:
-    """Return a waveform, (samples,), as files are read: channels, if any, come last and are averaged."""
     waveform = torch.as_tensor(np.asarray(value)).float()
-    return waveform if waveform.ndim == 1 else waveform.mean(-1)
+    if waveform.ndim != 1:
+        raise ValueError(f"a waveform is (samples,), of one channel; this is of shape {tuple(waveform.shape)}")
+    return waveform
 
 
 def _shortened(known: list[str] | str) -> str:

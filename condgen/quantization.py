@@ -23,6 +23,8 @@ def check_levels(x: Tensor, levels: int, name: str = "the data") -> None:
     """
     if torch.compiler.is_exporting():
         return  # there are no numbers yet
+    if x.dtype in (torch.uint16, torch.uint32, torch.uint64):
+        raise ValueError(f"{name} are of {x.dtype}, in which PyTorch compares nothing: give them as x.long()")
     # As Python numbers: in 8 bits, 256 levels would become 0.
     low, high = (x.min().item(), x.max().item()) if x.numel() else (0, 0)
     if not 0 <= low <= high < levels or (x.is_floating_point() and (x % 1 != 0).any()):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from condgen.quantization import Quantization
+from condgen.quantization import Quantization, check_levels
 
 GRIDS = [(levels, companding) for levels in (2, 3, 16, 255, 256, 1024, 65536) for companding in ("mu_law", "linear")]
 grids = pytest.mark.parametrize(("levels", "companding"), GRIDS)
@@ -103,3 +103,9 @@ def test_a_grid_that_does_not_exist_is_refused():
     for levels in (1, 0, -4, 65537):
         with pytest.raises(ValueError, match=f"levels {levels} is not from 2 to 65536"):
             Quantization(levels)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64])
+def test_levels_of_a_type_that_compares_nothing_are_refused_in_one_line(dtype):
+    with pytest.raises(ValueError, match=rf"the data are of {dtype}, in which PyTorch compares nothing: .*x\.long\(\)"):
+        check_levels(torch.zeros(3, dtype=dtype), 4)

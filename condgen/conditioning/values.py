@@ -56,6 +56,8 @@ def one_count(conditions: dict[str, Tensor]) -> dict[str, Tensor]:
 def as_tensor(name: str, encoder: Encoder, value: Value) -> Tensor:
     """Return the values of one condition as a tensor, (rows, …); see `as_tensors`."""
     if isinstance(value, Tensor):
+        # PyTorch compares no whole numbers of these types.
+        value = value.long() if value.dtype in (torch.uint16, torch.uint32, torch.uint64) else value
         return value if value.ndim else value[None]
     try:
         words = None if encoder.names is None else words_of(value)
@@ -84,7 +86,8 @@ def labels_of(encoders: Mapping[str, Encoder], conditions: Mapping[str, Tensor])
     labels = {}
     for name, encoder in encoders.items():
         if encoder.classes is not None and encoder.names is not None:
-            words = [encoder.names[i] for i in conditions[name].tolist()]
+            known = dict(enumerate(encoder.names))  # the encoder itself refuses all other ids
+            words = [known.get(i, str(i)) for i in conditions[name].tolist()]
             labels[name] = words * rows if len(words) == 1 else words
     return labels
 

@@ -47,7 +47,13 @@ def as_batch(found: object) -> Batch:
         x, given, scored = [*parts, None][:3]
         named = isinstance(given, Mapping) and all(isinstance(value, Tensor) for value in given.values())
         if isinstance(x, Tensor) and named and (scored is None or isinstance(scored, Tensor)):
-            return Batch(x, dict(cast(Mapping[str, Tensor], given)), scored)
+            batch = Batch(x, dict(cast(Mapping[str, Tensor], given)), scored)
+            for name, values in batch.conditions.items():
+                if len(values) != len(x):
+                    raise ValueError(
+                        f"a batch of {len(x)} examples has {len(values)} values of '{name}': one per example"
+                    )
+            return batch
     kinds = ", ".join(type(part).__name__ for part in parts)
     raise ValueError(f"a batch is (levels, {{condition: values}}), or has a mask as its third part, tensors all; this "
                      f"one is ({kinds}); see condgen.data.Batch")  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol, cast
 
 import pytorch_lightning as pl
 import torch
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from condgen.conditioning import DataCondition
+from condgen.conditioning.contract import require
 from condgen.data.batch import Batch, NoExamples, Split, as_is, splits_of
 from condgen.data.faults import for_each_group
 from condgen.data.features import FrameFeature
@@ -32,6 +33,30 @@ class Labelled(NamedTuple):
     x: Tensor
     conditions: dict[str, Tensor]
     binarize: bool = False
+
+
+def as_labelled(found: object, whose: str) -> Labelled:
+    """Return what a source loaded as `Labelled`: (levels, {condition: class ids}), in a tuple or a list.
+
+    Args:
+        found: answer of `load`.
+        whose: words for the split and its source, in errors.
+
+    Raises:
+        ValueError: it is something else, or there are not as many ids as images; the message says what belongs there.
+    """
+    parts = list(found) if isinstance(found, tuple | list) else [found]
+    x, given = [*parts, None][:2]
+    named = isinstance(given, Mapping) and all(isinstance(ids, Tensor) for ids in given.values())
+    if len(parts) not in (2, 3) or not isinstance(x, Tensor) or x.ndim != 4 or not named:
+        kinds = ", ".join(f"{tuple(p.shape)}" if isinstance(p, Tensor) else type(p).__name__ for p in parts)
+        raise ValueError(f"{whose} is to be levels, (images, channels, height, width), and {{condition: class ids}}, "
+                         f"tensors all; this one is ({kinds}); see condgen.data.Labelled")  # fmt: skip
+    labelled = Labelled(x, dict(cast(Mapping[str, Tensor], given)), any(parts[2:]))
+    for name, ids in labelled.conditions.items():
+        if len(ids) != len(x):
+            raise ValueError(f"{whose} has {len(x)} images and {len(ids)} class ids of '{name}': one per image")
+    return labelled
 
 
 class ImageSource(Protocol):
@@ -95,6 +120,7 @@ class Images(pl.LightningDataModule):
 
     def __init__(self, source: ImageSource, batch_size: int = 64, thumbnail: int = 0, num_workers: int = 0) -> None:
         super().__init__()
+        require(source, ImageSource)
         store_hyperparameters(self)
         _, height, width = source.shape
         if thumbnail < 0 or (thumbnail and (height % thumbnail or width % thumbnail)):
@@ -140,9 +166,10 @@ class Images(pl.LightningDataModule):
         Raises:
             NoExamples: it has no images.
         """
-        loaded = self.source.load(split)
+        whose = f"the {split} split of {type(self.source).__name__}"
+        loaded = as_labelled(self.source.load(split), whose)
         if split == "train" and not len(loaded.x):
-            raise NoExamples(f"the train split of {type(self.source).__name__} has no images")
+            raise NoExamples(f"{whose} has no images")
         # A source may give ids of 8 bits, in which 256 is no number.
         self.splits[split] = loaded._replace(conditions={n: ids.long() for n, ids in loaded.conditions.items()})
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,9 +25,6 @@ from condgen.distributions import OutputFamily, least_log_scale
 from condgen.engines.draw import Draw
 from condgen.engines.folding import fold
 from condgen.engines.kernels import WIDTH, Array, Drawing, Film
-
-if TYPE_CHECKING:
-    from condgen.engines.draw import Bar
 
 Precision = Literal["float32", "bfloat16"]
 Call = Callable[[], tuple[Tensor, Tensor]]
@@ -157,21 +154,22 @@ def threads(count: int) -> Iterator[Callable[[list[Call]], list[tuple[Tensor, Te
 
 
 class Announcer(event.Listener):
-    """Says, where there is a progress bar, that kernels are being compiled before it can move."""
+    """Says once that kernels are being compiled: nothing else moves until they are, up to a minute and a half. They are
+    kept on disk, and loading them from there is no compilation."""
 
-    def __init__(self, bar: Bar) -> None:
-        self.silent = bar.disable
+    def __init__(self) -> None:
+        self.silent = False
 
     def on_start(self, event: event.Event) -> None:
         if not self.silent:
-            tqdm.write("compiling the sampling kernels: ten seconds or so, once", file=sys.stderr)
+            tqdm.write("compiling the sampling kernels, once on this machine: about a minute ...", file=sys.stderr)
         self.silent = True
 
     def on_end(self, event: event.Event) -> None:
         pass
 
 
-def announced(bar: Bar) -> AbstractContextManager[None]:
-    """Return a context in which compilation is announced."""
-    listening: AbstractContextManager[None] = event.install_listener("numba:compile", Announcer(bar))
+def announced() -> AbstractContextManager[None]:
+    """Return a context in which compilation is announced, also where standard error is no terminal."""
+    listening: AbstractContextManager[None] = event.install_listener("numba:compile", Announcer())
     return listening

@@ -87,7 +87,7 @@ class PixelCNNRun:
             raise ValueError("the compiled engine draws whole rows of images, from the first one on")
         parts = compiled.blocks(len(draw.noise), len(draw.noise) * len(weights) * width)
         blocks = [Block(self.engine, draw, part) for part in parts]
-        with compiled.announced(draw.bar), compiled.threads(len(blocks)) as run:
+        with compiled.announced(), compiled.threads(len(blocks)) as run:
             for row in range(len(steps) // width):
                 answers = run([block.row(row, self.film) for block in blocks])
                 levels, parameters = (torch.cat(part) for part in zip(*answers, strict=True))

@@ -192,7 +192,7 @@ class WaveNetRun:
         blocks = [Block(self, steps, draw, part) for part in parts]
         turns = Turns(steps, turn_size(steps, bytes_per_step=4 * rows * output.parameters), self.rings.bank.device,
                       self.turn)  # fmt: skip
-        with compiled.announced(draw.bar), compiled.threads(len(blocks)) as run:
+        with compiled.announced(), compiled.threads(len(blocks)) as run:
             for turn in turns:
                 frames = frames.over(turn)
                 answers = run([block.turn(turn, frames.at(turn, block.part)) for block in blocks])

@@ -26,3 +26,8 @@ def test_parts_of_a_batch_in_their_order_are_one(found):
 def test_anything_else_is_refused(found, kinds):
     with pytest.raises(ValueError, match=rf"a batch is \(levels, {{condition: values}}\).* this one is \({kinds}\)"):
         as_batch(found)
+
+
+def test_fewer_labels_than_examples_are_told():
+    with pytest.raises(ValueError, match="a batch of 2 examples has 1 values of 'digit': one per example"):
+        as_batch((X, {"digit": torch.tensor([0])}))

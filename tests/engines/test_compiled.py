@@ -3,8 +3,10 @@
 Models are in float32 here, whose rounding decides between two levels about once in a million draws.
 """
 
+import os
+import subprocess
+import sys
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -366,12 +368,25 @@ def test_an_image_that_one_engine_begins_another_finishes(make_model, make_condi
     assert torch.allclose(draws[1].log_prob, draws[0].log_prob, atol=1e-4)
 
 
-@pytest.mark.parametrize("disable", [False, True])
-def test_compilation_is_announced_once_where_there_is_a_progress_bar(capsys, disable):
-    with compiled.announced(SimpleNamespace(disable=disable)):
+def test_compilation_is_announced_once_on_a_line_of_its_own(capsys):
+    """Standard error is no terminal here."""
+    with compiled.announced():
         for number in (1, 1.5):
             kernels.numba.njit(lambda x: x + 1)(number)
-    assert capsys.readouterr().err.count("compiling the sampling kernels") == (not disable)
+    assert capsys.readouterr().err == "compiling the sampling kernels, once on this machine: about a minute ...\n"
+
+
+def test_only_the_first_process_on_a_machine_compiles_and_says_so(tmp_path):
+    """The kernel is a small one of the same kind, kept in a folder that holds nothing yet."""
+    (tmp_path / "kernel.py").write_text(
+        "import numba\nfrom condgen.engines import compiled\n"
+        "@numba.njit(cache=True)\ndef double(x):\n    return 2 * x\n"
+        "with compiled.announced():\n    double(1.5)\n"
+    )
+    options = {"capture_output": True, "text": True, "check": True, "cwd": tmp_path}
+    options["env"] = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    said = [subprocess.run([sys.executable, "kernel.py"], **options).stderr for _ in range(2)]
+    assert [text.count("compiling the sampling kernels") for text in said] == [1, 0]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
