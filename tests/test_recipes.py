@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import struct
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from condgen.cli import main
 
-RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+ROOT = Path(__file__).resolve().parent.parent
+RECIPES = ROOT / "recipes"
 
 
 def run(recipe, *options, cwd):
@@ -134,3 +137,37 @@ def test_the_adversarial_comparison_writes_a_table_and_its_plot_and_repeats_noth
     assert first.count("| concat | concat (the original) |") == 2  # the last checkpoint and the best
     assert (tmp_path / "runs/compare_adversarial/table.md").read_text() == first
     assert (tmp_path / "runs/compare_adversarial/table.png").is_file()
+
+
+def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOUR_EPOCHS", "1")
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    cells = json.loads((RECIPES / "tour.ipynb").read_text(encoding="utf-8"))["cells"]
+    assert 20 <= len(cells) <= 30
+    names: dict = {}
+    for number, cell in enumerate(cells):
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), f"tour.ipynb, cell {number}", "exec"), names)
+    assert names["between"].images().shape == (9, 8, 8)
+    assert names["film"].flatten().shape[0] == 10
+    assert "torch.tensor(" not in "".join(line for cell in cells for line in cell["source"])
+
+
+def test_one_class_turns_into_another(tmp_path, monkeypatch):
+    """The ends of a row are what the classes themselves look like with the same noise."""
+    import condgen
+
+    monkeypatch.chdir(tmp_path)
+    checkpoint = ROOT / "tests" / "checkpoints" / "cdcgan_digits.format1.ckpt"
+    main = runpy.run_path(str(RECIPES / "interpolation.py"))["main"]
+    main(str(checkpoint), out="between.png", rows=2, steps=3, zoom=1)
+    picture = np.array(Image.open("between.png"))
+    model = condgen.load(checkpoint)
+    names = model.conditions["digit"]
+    size = picture.shape[0] // 2
+    for row, pair in enumerate(((names[0], names[2]), (names[2], names[4]))):
+        ends = model.sample(digit=list(pair), seed=[row, row]).images()
+        rows = picture[row * size : (row + 1) * size]
+        assert (rows[:, :size] == ends[0]).all()
+        assert (rows[:, -size:] == ends[1]).all()
