@@ -137,8 +137,8 @@ class Checkpoint:
     def _data(self) -> Mapping[str, Any]:
         stored = self.content.get("datamodule_hyper_parameters")
         if not stored:
-            raise ValueError(f"checkpoint {self.path} does not say what data it was trained on: train with a data "
-                             "module (condgen.data.Images or Speech), or use it in Python, by condgen.load")  # fmt: skip
+            raise ValueError(f"checkpoint {self.path} does not tell what it was trained on: train with a data "
+                             "module (condgen.data.Images or Speech), or use it in Python: condgen.load")  # fmt: skip
         return stored
 
     def model(self, weights: Weights = "ema", device: str = "cpu") -> Model:

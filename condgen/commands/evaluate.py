@@ -47,7 +47,7 @@ def evaluate(
         limit: held-out examples whose likelihood is scored; left out, all.
         seed: seed of the samples and the classifiers.
         classifier_steps: training steps of the classifiers that read the samples. Left out, 1,000, or fewer where
-            these pass 100 times through the training data, but not below 100.
+            these pass 110 times through the training data, but not below 100.
         temperature: temperature of the samples of likelihood models; the likelihood is the model's own.
         truncation: truncation of the samples of adversarial generators; see `condgen sample`.
         weights: running average of the weights (`ema`), or the last ones (`live`).

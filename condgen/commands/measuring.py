@@ -85,12 +85,12 @@ def measured(folder: Path, model: Model, data: Any, wanted: Wanted) -> Iterator[
 
 
 def enough_steps(data: Any) -> int:
-    """Return how many steps a classifier needs: 1,000, or fewer where these pass 100 times through the training data.
+    """Return how many steps a classifier needs: 1,000, or fewer where these pass 110 times through the training data.
 
     Args:
         data: data module after `setup()`.
     """
-    return min(1000, max(100, 100 * len(data.dataset("train")) // 128))
+    return min(1000, max(100, 110 * len(data.dataset("train")) // 128))
 
 
 def _begin(part: str) -> None:
