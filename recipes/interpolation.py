@@ -17,7 +17,7 @@ import condgen
 
 
 def main(
-    ckpt_path: str, out: str = "recipes/interpolation.png", rows: int = 5, steps: int = 13, seed: int = 0, zoom: int = 2
+    ckpt_path: str, out: str = "recipes/interpolation.png", rows: int = 5, steps: int = 13, seed: int = 1, zoom: int = 3
 ) -> None:
     """Draw the picture.
 
