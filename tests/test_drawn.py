@@ -36,7 +36,7 @@ def test_images_are_eight_bits_gray_or_in_colour():
 def test_a_notebook_shows_a_grid(count, per_row, columns, lines):
     shown = drawn(torch.zeros(count, 1, 8, 8), per_row=per_row, labels=[""] * count)
     picture = Image.open(io.BytesIO(shown._repr_png_()))
-    zoom = round(44 / 8)
+    zoom = 96 // 8
     assert picture.height == (lines * 9 + 1) * zoom
     assert columns * 9 * zoom < picture.width < (columns * 9 + 1) * zoom + 20
     assert shown._repr_html_() is None

@@ -47,6 +47,8 @@ def check_names(encoders: Mapping[str, Encoder], conditions: Mapping[str, Value]
 
 def one_count(conditions: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return conditions as they are; refuse those of different numbers of rows. One row serves all."""
+    if torch.compiler.is_exporting():  # comparing the rows would fix their number
+        return conditions
     rows = {name: len(condition) for name, condition in conditions.items()}
     if len({*rows.values()} - {1}) > 1:
         raise ValueError(f"conditions with different batch sizes: {rows}; give each one row, or as many as the others")

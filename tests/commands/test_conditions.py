@@ -60,7 +60,8 @@ def test_a_class_taken_by_position_is_said_once_and_stands_in_the_manifest(train
     assert [row["conditions"] for row in rows] == [{"speaker": "theo", "digit": "1"}] * 2
     assert sample(trained("wavenet_fsdd"), tmp_path / "by_name", "--condition.speaker", "theo", *options) == 0
     assert "position" not in capsys.readouterr().err
-    assert "by_position" not in (tmp_path / "by_name" / "manifest.jsonl").read_text()
+    lines = (tmp_path / "by_name" / "manifest.jsonl").read_text().splitlines()
+    assert not [line for line in lines if "by_position" in json.loads(line)]
 
 
 def test_a_local_condition_is_heard_as_in_training(draw, recordings, tmp_path, one_line):
@@ -71,7 +72,7 @@ def test_a_local_condition_is_heard_as_in_training(draw, recordings, tmp_path, o
         soundfile.write(tmp_path / f"{name}.wav", sound, rate, subtype="FLOAT")
         mel = ["--condition.speaker", "theo", "--condition.mel", str(tmp_path / f"{name}.wav")]
         assert draw("wavenet_fsdd_mel", tmp_path / name, *mel) == 0
-        drawn.append(soundfile.read(tmp_path / name / "0000.wav")[0])
+        drawn.append(soundfile.read(next((tmp_path / name).glob("*_0000.wav")))[0])
     assert np.array_equal(*drawn)
     soundfile.write(tmp_path / "stereo.wav", np.stack([waveform] * 2, 1), rate)
     mel = ["--condition.speaker", "theo", "--condition.mel", str(tmp_path / "stereo.wav")]

@@ -30,8 +30,8 @@ def test_a_picture_has_a_row_per_class_and_white_where_there_are_no_more(tmp_pat
     data.setup("fit")
     assert write_examples(tmp_path, data) == "examples.png"
     found = np.array(Image.open(tmp_path / "examples.png"))[:, :, 0]
-    tiles = found[:, -(8 * 45 + 1) :]  # a white line before each image of 44 pixels, and one behind the last
-    centres = tiles[23::45, 23::45]
+    tiles = found[:, -(8 * 45 + 1) * 2 :]  # twice as large; a white line before each image, and one behind the last
+    centres = tiles[46::90, 46::90]
     full, white = (lambda level: round(level * 255 / 15)), 255
     assert centres.tolist() == [[full(0)] + 7 * [white], 8 * [full(3)], 2 * [full(6)] + 6 * [white]]
 

@@ -136,7 +136,7 @@ def wavenet_call(model, make_melodies, call):
     frames = -(-call["length"] // hop)
     conditions = floats(make_melodies(model, call["rows"], frames))
     length = call["length"]
-    options = {"num_samples": 1 if conditions else call["rows"], "seed": 7}
+    options = {"num_samples": 1 if conditions or call["ragged"] else call["rows"], "seed": 7}
     options["length"] = [length - 2 * (i % 5) for i in range(call["rows"])] if call["ragged"] else length
     options |= call["temper"] if model.network.output.name == "categorical" or len(call["temper"]) < 2 else {}
     if call["given"]:

@@ -105,7 +105,7 @@ def literal(conv, head, x, z):
 @shapes
 def test_concatenation_to_the_noise_and_to_every_hidden_layer_is_literal(shape):
     network, generator = conditioned(Generator(shape, 5, 4, "none"), "concat")
-    film, z = generator(ids(1)), generator.encode(ids(1))["label"]
+    film, z = generator(ids(1)), generator._encode(ids(1))["label"]
     x = torch.randn(1, 5, *(1,) * (len(shape) - 1), dtype=torch.float64)
     for i, conv in enumerate(network.convs):
         head = generator.concat["label"][i].conv
@@ -117,7 +117,7 @@ def test_concatenation_to_the_noise_and_to_every_hidden_layer_is_literal(shape):
 @shapes
 def test_concatenation_in_the_discriminator_is_literal(shape):
     network, generator = conditioned(Discriminator(shape, 4), "concat")
-    film, z = generator(ids(1)), generator.encode(ids(1))["label"]
+    film, z = generator(ids(1)), generator._encode(ids(1))["label"]
     x = torch.randn(1, *shape, dtype=torch.float64)
     for i, conv in enumerate(network.convs):
         y = network.films[i](conv(x), film[f"films.{i}"])

@@ -324,7 +324,8 @@ def test_an_interruption_keeps_the_batches_that_are_finished(monkeypatch, make_w
         sampled(model, **options)
     assert caught.value.rows == [1, 2, 3, 4]
     assert torch.equal(caught.value.samples.x, whole.x[1:, :, :8])
-    assert torch.equal(caught.value.samples.log_prob, whole.log_prob[1:])
+    # The compiled engine is in float32, whose sums depend on where memory lies.
+    torch.testing.assert_close(caught.value.samples.log_prob, whole.log_prob[1:], atol=2e-6, rtol=0)
 
 
 def test_an_interruption_before_any_batch_is_finished_is_a_plain_one(monkeypatch, make_wavenet):
