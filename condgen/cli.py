@@ -8,7 +8,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 
 HELP = """usage: condgen COMMAND [OPTIONS]
@@ -73,6 +73,10 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("condgen: stopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read the output has had enough, as `head` has
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except Exception as error:
         if os.environ.get("CONDGEN_TRACEBACK"):
             raise

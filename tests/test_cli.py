@@ -71,7 +71,8 @@ def test_a_command_runs_in_any_thread_and_leaves_the_process_as_it_was(command, 
 
 
 @pytest.mark.parametrize(("raised", "status"), [(SystemExit(3), 3), (SystemExit("why"), 1), (SystemExit(None), 0),
-                                                (KeyboardInterrupt(), 130), (ValueError("bad"), 1)])  # fmt: skip
+                                                (KeyboardInterrupt(), 130), (ValueError("bad"), 1),
+                                                (BrokenPipeError(), 141)])  # fmt: skip
 def test_every_end_is_an_exit_status(monkeypatch, raised, status):
     def run(argv):
         raise raised
