@@ -249,11 +249,6 @@ class Checkpoint:
             raise ValueError(f"checkpoint {self.path} does not fit this version of condgen: {error}") from None
 
 
-def load(path: PathLike, device: str = "cpu", weights: Weights = "ema", trust: Iterable[str] = ()) -> Model:
-    """Rebuild the conditional model of a checkpoint, in evaluation mode; see `Checkpoint`."""
-    return Checkpoint.open(path, trust).model(weights, device)
-
-
 def changed(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Change arguments of a data module; what it does not know is its source's, `source.root` or `root` alike."""
     own = {key: value for key, value in changes.items() if key in settings and key != "source"}

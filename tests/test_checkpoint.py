@@ -11,7 +11,8 @@ import pytest
 import soundfile
 import torch
 
-from condgen.checkpoint import Checkpoint, changed, load
+from condgen import load
+from condgen.checkpoint import Checkpoint, changed
 from condgen.cli import main
 from condgen.models.conditional import as_likelihood
 from condgen.sampling import sampler
@@ -94,14 +95,14 @@ def test_what_is_built_leaves_the_plain_data_as_they_are(pixelcnn):
 def test_each_kind_of_weights_of_a_generator_is_the_one_of_that_name(cdcgan):
     state = torch.load(cdcgan, weights_only=True)["state_dict"]
     for weights, prefix in (("ema", "model."), ("live", "generator.")):
-        model = load(cdcgan, weights=weights)
+        model = load(cdcgan, weights=weights).model
         assert not model.training
         assert all(torch.equal(value, state[prefix + name]) for name, value in model.state_dict().items())
 
 
 def test_live_weights_of_a_likelihood_model_are_the_last_ones(pixelcnn):
     checkpoint = torch.load(pixelcnn, weights_only=True)
-    averaged, live = (load(pixelcnn, weights=weights).state_dict() for weights in ("ema", "live"))
+    averaged, live = (load(pixelcnn, weights=weights).model.state_dict() for weights in ("ema", "live"))
     assert all(torch.equal(v, checkpoint["current_model_state"][f"model.{n}"]) for n, v in live.items())
     assert all(torch.equal(v, checkpoint["state_dict"][f"model.{n}"]) for n, v in averaged.items())
     assert any(not torch.equal(v, averaged[n]) for n, v in live.items())
@@ -111,7 +112,7 @@ def test_without_an_average_both_kinds_of_weights_are_one(pixelcnn, tmp_path):
     content = torch.load(pixelcnn, weights_only=True)
     del content["current_model_state"]
     torch.save(content, tmp_path / "plain.ckpt")
-    one, other = (load(tmp_path / "plain.ckpt", weights=weights).state_dict() for weights in ("ema", "live"))
+    one, other = (load(tmp_path / "plain.ckpt", weights=weights).model.state_dict() for weights in ("ema", "live"))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
@@ -221,7 +222,7 @@ def test_a_network_of_ones_own_is_built_where_its_module_is_trusted(own, tmp_pat
     one_line("last.ckpt names the class own_network.Mine in network", "--trust own_network")
     assert main([*options, "--trust", "own_network"]) == 0
     assert np.load(tmp_path / "o" / "samples.npz")["samples"].shape == (1, 1, 8, 8)
-    assert type(load(checkpoint, trust=["own_network"]).network).__name__ == "Mine"
+    assert type(load(checkpoint, trust=["own_network"]).model.network).__name__ == "Mine"
     report = ["--num_samples", "20", "--limit", "20", "--classifier_steps", "2", "--out", str(tmp_path / "r")]
     assert main(["evaluate", "--ckpt_path", checkpoint, "--trust", "own_network", *report]) == 0
     assert main(["test", "--ckpt_path", checkpoint, "--trust", "own_network"]) == 0

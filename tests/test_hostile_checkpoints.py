@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from condgen import data
-from condgen.checkpoint import Checkpoint, load
+from condgen import data, load
+from condgen.checkpoint import Checkpoint
 from condgen.cli import main
 from condgen.trust import WRITING
 

@@ -197,11 +197,14 @@ def test_a_model_of_audio_without_a_data_module_is_opened_and_drawn_from(trained
         del content[part]
     torch.save(content, tmp_path / "plain.ckpt")
     made = condgen.load(tmp_path / "plain.ckpt")
-    position = np.zeros((1, 2, 5))
     encoder = made.model.film_generator.encoders["position"]
     position = np.zeros((1, encoder.size, 400 // made.model.network.hop // encoder.factor))
     assert made.sample(speaker="theo", digit=1, position=position).waveforms()[0].shape == (400,)
     assert "loaders of one's own" in repr(made)
+    with pytest.raises(
+        ValueError, match=r"does not say what data it was trained on: train with a data module .* or use"
+    ):
+        made.checkpoint.data()
 
 
 def test_the_plain_functions_agree_on_what_num_samples_is(spoken):
@@ -210,3 +213,20 @@ def test_the_plain_functions_agree_on_what_num_samples_is(spoken):
     x = sample(spoken.model, asked, num_samples=2).x
     assert torch.equal(x, torch.cat([c.x for c in stream(spoken.model, asked, num_samples=2, chunk=99)], -1))
     assert len(x) == 4
+
+
+@pytest.mark.slow
+def test_a_text_is_spoken_for_its_phonemes(make, tmp_path):
+    pytest.importorskip("espeakng_loader", reason="the wheel espeakng-loader is not installed")
+    places = ["--data.source.root", str(tmp_path / "espeak"), "--data.cache", str(tmp_path / "cache")]
+    checkpoint = make.trained("wavenet_espeak", tmp_path, *places, "--data.source.texts", '["ten", "net", "tent"]',
+                              "--data.source.pitches", "[50]")  # fmt: skip
+    made = condgen.load(checkpoint)
+    assert made.conditions["text"] == "texts"
+    got = made.sample(speaker="all", text="net")
+    rows = combine(made.model, {"speaker": "all", "text": "net"}, made.front_end)
+    assert torch.equal(got.x, sample(made.model, stacked(rows), length=[row.length for row in rows]).x)
+    several = made.sample(speaker=["en-us+f2", "en-us+m3"], text=["ten", "net"], seed=[0, 0])
+    assert torch.equal(several.x[1, :, : got.lengths[1]], made.sample(speaker="en-us+m3", text="net").x[0])
+    with pytest.raises(ValueError, match="cannot be spoken"):
+        made.sample(speaker="en-us+f2", text="Ω")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -10,6 +11,7 @@ from jsonargparse import ArgumentParser
 from condgen.data.hyperparameters import innermost
 
 TRUST = "modules of your own, besides condgen, whose classes a checkpoint may name"
+KINDS = {"float": "a finite number", "int": "a whole number", "bool": "true or false"}
 
 
 class OneLineErrors:
@@ -36,7 +38,15 @@ def parse(command: Callable[..., None], argv: list[str]) -> dict[str, Any]:
     try:
         return parser.parse_args(argv[1:]).as_dict()
     except ValueError as error:
-        raise ValueError(innermost(str(error))) from error
+        raise ValueError(in_words(innermost(str(error)))) from error
+
+
+def in_words(message: str) -> str:
+    """Say which kind of value an option takes in words, and not as a class of Python's."""
+    told = re.search(r"Expected an? <class '(\w+)'>\. Got value: (.*)", message)
+    if told is None or told[1] not in KINDS:
+        return message
+    return message.replace(told[0], f"'{told[2]}' is not {KINDS[told[1]]}")
 
 
 def _refuse_repeats(argv: list[str]) -> None:
