@@ -113,7 +113,8 @@ class Loaded:
         if heard is not None and levels.ndim < 3:
             levels = heard.quantization.encode(torch.atleast_2d(levels).float())[:, None]
         seconds = None if heard is None else levels.shape[-1] / heard.sample_rate
-        asked = self._asked(conditions, named, None if self._local(named) else seconds)
+        local = self._local({**named, **(conditions or {})})
+        asked = self._asked(conditions, named, None if local else seconds)
         with torch.no_grad():
             return likelihood.log_prob(levels.to(self._device), self._moved(asked.conditions))
 
