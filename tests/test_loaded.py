@@ -202,7 +202,7 @@ def test_a_model_of_audio_without_a_data_module_is_opened_and_drawn_from(trained
     assert made.sample(speaker="theo", digit=1, position=position).waveforms()[0].shape == (400,)
     assert "loaders of one's own" in repr(made)
     with pytest.raises(
-        ValueError, match=r"does not say what data it was trained on: train with a data module .* or use"
+        ValueError, match=r"does not tell what it was trained on: train with a data module .* or use"
     ):
         made.checkpoint.data()
 
