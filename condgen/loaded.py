@@ -44,7 +44,8 @@ class Loaded:
     Conditions are given by name, `sample(digit="7")`, or together, `sample({"digit": "7"})`: names of classes, numbers,
     lists and arrays, by the rule of `condgen.conditioning.values`; for what is measured of audio, a file, a waveform
     (samples,) at the model's rate, a pair (waveform, rate), or a list of these; for phonemes, a text. FiLM parameters
-    stand for all conditions: `sample(film)`.
+    stand for all conditions: `sample(film)`. A condition called as a word of Python's takes an underscore:
+    `sample(class_="cat")`.
 
     Attributes:
         checkpoint: checkpoint that it was read from.
@@ -193,6 +194,7 @@ class Loaded:
 
     def _apart(self, named: Mapping[str, Any], draw: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Tell conditions from options of what draws."""
+        named = self._plain(named)
         ours = {"model", "conditions", "num_samples", "seed", "length"}
         known = [name for name in inspect.signature(draw).parameters if name not in ours]
         options = {name: value for name, value in named.items() if name in known and name not in self.model.encoders}
@@ -204,12 +206,18 @@ class Loaded:
                                  f"options: {', '.join(known)}")  # fmt: skip
         return given, options
 
+    def _plain(self, named: Mapping[str, Any]) -> dict[str, Any]:
+        """Return named conditions without the underscore that Python's own words, such as `class_`, need."""
+        return {name[:-1] if name.endswith("_") and name[:-1] in self.model.encoders else name: value
+                for name, value in named.items()}  # fmt: skip
+
     def _local(self, given: Mapping[str, Any]) -> list[str]:
         """List the conditions given that say how long audio is."""
         return [name for name, encoder in self.model.encoders.items() if name in given and encoder.scope == "local"]
 
     def _asked(self, conditions: Conditions | None, named: Mapping[str, Value], seconds: float | None) -> Asked:
         """Turn conditions of all kinds into what the model takes."""
+        named = self._plain(named)
         heard = audio(self.model.network)
         if seconds is not None and (heard is None or not 0 < seconds < float("inf")):
             raise ValueError("seconds are for audio; this model draws images" if heard is None

@@ -201,9 +201,7 @@ def test_a_model_of_audio_without_a_data_module_is_opened_and_drawn_from(trained
     position = np.zeros((1, encoder.size, 400 // made.model.network.hop // encoder.factor))
     assert made.sample(speaker="theo", digit=1, position=position).waveforms()[0].shape == (400,)
     assert "loaders of one's own" in repr(made)
-    with pytest.raises(
-        ValueError, match=r"does not tell what it was trained on: train with a data module .* or use"
-    ):
+    with pytest.raises(ValueError, match=r"does not tell what it was trained on: train with a data module .* or use"):
         made.checkpoint.data()
 
 
@@ -230,3 +228,17 @@ def test_a_text_is_spoken_for_its_phonemes(make, tmp_path):
     assert torch.equal(several.x[1, :, : got.lengths[1]], made.sample(speaker="en-us+m3", text="net").x[0])
     with pytest.raises(ValueError, match="cannot be spoken"):
         made.sample(speaker="en-us+f2", text="Ω")
+
+
+def test_a_condition_called_as_a_word_of_python_takes_an_underscore(trained, tmp_path):
+    content = torch.load(trained("pixelcnn_digits"), weights_only=True)
+    settings = content["hyper_parameters"]
+    settings["conditions"] = {"class": settings["conditions"]["digit"]}
+    for part in ("state_dict", "current_model_state"):
+        content[part] = {key.replace(".digit.", ".class."): value for key, value in content.get(part, {}).items()}
+    torch.save(content, tmp_path / "class.ckpt")
+    model = condgen.load(tmp_path / "class.ckpt")
+    drawn = model.sample(class_="7", num_samples=2)
+    assert (drawn.x == model.sample({"class": "7"}, num_samples=2).x).all()
+    assert torch.equal(model.log_prob(drawn.x, class_="7"), model.log_prob(drawn.x, {"class": "7"}))
+    assert model.film(class_=["7", "3"]).select(class_="3").labels == {"class": ["3"]}

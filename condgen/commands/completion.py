@@ -9,6 +9,7 @@ to do so twice.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from pydoc import locate
 from typing import Any, NamedTuple, cast
@@ -155,4 +156,7 @@ def _build(part: object, built: list[Built]) -> object:
     try:
         return parser.instantiate(parser.parse_object(Namespace(part=part)), instantiators=built).part
     except (ArgumentError, ValueError) as error:
-        raise ValueError(innermost(str(error)).removeprefix("part").lstrip(":. ")) from error
+        message = re.sub(r"^part\b[.:]? *", "", innermost(str(error)))
+        if "are required: root" in message:
+            message += "; give the folder of the data: --data.source.root DIR"
+        raise ValueError(message) from error

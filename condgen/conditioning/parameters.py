@@ -149,6 +149,7 @@ class FiLMParameters(Mapping[str, GammaBeta]):
         Raises:
             ValueError: the rows have no such label; the message holds those that they have.
         """
+        words = {name if name in self.labels else name.removesuffix("_"): word for name, word in words.items()}
         if isinstance(rows, str):
             conditions = ", ".join(self.labels) or "none"
             raise ValueError(f"rows are numbers; a class goes with its condition, such as select(digit='7'); the rows "

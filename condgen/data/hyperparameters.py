@@ -93,7 +93,7 @@ def build(kind: Any, settings: Any) -> Any:
         # The parser puts objects of its own into what it is given.
         return parser.instantiate(parser.parse_object({"built": copy.deepcopy(settings)})).built
     except (ArgumentError, ValueError) as error:
-        raise ValueError(innermost(str(error)).removeprefix("built").lstrip(":. ")) from None
+        raise ValueError(re.sub(r"^built\b[.:]? *", "", innermost(str(error)))) from None
 
 
 def innermost(message: str) -> str:

@@ -38,7 +38,9 @@ def check_data(model: Model, data: ConditionedData) -> None:
         try:
             encoder.check(given, 1 if audio is None else audio.hop)
         except ValueError as error:
-            raise ValueError(f"condition '{name}': {error}") from None
+            other = given.given == "class" and encoder.classes is not None
+            remedy = "; to learn other classes, start a new run from these weights with --weights FILE" if other else ""
+            raise ValueError(f"condition '{name}': {error}{remedy}") from None
     if likelihood is not None and data.crop:
         _check_crops(likelihood, data)
 
@@ -94,6 +96,9 @@ def count_classes(model: Model, data: ConditionedData, before: ClassExamples | N
         if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(names):
             raise ValueError(f"condition '{name}': the training data hold class ids from {int(ids.min())} to "
                              f"{int(ids.max())}, and there are {len(names)} classes")  # fmt: skip
+        if len(names) == 1:
+            rank_zero_warn(f"condition '{name}' has one class alone, {names[0]}: it tells a model nothing; use data of "
+                           "several, or model.conditioning none", stacklevel=5)  # fmt: skip
         found[name] = dict(zip(names, torch.bincount(ids, minlength=len(names)).tolist(), strict=True))
     counts = most_examples(found, before or {})
     for name, classes in untrained(counts).items():

@@ -234,3 +234,17 @@ def test_steps_are_whole_epochs_unless_epochs_are_given(counted, tmp_path, given
     (tmp_path / "own.yaml").write_text("steps: 25\n" + leave_out(IMAGES, "max_epochs: 1, limit_train_batches: 1, "))
     assert main(["fit", "-c", "own.yaml", *given]) == 0
     assert torch.load("runs/own/version_0/checkpoints/last.ckpt", weights_only=True)["epoch"] == expected - 1
+
+
+def test_the_folder_that_is_not_named_is_asked_for(tmp_path, monkeypatch, one_line):
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", "-c", "pixelcnn_folder"]) == 1
+    one_line("required: root; give the folder of the data: --data.source.root DIR")
+
+
+def test_a_path_that_begins_with_dots_stays_whole_in_a_message(tmp_path, monkeypatch, one_line):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(["fit", "-c", "pixelcnn_folder", "--data.source.root", "../empty"]) == 1
+    one_line("condgen: error: ../empty has no folders")
