@@ -69,7 +69,7 @@ class CondgenCLI(LightningCLI):
         parser.add_argument("--weights", type=str | None, default=None, help="start from a checkpoint's weights, with "
                             "the hyper-parameters given here and a new optimizer")  # fmt: skip
         parser.add_argument("--steps", type=PositiveInt | None, default=None, help="steps of training, rounded up to "
-                            "whole epochs, where trainer.max_epochs is left out")  # fmt: skip
+                            "whole epochs, where trainer.max_epochs and max_steps are left out")  # fmt: skip
         parser.add_argument("--trust", nargs="+", default=[], help=TRUST)
 
     def _parse_ckpt_path(self) -> None:
