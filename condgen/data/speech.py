@@ -44,6 +44,7 @@ class SpeechSet(Dataset[Batch]):
         unit: grid of crops in samples: each begins at a multiple of it, so that frames and samples stay aligned.
         silence: level that pads shorter clips; padding is not scored.
         length: samples of every example: the beginning of a longer clip, or a clip and silence; `None` for whole clips.
+        beginnings: share of crops that are taken from the beginning of their clip, besides those that fall there.
     """
 
     def __init__(
@@ -56,8 +57,9 @@ class SpeechSet(Dataset[Batch]):
         unit: int,
         silence: int,
         length: int | None = None,
+        beginnings: float = 0.0,
     ) -> None:
-        self.length = length
+        self.length, self.beginnings = length, beginnings
         self.store, self.features, self.crop, self.context = store, features, crop, context
         self.lookahead, self.unit, self.silence = lookahead, unit, silence
 
@@ -92,7 +94,8 @@ class SpeechSet(Dataset[Batch]):
             return 0, 0, length, length
         # Drawn also from beyond both ends and moved inside; otherwise the ends of clips would hardly ever be scored.
         place = int(torch.randint(-self.crop // self.unit, length // self.unit + 1, ()))
-        first = min(max(0, self.unit * place), length - self.crop)
+        beginning = float(torch.rand(())) < self.beginnings
+        first = 0 if beginning else min(max(0, self.unit * place), length - self.crop)
         last = first + self.crop
         return max(0, first - self.context), first, last, min(length, last + self.lookahead)
 
@@ -144,6 +147,8 @@ class Speech(pl.LightningDataModule):
         crop: samples of each clip to score in training, a random run; `None` for whole clips.
         context: samples before a crop that are given but not scored; at least the model's receptive field.
         lookahead: samples after a crop that are given but not scored, for encoders that look at neighbouring frames.
+        beginnings: share of crops that are taken from the beginning of their clip, besides those that fall there by
+            chance. Every sample that is drawn begins as a clip does, while of crops a few in a hundred would.
         length: samples of every example, for adversarial generators: the beginning of a longer clip, or a clip
             followed by silence, which is not scored. `None` for whole clips or crops.
         batch_size: clips per batch.
@@ -167,6 +172,7 @@ class Speech(pl.LightningDataModule):
         crop: int | None = None,
         context: int = 0,
         lookahead: int = 0,
+        beginnings: float = 0.25,
         length: int | None = None,
         batch_size: int = 8,
         num_workers: int = 0,
@@ -188,11 +194,14 @@ class Speech(pl.LightningDataModule):
                 raise ValueError(f"{name} {samples} is not at least {least}")
             if samples is not None and samples % self.unit:
                 raise ValueError(f"{name} {samples} is not a multiple of {self.unit}, the samples of a whole frame")
+        if not 0 <= beginnings <= 1:
+            raise ValueError(f"beginnings {beginnings} is not a share between 0 and 1")
         if length is not None and crop is not None:
             raise ValueError(
                 f"length {length} and crop {crop} cannot both be given: examples have a fixed length or are crops"
             )
         self.crop, self.context, self.lookahead, self.length = crop, context, lookahead, length
+        self.beginnings = beginnings
         self.seed: int | None = None
         self.batch_size, self.num_workers = batch_size, num_workers
         self.cache = Path(cache)
@@ -287,7 +296,7 @@ class Speech(pl.LightningDataModule):
         crop = self.crop if split == "train" else None
         return SpeechSet(
             self.stores[split], self.features, crop, self.context, self.lookahead, self.unit, self.quantization.silence,
-            self.length,
+            self.length, self.beginnings,
         )  # fmt: skip
 
     def state_dict(self) -> dict[str, int | None]:
