@@ -98,7 +98,7 @@ class PixelCNNRun:
         above, linked = zip(*(block.kept() for block in blocks), strict=True)
         state = PixelCNNState(
             steps.stop, (), tuple(map(torch.cat, zip(*above, strict=True))),
-            tuple(torch.cat(x, 1) for x in zip(*linked, strict=True)), self.at.windows,
+            tuple(torch.cat(x, 1) for x in zip(*linked, strict=True)), self.at.left,
         )  # fmt: skip
         return torch.cat(values, dim=-1), PixelCNNRun(self.engine, self.film, state)
 

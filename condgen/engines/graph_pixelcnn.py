@@ -178,7 +178,7 @@ class Stacks:
 
     def state(self, before: PixelCNNState, step: int) -> PixelCNNState:
         """Return the state after a row."""
-        return PixelCNNState(step, (), tuple(self.above), self.linked.unbind(), before.windows)
+        return PixelCNNState(step, (), tuple(self.above), self.linked.unbind(), before.left)
 
 
 def matrix(layer: CausalConv2d) -> tuple[Tensor, Tensor]:

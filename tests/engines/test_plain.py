@@ -102,7 +102,7 @@ def after_each_row(monkeypatch, keep):
 
 
 def stale_left_window(monkeypatch):
-    after_each_row(monkeypatch, "windows")
+    after_each_row(monkeypatch, "left")
 
 
 def stale_link_from_above(monkeypatch):
