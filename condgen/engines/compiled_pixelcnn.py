@@ -98,7 +98,7 @@ class PixelCNNRun:
         above, linked = zip(*(block.kept() for block in blocks), strict=True)
         state = PixelCNNState(
             steps.stop, (), tuple(map(torch.cat, zip(*above, strict=True))),
-            tuple(torch.cat(x, 1) for x in zip(*linked, strict=True)), self.at.windows,
+            tuple(torch.cat(x, 1) for x in zip(*linked, strict=True)), self.at.left,
         )  # fmt: skip
         return torch.cat(values, dim=-1), PixelCNNRun(self.engine, self.film, state)
 
@@ -173,9 +173,9 @@ class Block:
         blocks, (_, above) = self.network.blocks, buffers(self.network, self.rows)
         kept = []
         for block, flat in zip(blocks, torch.from_numpy(self.above).split(above), strict=True):
-            radius = block.radius
-            rows = flat.view(self.rows, radius + 1, self.width + 2 * radius, -1).permute(0, 3, 1, 2)
-            kept.append(rows[:, :, 1:, radius : radius + self.width])
+            reach = block.reach
+            rows = flat.view(self.rows, reach + 1, self.width + 2 * reach, -1).permute(0, 3, 1, 2)
+            kept.append(rows[:, :, 1:, reach : reach + self.width])
         linked = torch.from_numpy(self.linked).view(len(blocks), self.width, self.rows, -1)
         return kept, [x[..., : len(bias_of(b.link))] + bias_of(b.link) for x, b in zip(linked, blocks, strict=True)]
 
@@ -187,9 +187,9 @@ def shapes(film: FilmLayers) -> list[torch.Size]:
 
 def buffers(network: PixelCNN, rows: int) -> tuple[list[int], list[int]]:
     """Say how many inputs each block keeps: of the horizontal stack, and of the vertical one."""
-    width, shapes = network.shape[2], [(block.horizontal.in_channels, block.radius) for block in network.blocks]
-    return ([rows * (radius + width) * size for size, radius in shapes],
-            [rows * (radius + 1) * (width + 2 * radius) * size for size, radius in shapes])  # fmt: skip
+    width, shapes = network.shape[2], [(block.horizontal.in_channels, block.reach) for block in network.blocks]
+    return ([rows * (reach + width) * size for size, reach in shapes],
+            [rows * (reach + 1) * (width + 2 * reach) * size for size, reach in shapes])  # fmt: skip
 
 
 def packed(engine: CompiledPixelCNN, rows: int) -> PixelCNNWeights:
@@ -206,7 +206,8 @@ def packed(engine: CompiledPixelCNN, rows: int) -> PixelCNNWeights:
     at = list(accumulate((own for own, _ in counts), initial=0))
     behind = at[-1] + (features + 1) * compiled.whole(head) + groups * (head + 1) * each
     at_below = list(accumulate((own for _, own in counts), initial=behind))
-    table = [[b.horizontal.in_channels, b.radius, at[i], across[i], int(b.residual), at_below[i], down[i]]
+    table = [[b.horizontal.in_channels, b.radius, at[i], across[i], int(b.residual), at_below[i], down[i],
+              b.dilation]
              for i, b in enumerate(network.blocks)]  # fmt: skip
     film = network.blocks[0].horizontal_film
     normalised = cast(ChannelNorm, film.normalise).groups if film.norm == "channel" else 0

@@ -128,13 +128,15 @@ class Group:
     """Blocks of one size: what their horizontal stack has seen of the row, and the weights for it.
 
     Attributes:
-        inputs: inputs of the blocks, (blocks, radius + columns, batch, in); the first columns lie outside the image and
-            stay 0.
-        left: weights of the columns to the left, (blocks, radius · in, 2p).
-        near: indices of these columns, 0 … radius − 1, (radius,).
+        inputs: inputs of the blocks, (blocks, outside + columns, batch, in); the first columns lie outside the image
+            and stay 0.
+        outside: number of these columns: the furthest reach of a block.
+        left: weights of the taps to the left, (blocks, radius · in, 2p).
+        near: indices of what these taps see at column 0, counted through all blocks, (blocks · radius,).
     """
 
     inputs: Tensor
+    outside: int
     left: Tensor
     near: Tensor
 
@@ -142,17 +144,21 @@ class Group:
     def of(cls, blocks: list[GatedBlock], batch: int, width: int) -> Group:
         """Take the weights of blocks; nothing has been seen."""
         radius, kernels = blocks[0].radius, torch.stack([block.horizontal.kernel for block in blocks])
-        inputs = kernels.new_zeros(len(blocks), radius + width, batch, kernels.shape[2])
+        outside = max(block.reach for block in blocks)
+        inputs = kernels.new_zeros(len(blocks), outside + width, batch, kernels.shape[2])
         left = kernels[:, :, :, 0, :radius].permute(0, 3, 2, 1).flatten(1, 2)
-        return cls(inputs, left, torch.arange(radius, device=left.device))
+        near = [i * (outside + width) + outside - tap * block.dilation
+                for i, block in enumerate(blocks) for tap in range(radius, 0, -1)]  # fmt: skip
+        return cls(inputs, outside, left, torch.tensor(near, device=left.device))
 
     def seen(self, column: Tensor) -> Tensor:
         """Apply the weights to what lies left of a column, (1,): (blocks, batch, 2p)."""
-        return torch.bmm(self.inputs.index_select(1, column + self.near).transpose(1, 2).flatten(2), self.left)
+        taps = self.inputs.flatten(0, 1).index_select(0, column + self.near).unflatten(0, (len(self.left), -1))
+        return torch.bmm(taps.transpose(1, 2).flatten(2), self.left)
 
     def write(self, column: Tensor, heard: Tensor) -> None:
         """Keep what every block heard at a column, (blocks, batch, in)."""
-        self.inputs.index_copy_(1, column + len(self.near), heard[:, None])
+        self.inputs.index_copy_(1, column + self.outside, heard[:, None])
 
 
 @dataclass(frozen=True)
@@ -161,7 +167,7 @@ class Stacks:
 
     Attributes:
         groups: groups of blocks: the first block, and all others, whose kernels have another size.
-        above: last rows of the vertical stack's input, per block, (batch, in, radius, width).
+        above: last rows of the vertical stack's input, per block, (batch, in, reach, width).
         linked: features that the rows above add to the current row, (blocks, width, batch, 2p).
     """
 
@@ -178,7 +184,7 @@ class Stacks:
 
     def state(self, before: PixelCNNState, step: int) -> PixelCNNState:
         """Return the state after a row."""
-        return PixelCNNState(step, (), tuple(self.above), self.linked.unbind(), before.windows)
+        return PixelCNNState(step, (), tuple(self.above), self.linked.unbind(), before.left)
 
 
 def matrix(layer: CausalConv2d) -> tuple[Tensor, Tensor]:
@@ -203,7 +209,7 @@ def stepper(
         folded, heard = row.horizontal.at(column), list[Tensor]()
         seen = stacks.linked.index_select(1, column)[:, 0] + torch.cat([g.seen(column) for g in stacks.groups])
         before = apply_before(seen, folded, normalise is not None)
-        h = pixel = first.inputs[0].index_select(0, column + len(first.near))[0]
+        h = pixel = first.inputs[0].index_select(0, column + first.outside)[0]
         for i, (weight, bias) in enumerate(outputs):
             heard.append(h)
             y = torch.addmm(bias, gate(apply(before, h, present[i], folded, i, normalise), -1), weight)
@@ -224,7 +230,7 @@ def row_ender(network: PixelCNN, stacks: Stacks, row: RowFilm) -> Callable[[], N
     first = stacks.groups[0]
 
     def step() -> None:
-        v = first.inputs[0, len(first.near) :].permute(1, 2, 0)[:, :, None]
+        v = first.inputs[0, first.outside :].permute(1, 2, 0)[:, :, None]
         for i, block in enumerate(network.blocks):
             v, link, rows = block.step_row(v, stacks.above[i], row.vertical[i])
             stacks.above[i].copy_(rows)

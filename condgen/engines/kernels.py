@@ -632,7 +632,7 @@ class PixelCNNWeights(NamedTuple):
             each row of a kernel, followed by the link of each block.
         bias: bias of each vertical convolution, (blocks, padded 2p).
         table: numbers per block: features of its input, radius, offsets of its weights and of its inputs, 1 for a
-            residual, offsets of the vertical convolution's weights and of its rows.
+            residual, offsets of the vertical convolution's weights and of its rows, dilation.
         sizes: p, head, parameters per step, steps per pixel, groups of the normalisation or 0.
     """
 
@@ -653,11 +653,11 @@ def pixels(net, film, below, drawing, above, linked, inputs, noise, known, given
         film: (γ, β) of the horizontal stack for these rows and this row of the image; a place per column.
         below: (γ, β) of the vertical stack, likewise.
         drawing: options of the draw.
-        above: last rows of each block's inputs in the vertical stack, (rows, radius + 1, radius + width + radius,
+        above: last rows of each block's inputs in the vertical stack, (rows, reach + 1, reach + width + reach,
             features) flat; zeros on either side of the image.
         linked: features that the rows above add, (blocks, width, rows, padded 2p) flat; overwritten with those for the
             next row.
-        inputs: inputs of each block, (rows, radius + width, features) flat; zeros to the left of the image.
+        inputs: inputs of each block, (rows, reach + width, features) flat; zeros to the left of the image.
         noise: random numbers, (rows, width · steps per pixel, uniforms), float64.
         known: mask of the pixels whose levels are given, (width,).
         given: levels of these, (rows, channels, width).
@@ -666,7 +666,7 @@ def pixels(net, film, below, drawing, above, linked, inputs, noise, known, given
     """
     features, head, count, steps, _ = net.sizes
     rows, channels, width = drawn.shape
-    blocks, wide = len(net.table), padded(2 * features)
+    blocks, wide, first = len(net.table), padded(2 * features), reach(net, START)
     each = rows * wide
     left, acc = np.zeros(blocks * each, np.float32), np.zeros(each, np.float32)
     gated = np.ones(rows * (features + 1), np.float32)
@@ -677,7 +677,7 @@ def pixels(net, film, below, drawing, above, linked, inputs, noise, known, given
     values = np.zeros(channels // steps, np.int64)
     for column in range(width):
         for row in range(rows):
-            at = (row * (net.table[0, 1] + width) + net.table[0, 1] + column) * channels
+            at = (row * (first + width) + first + column) * channels
             inputs[at : at + channels] = 0
         for step in range(steps):
             for block in range(blocks):
@@ -698,7 +698,7 @@ def pixels(net, film, below, drawing, above, linked, inputs, noise, known, given
                         values[i] = given[row, step * len(values) + i, column]
                 else:
                     draw(answer, noise[row, column * steps + step], values, drawing)
-                at = (row * (net.table[0, 1] + width) + net.table[0, 1] + column) * channels + step * len(values)
+                at = (row * (first + width) + first + column) * channels + step * len(values)
                 for i in range(len(values)):
                     drawn[row, step * len(values) + i, column] = values[i]
                     inputs[at + i] = np.float32(values[i]) * np.float32(2 / (drawing.levels - 1)) - np.float32(1)
@@ -748,58 +748,76 @@ def descend(net, film, drawn, levels, above, linked):
 
 
 @compiled
+def reach(net, block):
+    """Say how many rows above its own, and columns to either side, a block sees."""
+    return net.table[block, 1] * net.table[block, 7]
+
+
+@compiled
 def lowest(net, block, row, column, width):
     """Say where a pixel of the lowest row of the vertical stack's inputs begins."""
-    size, radius, at = net.table[block, 0], net.table[block, 1], net.table[block, 6]
-    return at + (((row + 1) * (radius + 1) - 1) * (width + 2 * radius) + radius + column) * size
+    size, at, far = net.table[block, 0], net.table[block, 6], reach(net, block)
+    return at + (((row + 1) * (far + 1) - 1) * (width + 2 * far) + far + column) * size
 
 
 @compiled
 def move_up(net, block, rows, width, above):
     """Move the rows of the vertical stack's inputs up by one; the lowest is to be written anew."""
-    size, radius, at = net.table[block, 0], net.table[block, 1], net.table[block, 6]
-    line = (width + 2 * radius) * size
-    for i in range(rows * (radius + 1)):
-        if i % (radius + 1) < radius:
+    size, at, far = net.table[block, 0], net.table[block, 6], reach(net, block)
+    line = (width + 2 * far) * size
+    for i in range(rows * (far + 1)):
+        if i % (far + 1) < far:
             copy(above[at + i * line : at + (i + 1) * line], above[at + (i + 1) * line : at + (i + 2) * line])
+
+
+@compiled
+def convolve(y, at_y, ld_y, x, at_x, ld_x, rows, w, at_w, columns, size, taps, dilation):
+    """Add a convolution over pixels of `size` features, which stand one behind the other.
+
+    Without dilation, all that the taps see is one run of numbers, and so one matrix product; else there is one per tap.
+    """
+    runs, terms = (1, taps * size) if dilation == 1 else (taps, size)
+    for i in range(runs):
+        matmul(y, at_y, ld_y, x, at_x + i * dilation * size, ld_x, rows, w, at_w + i * terms * columns, columns, terms)
 
 
 @compiled
 def convolve_rows(net, block, rows, width, above, acc):
     """Write the vertical convolution of the lowest row, (width, rows, padded 2p).
 
-    Beside each other, the pixels that a row of the kernel sees are one run of numbers, and that of the next column
-    begins a pixel later: so a row of the kernel is one matrix product, whose rows overlap.
+    What a row of the kernel sees at the next column begins a pixel later: so all columns are one matrix product, whose
+    rows overlap.
     """
-    size, radius, at_w, at = net.table[block, 0], net.table[block, 1], net.table[block, 5], net.table[block, 6]
-    wide, line, terms = padded(2 * net.sizes[0]), (width + 2 * radius) * size, (2 * radius + 1) * size
+    size, radius, _, _, _, at_w, at, dilation = net.table[block]
+    wide, far, taps = padded(2 * net.sizes[0]), reach(net, block), 2 * radius + 1
+    line = (width + 2 * far) * size
     for i in range(width * rows):
         copy(acc[i * wide : (i + 1) * wide], net.bias[block * wide : (block + 1) * wide])
     for row in range(rows):
         for i in range(radius + 1):
-            matmul(acc, row * wide, rows * wide, above, at + (row * (radius + 1) + i) * line, size, width, net.weights,
-                   at_w + i * terms * wide, wide, terms)  # fmt: skip
+            convolve(acc, row * wide, rows * wide, above, at + (row * (far + 1) + i * dilation) * line, size, width,
+                     net.weights, at_w + i * taps * size * wide, wide, size, taps, dilation)  # fmt: skip
 
 
 @compiled
 def look_left(net, film, linked, inputs, left, rows, width, column, block):
     """Write what a block knows of a pixel before the pixel itself: from above, from the left, and its bias."""
-    size, radius, at_w, at_in, _, _, _ = net.table[block]
+    size, radius, at_w, at_in, _, _, _, dilation = net.table[block]
     wide = padded(2 * net.sizes[0])
     each = rows * wide
     own, source = left[block * each : (block + 1) * each], (block * width + column) * each
     at = scopes(film, column, block, len(net.table), each)
     total(own, linked[source : source + each], film.inner[at[0] : at[0] + each])
-    matmul(own, START, wide, inputs, at_in + column * size, (radius + width) * size, rows, net.weights, at_w, wide,
-           radius * size)  # fmt: skip
+    convolve(own, START, wide, inputs, at_in + column * size, (radius * dilation + width) * size, rows, net.weights,
+             at_w, wide, size, radius, dilation)  # fmt: skip
 
 
 @compiled
 def cross(net, film, inputs, left, acc, gated, out, rows, width, column, block):
     """Run a block on a pixel; write what comes out, (rows, padded p), also to its place in the next block's inputs."""
-    size, radius, at_w, at_in, residual, _, _ = net.table[block]
-    features, wide, ld, blocks = net.sizes[0], padded(2 * net.sizes[0]), (radius + width) * size, len(net.table)
-    at_in, at_w = at_in + (column + radius) * size, at_w + radius * size * wide
+    size, radius, at_w, at_in, residual, _, _, _ = net.table[block]
+    features, wide, far, blocks = net.sizes[0], padded(2 * net.sizes[0]), reach(net, block), len(net.table)
+    ld, at_in, at_w = (far + width) * size, at_in + (column + far) * size, at_w + radius * size * wide
     copy(acc, left)
     matmul(acc, START, wide, inputs, at_in, ld, rows, net.weights, at_w, wide, size)
     modulate(acc, rows, 2 * features, wide, film, scopes(film, column, block, blocks, rows * wide), net.sizes[4])
@@ -811,7 +829,7 @@ def cross(net, film, inputs, left, acc, gated, out, rows, width, column, block):
             copy(out[row * ld_out : row * ld_out + features], inputs[at_in + row * ld : at_in + row * ld + features])
     matmul(out, START, ld_out, gated, START, features + 1, rows, net.weights, at_w + size * wide, ld_out, features + 1)
     if block < blocks - 1:
-        radius, at_in = net.table[block + 1, 1], net.table[block + 1, 3]
+        at_in, far = net.table[block + 1, 3], reach(net, block + 1)
         for row in range(rows):
-            to = at_in + (row * (radius + width) + radius + column) * features
+            to = at_in + (row * (far + width) + far + column) * features
             copy(inputs[to : to + features], out[row * ld_out : row * ld_out + features])

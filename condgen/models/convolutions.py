@@ -168,6 +168,7 @@ class CausalConv2d(nn.Conv2d):
         out_channels: channels of the output.
         kernel_size: rows and columns of the kernel.
         padding: zeros above and on either side.
+        dilation: rows and columns between two taps.
         bias: bias term, added if true.
         mask: weights to keep, (out, in, rows, columns) of ones and zeros, or `None` for all.
     """
@@ -178,10 +179,11 @@ class CausalConv2d(nn.Conv2d):
         out_channels: int,
         kernel_size: tuple[int, int],
         padding: tuple[int, int],
+        dilation: int = 1,
         bias: bool = True,
         mask: Tensor | None = None,
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, padding=padding, bias=bias)
+        super().__init__(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, bias=bias)
         self.mask: Tensor | None
         self.register_buffer("mask", mask, persistent=False)
 
@@ -192,7 +194,7 @@ class CausalConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, in_channels, height, width) to (batch, out_channels, height, width)."""
-        y = F.conv2d(x, self.kernel, self.bias, padding=self.padding)
+        y = F.conv2d(x, self.kernel, self.bias, padding=self.padding, dilation=self.dilation)
         return y[..., : x.shape[-2], : x.shape[-1]]
 
 
@@ -202,16 +204,19 @@ def bias_of(layer: nn.Conv2d | CausalConv1d) -> Tensor:
     return layer.bias
 
 
-def vertical_conv(in_channels: int, out_channels: int, radius: int, bias: bool = True) -> CausalConv2d:
-    """Make the convolution of the vertical stack: its own row and `radius` rows above, `radius` columns each side."""
-    return CausalConv2d(in_channels, out_channels, (radius + 1, 2 * radius + 1), (radius, radius), bias)
+def vertical_conv(
+    in_channels: int, out_channels: int, radius: int, dilation: int = 1, bias: bool = True
+) -> CausalConv2d:
+    """Make the convolution of the vertical stack: its own row, `radius` taps above, and `radius` taps to each side."""
+    size, reach = (radius + 1, 2 * radius + 1), radius * dilation
+    return CausalConv2d(in_channels, out_channels, size, (reach, reach), dilation, bias)
 
 
 def horizontal_conv(
-    in_channels: int, out_channels: int, radius: int, bias: bool = True, mask: Tensor | None = None
+    in_channels: int, out_channels: int, radius: int, dilation: int = 1, bias: bool = True, mask: Tensor | None = None
 ) -> CausalConv2d:
-    """Make the convolution of the horizontal stack: its own pixel, subject to `mask`, and `radius` to its left."""
-    return CausalConv2d(in_channels, out_channels, (1, radius + 1), (0, radius), bias, mask)
+    """Make the convolution of the horizontal stack: its own pixel, subject to `mask`, and `radius` taps to its left."""
+    return CausalConv2d(in_channels, out_channels, (1, radius + 1), (0, radius * dilation), dilation, bias, mask)
 
 
 def colour_mask(to: Tensor, source: Tensor, mask_type: Literal["A", "B"], radius: int = 0) -> Tensor | None:

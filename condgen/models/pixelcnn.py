@@ -51,7 +51,8 @@ class GatedBlock(nn.Module):
         colours: colour of each of the p output channels, (p,).
         mask_type: type of mask: `A`, which hides the pixel itself, for the first block, which has no residual; `B` for
             the others.
-        radius: reach of the kernels.
+        radius: taps of the kernels to each side of their own, and above it.
+        dilation: rows and columns between two taps.
         size: height and width of the images.
         norm: normalisation before FiLM.
         dropout: share of gated features set to zero in training.
@@ -63,6 +64,7 @@ class GatedBlock(nn.Module):
         colours: Tensor,
         mask_type: Literal["A", "B"],
         radius: int,
+        dilation: int,
         size: tuple[int, int],
         norm: Norm,
         dropout: float,
@@ -73,14 +75,21 @@ class GatedBlock(nn.Module):
         # Normalised together, colours would see each other; so each half of each colour is normalised separately.
         groups = int(colours.max()) + 1
         film = partial(FiLM, 2 * channels, norm, size=size, groups=2 * groups if groups > 1 else 1)
-        self.residual, self.radius = mask_type == "B", radius
-        self.vertical = vertical_conv(inputs, 2 * channels, radius)
-        self.vertical_film = film(like=partial(vertical_conv, out_channels=2 * channels, radius=radius, bias=False))
-        self.horizontal = horizontal_conv(inputs, 2 * channels, radius, bias=False, mask=mask)
+        down = partial(vertical_conv, out_channels=2 * channels, radius=radius, dilation=dilation)
+        across = partial(horizontal_conv, out_channels=2 * channels, radius=radius, dilation=dilation)
+        self.residual, self.radius, self.dilation = mask_type == "B", radius, dilation
+        self.vertical = down(inputs)
+        self.vertical_film = film(like=partial(down, bias=False))
+        self.horizontal = across(inputs, bias=False, mask=mask)
         self.link = nn.Conv2d(2 * channels, 2 * channels, 1)
-        self.horizontal_film = film(like=partial(horizontal_conv, out_channels=2 * channels, radius=radius, bias=False))
+        self.horizontal_film = film(like=partial(across, bias=False))
         self.output = horizontal_conv(channels, channels, 0, mask=colour_mask(colours, colours, "B"))
         self.dropout = nn.Dropout(dropout)
+
+    @property
+    def reach(self) -> int:
+        """The number of rows that it sees above its own, and of columns to either side."""
+        return self.radius * self.dilation
 
     def forward(self, v: Tensor, h: Tensor, film_v: GammaBeta, film_h: GammaBeta) -> tuple[Tensor, Tensor]:
         """Map the two stacks' (batch, in, height, width) to their (batch, p, height, width)."""
@@ -96,7 +105,7 @@ class GatedBlock(nn.Module):
 
         Args:
             v: row, (batch, in, 1, width).
-            above: rows before it, (batch, in, radius, width).
+            above: rows before it, (batch, in, reach, width).
             film_v: (γ, β) at this row.
 
         Returns:
@@ -104,26 +113,26 @@ class GatedBlock(nn.Module):
             (width, batch, 2p); and the rows to keep.
         """
         rows = torch.cat([above, v], dim=2)
-        a = F.conv2d(rows, self.vertical.weight, self.vertical.bias, padding=(0, self.radius))
+        a = F.conv2d(rows, self.vertical.weight, self.vertical.bias, padding=(0, self.reach), dilation=self.dilation)
         v = gate(self.vertical_film(a, film_v))
         return v, self.link(a)[:, :, 0].permute(2, 0, 1).contiguous(), rows[:, :, 1:]
 
-    def step_pixel(self, h: Tensor, left: Tensor, linked: Tensor, film_h: GammaBeta) -> tuple[Tensor, Tensor]:
+    def step_pixel(self, h: Tensor, left: tuple[Tensor, ...], linked: Tensor, film_h: GammaBeta) -> Tensor:
         """Run the horizontal stack on one pixel.
 
         Args:
             h: pixel, (batch, in).
-            left: pixels before it, (batch, in, radius).
+            left: last `reach` pixels before it, oldest first, each (batch, in).
             linked: features that the vertical stack adds, (batch, 2p).
             film_h: (γ, β) at this pixel.
 
         Returns:
-            The pixel after this block, (batch, p), and the window (batch, in, radius + 1) that it was made from.
+            The pixel after this block, (batch, p).
         """
-        window = torch.cat([left, h[:, :, None]], dim=2)
+        window = torch.stack([*left[:: self.dilation], h], dim=2)
         b = torch.addmm(linked, window.flatten(1), self.horizontal.kernel.flatten(1).T)
         y = pointwise(self.output, gate(self.horizontal_film(b, film_h)))
-        return h + y if self.residual else y, window
+        return h + y if self.residual else y
 
 
 @dataclass(frozen=True)
@@ -133,17 +142,18 @@ class PixelCNNState:
     Attributes:
         step: number of steps taken, counting rows, columns and colours in raster order.
         row: scaled pixels of the current row drawn so far, each (batch, channels); colours not yet drawn are 0.
-        above: last rows of the vertical stack's input, per block, (batch, in, radius, width).
+        above: last rows of the vertical stack's input, per block, (batch, in, reach, width).
         linked: features that the rows above add to the current row of the horizontal stack, per block,
             (width, batch, 2p).
-        windows: last pixels of the horizontal stack's input, per block, (batch, in, radius + 1).
+        left: last `reach` pixels of the horizontal stack's input before the pixel being drawn, per block, oldest first,
+            each (batch, in).
     """
 
     step: int
     row: tuple[Tensor, ...]
     above: tuple[Tensor, ...]
     linked: tuple[Tensor, ...]
-    windows: tuple[Tensor, ...]
+    left: tuple[tuple[Tensor, ...], ...]
 
 
 @described
@@ -156,7 +166,9 @@ class PixelCNN(nn.Module):
         output: `bernoulli`, `categorical` (both draw R, then G, then B), or `logistic_mixture` (PixelCNN++).
         mixtures: components of the logistic mixture.
         channels: features of each stack (p); a multiple of the image's channels if colours are drawn in order.
-        layers: number of gated layers, the first one included.
+        layers: number of gated layers, the first one included. Ignored if `dilations` is given.
+        dilations: dilation of each layer, in place of `layers`, whose dilations are 1. The first one hides the nearer
+            pixels to the left if it is not 1.
         kernel_size: kernel size of all layers but the first; odd.
         first_kernel_size: kernel size of the first layer; odd.
         head: features of the two-layer head.
@@ -177,6 +189,7 @@ class PixelCNN(nn.Module):
         mixtures: int = 10,
         channels: int = 64,
         layers: int = 7,
+        dilations: list[int] | None = None,
         kernel_size: int = 3,
         first_kernel_size: int = 7,
         head: int = 64,
@@ -190,8 +203,11 @@ class PixelCNN(nn.Module):
         self.levels = levels
         self.output = output_family(output, colours, levels, mixtures)
         groups = self.output.groups
-        if layers < 1:
+        if dilations is None and layers < 1:
             raise ValueError(f"layers {layers} is not at least 1")
+        dilations = [1] * layers if dilations is None else list(dilations)
+        if min(dilations, default=0) < 1:
+            raise ValueError(f"dilations {dilations} are not one or more numbers of at least 1")
         for name, size in (("kernel_size", kernel_size), ("first_kernel_size", first_kernel_size)):
             if size % 2 == 0 or size < 3:
                 raise ValueError(f"{name} {size} is not an odd number of at least 3")
@@ -202,8 +218,8 @@ class PixelCNN(nn.Module):
                 raise ValueError(f"{name} {count} does not divide into {groups} colours: use {near}")
         image, features = _colours(colours, groups), _colours(channels, groups)
         block = partial(GatedBlock, size=(height, width), norm=norm, dropout=dropout)
-        first = block(image, features, "A", first_kernel_size // 2)
-        others = [block(features, features, "B", kernel_size // 2) for _ in range(layers - 1)]
+        first = block(image, features, "A", first_kernel_size // 2, dilations[0])
+        others = [block(features, features, "B", kernel_size // 2, dilation) for dilation in dilations[1:]]
         self.blocks = cast(Sequence[GatedBlock], nn.ModuleList([first, *others]))
         to_head, to_output = _colours(head, groups), _colours(self.output.parameters, groups)
         hidden = horizontal_conv(channels, head, 0, mask=colour_mask(to_head, features, "B"))
@@ -222,8 +238,11 @@ class PixelCNN(nn.Module):
 
     @property
     def receptive_field(self) -> int:
-        """R: an output sees R + 1 rows above it, R columns to either side there, and R pixels to its left."""
-        return sum(block.radius for block in self.blocks)
+        """R: an output sees up to R + 1 rows above it, R columns to either side there, and R pixels to its left.
+
+        It sees all of these where no dilation is longer than what the layers before it see together.
+        """
+        return sum(block.reach for block in self.blocks)
 
     def scale(self, levels: Tensor) -> Tensor:
         """Map levels 0 … L − 1 to [−1, 1]."""
@@ -290,13 +309,13 @@ class PixelCNN(nn.Module):
         weight = self.head[0].weight
         zeros = partial(torch.zeros, dtype=weight.dtype, device=weight.device)
         width = self.shape[2]
-        sizes = [(block.horizontal.in_channels, block.radius) for block in self.blocks]
+        sizes = [(block.horizontal.in_channels, block.reach) for block in self.blocks]
         return PixelCNNState(
             step=0,
             row=(),
-            above=tuple(zeros(batch, channels, radius, width) for channels, radius in sizes),
+            above=tuple(zeros(batch, channels, reach, width) for channels, reach in sizes),
             linked=tuple(bias_of(block.link).expand(width, batch, -1) for block in self.blocks),
-            windows=tuple(zeros(batch, channels, radius + 1) for channels, radius in sizes),
+            left=tuple((zeros(batch, channels),) * reach for channels, reach in sizes),
         )
 
     def step(self, values: Tensor | None, film: Film | None, state: PixelCNNState) -> tuple[Tensor, PixelCNNState]:
@@ -318,35 +337,36 @@ class PixelCNN(nn.Module):
             state = self._take(values, film, state)
         (row, column), channels, parameters = self.locate(state.step)
         if channels.start == 0:
-            pixel = torch.zeros_like(state.windows[0][:, :, 0])
-            state = replace(state, row=(*state.row, pixel), windows=tuple(_shift(w) for w in state.windows))
-        h = state.row[-1]
-        windows = []
+            state = replace(state, row=(*state.row, torch.zeros_like(state.left[0][-1])))
+        h, heard = state.row[-1], []
         for i, block in enumerate(self.blocks):
+            heard.append(h)
             pair = self.film_of(film, 2 * i + 1).at(row, column)
-            h, window = block.step_pixel(h, state.windows[i][:, :, :-1], state.linked[i][column], pair)
-            windows.append(window)
+            h = block.step_pixel(h, state.left[i], state.linked[i][column], pair)
         for layer in self.head:
             h = pointwise(layer, torch.relu(h))
-        return h[:, parameters], replace(state, step=state.step + 1, windows=tuple(windows))
+        if channels.stop == self.shape[0]:  # what the blocks hear of a pixel does not depend on its last colour
+            state = replace(state, left=(state.left[0], *map(_pushed, state.left[1:], heard[1:])))
+        return h[:, parameters], replace(state, step=state.step + 1)
 
     def _take(self, values: Tensor, film: Film, state: PixelCNNState) -> PixelCNNState:
         """Add the values of the last step; at the end of a row, run the vertical stack on it."""
         (row, column), channels, _ = self.locate(state.step - 1)
         pixel = state.row[-1].clone()
         pixel[:, channels] = self.scale(values)
-        window = torch.cat([state.windows[0][:, :, :-1], pixel[:, :, None]], dim=2)
-        state = replace(state, row=(*state.row[:-1], pixel), windows=(window, *state.windows[1:]))
-        if column < self.shape[2] - 1 or channels.stop < self.shape[0]:
+        state = replace(state, row=(*state.row[:-1], pixel))
+        if channels.stop < self.shape[0]:
             return state
+        if column < self.shape[2] - 1:
+            return replace(state, left=(_pushed(state.left[0], pixel), *state.left[1:]))
         v = torch.stack(state.row, dim=2)[:, :, None]
         above, linked = [], []
         for i, block in enumerate(self.blocks):
             v, link, rows = block.step_row(v, state.above[i], self.film_of(film, 2 * i).row(row))
             above.append(rows)
             linked.append(link)
-        windows = tuple(torch.zeros_like(w) for w in state.windows)
-        return replace(state, row=(), above=tuple(above), linked=tuple(linked), windows=windows)
+        left = tuple((torch.zeros_like(pixels[0]),) * len(pixels) for pixels in state.left)
+        return replace(state, row=(), above=tuple(above), linked=tuple(linked), left=left)
 
 
 def _colours(channels: int, groups: int) -> Tensor:
@@ -354,6 +374,6 @@ def _colours(channels: int, groups: int) -> Tensor:
     return torch.arange(channels) * groups // channels
 
 
-def _shift(window: Tensor) -> Tensor:
-    """Drop the oldest pixel of a window and make room for a new one."""
-    return F.pad(window[:, :, 1:], (0, 1))
+def _pushed(pixels: tuple[Tensor, ...], pixel: Tensor) -> tuple[Tensor, ...]:
+    """Drop the oldest of some pixels and add a new one."""
+    return (*pixels[1:], pixel)

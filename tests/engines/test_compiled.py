@@ -259,6 +259,7 @@ PIXELCNNS = st.fixed_dictionaries(
         "size": st.sampled_from([(5, 4), (1, 6), (6, 1), (3, 9)]),
         "seed": st.integers(0, 99),
         "layers": st.integers(1, 4),
+        "dilations": st.one_of(st.none(), st.lists(st.sampled_from([1, 2, 3, 7]), min_size=1, max_size=4)),
         "channels": st.sampled_from([6, 12, 48]),
         "head": st.sampled_from([3, 18]),
         "kernel_size": st.sampled_from([3, 5]),
@@ -339,9 +340,9 @@ PIXELCNN_MUTANTS = [
 
 
 @pytest.mark.parametrize("plant", PIXELCNN_MUTANTS)
-@pytest.mark.parametrize("colours", [1, 3])
-def test_the_equality_of_pixelcnns_catches(monkeypatch, make_model, make_conditions, plant, colours):
-    model = make_model("categorical", colours, levels=16).float()
+@pytest.mark.parametrize(("colours", "dilations"), [(1, None), (3, None), (1, [1, 2, 1])])
+def test_the_equality_of_pixelcnns_catches(monkeypatch, make_model, make_conditions, plant, colours, dilations):
+    model = make_model("categorical", colours, levels=16, dilations=dilations).float()
     conditions = floats(make_conditions(model, 4))
     assert assert_equal(model, conditions).all()
     plant(monkeypatch)
@@ -350,9 +351,11 @@ def test_the_equality_of_pixelcnns_catches(monkeypatch, make_model, make_conditi
 
 
 @pytest.mark.parametrize("conditioning", ["film", "concat", "none"])
-@pytest.mark.parametrize("colours", [1, 3])
-def test_an_image_that_one_engine_begins_another_finishes(make_model, make_conditions, colours, conditioning):
-    model = make_model("categorical", colours, conditioning, levels=16).float()
+@pytest.mark.parametrize(("colours", "dilations"), [(1, None), (3, None), (1, [1, 2, 3]), (3, [2, 1])])
+def test_an_image_that_one_engine_begins_another_finishes(
+    make_model, make_conditions, colours, conditioning, dilations
+):
+    model = make_model("categorical", colours, conditioning, levels=16, dilations=dilations).float()
     network, film = model.network, model.film(floats(make_conditions(model, 3)))
     noise = uniform_noise(0, range(3), (network.num_steps(network.shape), 1))
     width = network.shape[2] * colours

@@ -100,6 +100,7 @@ PIXELCNNS = st.fixed_dictionaries(
         "size": st.sampled_from([(5, 4), (1, 6), (6, 1), (3, 5)]),
         "seed": st.integers(0, 99),
         "layers": st.integers(1, 3),
+        "dilations": st.one_of(st.none(), st.lists(st.sampled_from([1, 2, 3, 7]), min_size=1, max_size=4)),
         "first_kernel_size": st.sampled_from([3, 7]),
         "kernel_size": st.sampled_from([3, 5]),
     }
@@ -144,7 +145,8 @@ def test_one_row_of_conditions_serves_all(make_wavenet, make_melodies, make_mode
 
 def test_in_float32_ties_apart_it_draws_the_same(make_wavenet, make_melodies, make_model, make_conditions):
     for model, conditions in ((m := make_wavenet(hop=3), make_melodies(m, 3, 8)),
-                              (m := make_model(colours=3), make_conditions(m, 3))):  # fmt: skip
+                              (m := make_model(colours=3), make_conditions(m, 3)),
+                              (m := make_model(dilations=[1, 2, 1]), make_conditions(m, 3))):  # fmt: skip
         floats = {name: c.float() if c.is_floating_point() else c for name, c in conditions.items()}
         cached, got = (sampled(model.float(), floats, engine=engine) for engine in ("cached", "graph"))
         assert torch.equal(cached.x, got.x)
@@ -253,9 +255,9 @@ PIXELCNN_MUTANTS = [
 
 
 @pytest.mark.parametrize("plant", PIXELCNN_MUTANTS)
-@pytest.mark.parametrize("colours", [1, 3])
-def test_the_equality_of_pixelcnns_catches(monkeypatch, make_model, make_conditions, plant, colours):
-    model = make_model("categorical", colours, levels=16)
+@pytest.mark.parametrize(("colours", "dilations"), [(1, None), (3, None), (1, [1, 2, 1])])
+def test_the_equality_of_pixelcnns_catches(monkeypatch, make_model, make_conditions, plant, colours, dilations):
+    model = make_model("categorical", colours, levels=16, dilations=dilations)
     conditions = make_conditions(model, 3)
     assert_equal(model, conditions)
     plant(monkeypatch)
@@ -328,8 +330,9 @@ def test_buffers_stay_where_they_are(monkeypatch, make_wavenet, make_melodies, m
     monkeypatch.setattr(Replayed, "__call__", run)
     model = make_wavenet(hop=3)
     assert_equal(model, make_melodies(model, 2, 4))
-    model = make_model(colours=3)
-    assert_equal(model, make_conditions(model, 2))
+    for dilations in (None, [1, 2, 3]):
+        model = make_model(colours=3, dilations=dilations)
+        assert_equal(model, make_conditions(model, 2))
     assert min(seen) > 4
 
 
@@ -375,5 +378,6 @@ def test_a_captured_step_draws_what_the_cached_engine_draws(
         model = make_wavenet(output, hop=3, kernel_size=3).cuda()
         assert_equal(model, make_melodies(model, 3, 40), length=[120, 100, 77], **tempering(model, temper))
     for output in ("bernoulli", "categorical", "logistic_mixture", "gaussian"):
-        model = make_model(output, 3, size=(9, 13)).cuda()
-        assert_equal(model, make_conditions(model, 3), **tempering(model, temper))
+        for dilations in (None, [1, 2, 3, 1]):
+            model = make_model(output, 3, size=(9, 13), dilations=dilations).cuda()
+            assert_equal(model, make_conditions(model, 3), **tempering(model, temper))

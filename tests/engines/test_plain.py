@@ -37,8 +37,9 @@ def completion(model, rows, share=0.5, seed=0):
 
 @outputs
 @pytest.mark.parametrize("conditioning", ["none", "bias", "scale", "gate", "film", "concat"])
-def test_cached_equals_naive_sample_for_sample(make_model, make_conditions, output, colours, conditioning):
-    model = make_model(output, colours, conditioning, "channel" if colours == 1 else "none")
+@pytest.mark.parametrize("dilations", [None, [1, 3, 2]], ids=["plain", "dilated"])
+def test_cached_equals_naive_sample_for_sample(make_model, make_conditions, output, colours, conditioning, dilations):
+    model = make_model(output, colours, conditioning, "channel" if colours == 1 else "none", dilations=dilations)
     conditions = make_conditions(model, 3)
     options = {"num_samples": 1 if conditions else 3, "seed": 5}
     assert same(
@@ -48,8 +49,9 @@ def test_cached_equals_naive_sample_for_sample(make_model, make_conditions, outp
 
 @outputs
 @pytest.mark.parametrize("share", [0.2, 0.8])
-def test_cached_equals_naive_in_completion(make_model, make_conditions, output, colours, share):
-    model = make_model(output, colours)
+@pytest.mark.parametrize("dilations", [None, [1, 3, 2]], ids=["plain", "dilated"])
+def test_cached_equals_naive_in_completion(make_model, make_conditions, output, colours, share, dilations):
+    model = make_model(output, colours, dilations=dilations)
     conditions, options = make_conditions(model, 3), completion(model, 3, share)
     assert same(
         sampled(model, conditions, engine="cached", **options), sampled(model, conditions, engine="naive", **options)
@@ -102,7 +104,7 @@ def after_each_row(monkeypatch, keep):
 
 
 def stale_left_window(monkeypatch):
-    after_each_row(monkeypatch, "windows")
+    after_each_row(monkeypatch, "left")
 
 
 def stale_link_from_above(monkeypatch):

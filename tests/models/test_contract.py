@@ -36,6 +36,8 @@ NETWORKS = {
     "PixelCNN, colours in order": partial(PixelCNN, (3, 3, 2), 4, **small),
     "PixelCNN, mixture": partial(PixelCNN, (3, 3, 2), 9, "logistic_mixture", 2, **small),
     "PixelCNN, channel norm": partial(PixelCNN, (1, 3, 4), 2, "bernoulli", norm="channel", **small),
+    "PixelCNN, dilated": partial(PixelCNN, (1, 3, 6), 5, **small, dilations=[1, 2, 3]),
+    "PixelCNN, dilated, colours in order": partial(PixelCNN, (3, 3, 3), 4, **small, dilations=[1, 2]),
     "WaveNet": partial(WaveNet, 8, channels=4, dilations=[1, 2, 4], hop=3),
     "WaveNet, numbers in, Gaussian out": partial(WaveNet, 64, "gaussian", input="scalar", channels=4, dilations=[1, 2]),
     "WaveNet, kernel 3": partial(WaveNet, 8, channels=4, dilations=[1, 2], kernel_size=3, norm="channel"),

@@ -1,13 +1,16 @@
 """Gated PixelCNN: what sees what, by float64 derivatives; its equations written out; and `step` against `forward`."""
 
+import re
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import ClassVar
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._pytree import tree_leaves, tree_map
 
 from condgen.conditioning import ClassEmbedding, FeatureMap
 from condgen.models import ConditionalModel, PixelCNN
@@ -46,18 +49,31 @@ def check_autoregression(network, film):
     assert not (~own & expected).any(), f"{(~own & expected).sum()} derivatives in the receptive field are zero"
 
 
+def sums(network, first):
+    """How far an output sees by one tap of each layer; those of the first layer begin with `first`."""
+    taps = [range(0 if i else first, block.radius + 1) for i, block in enumerate(network.blocks)]
+    return {sum(n * b.dilation for n, b in zip(taken, network.blocks, strict=True)) for taken in product(*taps)}
+
+
 def receptive_field(network):
     """What the outputs of each colour at each pixel should see: (groups, height, width, colours, height, width)."""
     colours, height, width = network.shape
-    reach, rows, columns = network.receptive_field, torch.arange(height), torch.arange(width)
+    rows, columns = torch.arange(height), torch.arange(width)
     up = (rows[:, None] - rows)[:, None, :, None]
     right = (columns - columns[:, None])[None, :, None, :]
-    above = (up >= 1) & (up <= reach + 1) & (right.abs() <= reach)
-    left = (up == 0) & (right < 0) & (right >= -reach)
+    far, near = (torch.tensor(sorted(sums(network, first))) for first in (0, 1))
+    sides = torch.eye(width)
+    for block in reversed(network.blocks):  # a path to the side must not leave the image on its way
+        taps = block.dilation * torch.arange(-block.radius, block.radius + 1)
+        sides = sides @ torch.isin(columns - columns[:, None], taps).float()
+    above = torch.isin(up, far + 1) & (sides > 0)[None, :, None, :]
+    # The first layer shows a pixel's own colours to the later ones, and so the last one to none.
+    seen = [far[far > 0] if colour < network.output.groups - 1 else near for colour in range(colours)]
+    left = torch.stack([(up == 0) & torch.isin(right, -taps) for taps in seen], dim=2)
     here = (up == 0) & (right == 0)
     earlier_colour = torch.arange(network.output.groups)[:, None] > torch.arange(colours)
-    before = (above | left)[None, :, :, None].expand(network.output.groups, -1, -1, colours, -1, -1)
-    return before | (here[None, :, :, None] & earlier_colour[:, None, None, :, None, None])
+    own = here[:, :, None] & earlier_colour[:, None, None, :, None, None]
+    return (above[:, :, None] | left)[None] | own
 
 
 @outputs
@@ -79,6 +95,39 @@ def test_there_is_no_blind_spot_at_depth(make_model, make_conditions, colours):
     model = make_model("bernoulli", colours, "film", size=(9, 9), layers=7, channels=6, head=6)
     assert model.network.receptive_field == 8
     check_autoregression(alive(model).network, model.film(make_conditions(model, 2)))
+
+
+@outputs
+@norms
+@pytest.mark.parametrize("dilations", [[1, 2], [1, 3], [2, 1], [3, 2]], ids=str)
+def test_a_dilated_network_sees_exactly_what_its_taps_add_up_to(
+    make_model, make_conditions, output, colours, norm, dilations
+):
+    model = make_model(output, colours, "film", norm, (6, 7), dilations=dilations, first_kernel_size=3, levels=2,
+                       mixtures=1)  # fmt: skip
+    check_autoregression(alive(model).network, model.film(make_conditions(model, 2)))
+
+
+@pytest.mark.parametrize(
+    ("dilations", "reach"),
+    [([1, 1, 2, 4, 1, 2, 4, 1], 18), ([1, 1, 2, 1, 2], 9), ([1, 2, 4], 9), ([1] * 7, 9)],
+    ids=str,
+)
+def test_dilations_no_longer_than_what_is_seen_before_them_leave_no_blind_spot(make_model, dilations, reach):
+    model = make_model("bernoulli", 1, "none", size=(21, 21), dilations=dilations, first_kernel_size=7)
+    network = alive(model).network
+    assert network.receptive_field == reach
+    assert sums(network, 0) == {0, *range(reach + 1)}
+    assert sums(network, 1) == set(range(1, reach + 1))
+    x = torch.rand(1, 1, 21, 21, dtype=torch.float64, requires_grad=True)
+    for column in (0, 10, 20):
+        (seen,) = torch.autograd.grad(network(x)[0, 0, 20, column], x)
+        up, right = 20 - torch.arange(21)[:, None], torch.arange(21) - column
+        above, left = (
+            (up >= 1) & (up <= reach + 1) & (right.abs() <= reach),
+            (up == 0) & (right < 0) & (right >= -reach),
+        )
+        assert torch.equal(seen[0, 0] != 0, above | left)
 
 
 # Faults of known implementations, and of this one had it gone wrong. The check must catch each.
@@ -345,14 +394,17 @@ def test_a_constant_map_is_a_global_condition(make_model, output, colours, condi
 
 # One step at a time.
 
-TENSORS = ("row", "above", "linked", "windows")
+TENSORS = ("row", "above", "linked", "left")
 
 
 @outputs
 @norms
 @pytest.mark.parametrize("conditioning", CONDITIONINGS)
-def test_step_equals_forward_at_every_position(make_model, make_conditions, output, colours, norm, conditioning):
-    model = make_model(output, colours, conditioning, norm)
+@pytest.mark.parametrize("dilations", [None, [2, 1, 3]], ids=["plain", "dilated"])
+def test_step_equals_forward_at_every_position(
+    make_model, make_conditions, output, colours, norm, conditioning, dilations
+):
+    model = make_model(output, colours, conditioning, norm, dilations=dilations)
     network, film = model.network, model.film(make_conditions(model, 2))
     x = torch.randint(network.levels, (2, *network.shape), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -382,14 +434,14 @@ def test_a_step_leaves_the_state_that_it_was_given(make_model, make_conditions):
     with torch.no_grad():
         _, state = network.step(None, film, network.start(2))
         for _ in range(network.num_steps(network.shape) - 1):
-            copy = replace(state, **{name: tuple(map(torch.clone, getattr(state, name))) for name in TENSORS})
+            copy = replace(state, **{name: tree_map(torch.clone, getattr(state, name)) for name in TENSORS})
             first, following = network.step(values, film, state)
             second, _ = network.step(values, film, copy)
             again, _ = network.step(values, film, state)
             assert torch.equal(first, second)
             assert torch.equal(first, again)
             for name in TENSORS:
-                assert all(map(torch.equal, getattr(state, name), getattr(copy, name)))
+                assert all(map(torch.equal, *(tree_leaves(getattr(s, name)) for s in (state, copy))))
             state = following
 
 
@@ -410,6 +462,16 @@ def test_images_of_another_shape_are_refused_with_both(make_model, shape):
 def test_kernels_that_are_not_odd_or_too_small_are_refused(name, size):
     with pytest.raises(ValueError, match=f"^{name} {size} is not an odd number"):
         small((1, 5, 5), 2, **{name: size})
+
+
+@pytest.mark.parametrize("dilations", [[], [0], [1, -2]], ids=str)
+def test_dilations_that_are_none_or_too_small_are_refused(dilations):
+    with pytest.raises(ValueError, match=f"^dilations {re.escape(str(dilations))} are not one or more numbers"):
+        small((1, 5, 5), 2, dilations=dilations)
+
+
+def test_layers_are_ignored_beside_dilations():
+    assert len(small((1, 5, 5), 2, layers=0, dilations=[1, 2, 1]).blocks) == 3
 
 
 @pytest.mark.parametrize("name", ["channels", "head"])
