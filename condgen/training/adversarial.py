@@ -27,6 +27,7 @@ from condgen.data.hyperparameters import store_hyperparameters, write_format
 from condgen.described import described
 from condgen.models import ConditionalDiscriminator, ConditionalGenerator
 from condgen.models.conditional import DiscriminatorConditioning
+from condgen.training.augmentation import Augmentation, Change, choose
 from condgen.training.averaging import checked_decay, move_average
 from condgen.training.batch_norm import refuse_ones, takes_one
 from condgen.training.callbacks import AdversarialAlarm, SampleQuality
@@ -92,6 +93,9 @@ class AdversarialTask(pl.LightningModule):
         ema_decay: weight of the past in the running average; it grows towards this as (1 + steps) / (10 + steps).
         samples_every_n_epochs: epochs from samples to samples of the run, generated after validation, and at its
             end; if left out, a twentieth of the run; 0 for none.
+        augment: random changes of all that the discriminator sees in training, real and generated, in their order:
+            `level`, `shift`, `cutout`, and `filter` for sound; see `condgen.training.augmentation`. `[]` for none; left
+            out, the usual ones where a class has few training examples. Leave out what would contradict a condition.
     """
 
     def __init__(
@@ -112,6 +116,7 @@ class AdversarialTask(pl.LightningModule):
         schedule: Schedule = "constant",
         ema_decay: float = 0.999,
         samples_every_n_epochs: int | None = None,
+        augment: list[Change] | None = None,
     ) -> None:
         super().__init__()
         store_hyperparameters(self)
@@ -138,6 +143,8 @@ class AdversarialTask(pl.LightningModule):
         self.samples_every_n_epochs = samples_every_n_epochs
         self.learning_rates = (learning_rate, discriminator_learning_rate or learning_rate)
         self.betas = betas
+        self.chooses_augmentation = augment is None
+        self.augment = Augmentation(self.generator.network, augment or ())
         self.seed: int | None = None
         self.class_examples: ClassExamples = {}
         self.takes_one = True
@@ -152,6 +159,7 @@ class AdversarialTask(pl.LightningModule):
         if stage == "fit":
             validate_at_the_end(self.trainer)
             warn_undescribed(self, data)
+            self.augment = choose(self.generator, data) if self.chooses_augmentation else self.augment
             self.takes_one = takes_one(self.generator.network, self.discriminator.network)
             if data is not None and not self.takes_one:
                 loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
@@ -259,10 +267,12 @@ class AdversarialTask(pl.LightningModule):
             generated = self.generate(self.generator, real)
         # One pass for both, so that a batch norm sees them together and DDP sees one forward per backward.
         twice = {name: torch.cat([value, value]) for name, value in real.conditions.items()}
-        judged = self.discriminator(torch.cat([real.x, generated]), twice)
+        seen = self.augment(torch.cat([real.x, generated]))
+        judged = self.discriminator(seen, twice)
         scores = wide(judged.score).chunk(2)
         loss = discriminator_loss(self.loss, *scores)
-        loss = loss + self._auxiliary_loss(judged.classes, twice) + self._penalty(real, generated)
+        x, drawn = seen.chunk(2)
+        loss = loss + self._auxiliary_loss(judged.classes, twice) + self._penalty(real._replace(x=x), drawn)
         self._take_step(optimizer, loss, "discriminator")
         return generated, {"discriminator_loss": loss.detach(), "rank": ranked(*scores).detach()}
 
@@ -271,7 +281,7 @@ class AdversarialTask(pl.LightningModule):
         optimizer = self._optimizer(0)
         with self.toggled_optimizer(optimizer):
             generated = self.generate(self.generator, real)
-            judged = self.discriminator(generated, real.conditions)
+            judged = self.discriminator(self.augment(generated.to(real.x)), real.conditions)
             loss = generator_loss(self.loss, wide(judged.score)) + self._auxiliary_loss(judged.classes, real.conditions)
             self._take_step(optimizer, loss, "generator")
         for scheduler in self.lr_schedulers():  # type: ignore[union-attr]
@@ -286,6 +296,7 @@ class AdversarialTask(pl.LightningModule):
         return sum(self.auxiliary * F.cross_entropy(wide(logit), conditions[n].long()) for n, logit in logits.items())
 
     def _penalty(self, real: Real, generated: Tensor) -> Tensor | float:
+        """Return the penalties on the score's gradient at what the discriminator sees, augmented where that is."""
         penalty: Tensor | float = 0.0
         with torch.autocast(real.x.device.type, enabled=False):  # squares of gradients need the range of float32
             if self.r1:

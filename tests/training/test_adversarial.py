@@ -32,7 +32,12 @@ def folder(tmp_path, monkeypatch):
 
 def make_task(generator=(), discriminator=(), **options):
     torch.manual_seed(0)
-    options = {"learning_rate": 1e-3, "conditions": {"digit": ClassEmbedding(8, num_classes=10)}, **options}
+    options = {
+        "augment": [],
+        "learning_rate": 1e-3,
+        "conditions": {"digit": ClassEmbedding(8, num_classes=10)},
+        **options,
+    }
     return AdversarialTask(
         Generator(SHAPE, **{"noise": 8, "channels": 8, "levels": 17, **dict(generator)}),
         Discriminator(SHAPE, **{"channels": 8, "spectral_norm": True, **dict(discriminator)}),
@@ -208,7 +213,8 @@ def test_samples_become_readable_and_heed_their_class():
 @pytest.mark.parametrize("stop", [3, 10, 14], ids=["within an epoch", "at its end", "within the next"])
 @pytest.mark.parametrize("discriminator_steps", [1, 2])
 def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(tmp_path, stop, discriminator_steps):
-    options = {"discriminator_steps": discriminator_steps, "schedule": "cosine", "r1": 0.1, "gradient_penalty": 1.0}
+    options = {"discriminator_steps": discriminator_steps, "schedule": "cosine", "r1": 0.1, "gradient_penalty": 1.0,
+               "augment": ["level", "shift", "cutout"]}  # fmt: skip
 
     def run(steps, ckpt_path=None):
         saver = ModelCheckpoint(
@@ -370,6 +376,9 @@ def test_labels_outside_the_classes_are_refused(change, message):
     ({"discriminator": {"phase_shuffle": -1}}, "phase_shuffle -1"),
     ({"conditions": {}, "conditioning": "none"}, "needs at least one condition"),
     ({"conditions": {"sketch": FeatureMap(1)}}, "'sketch': the maps of a DCGAN differ in size"),
+    ({"augment": ["filter"]}, "augment: images have no 'filter'; known: level, shift, cutout"),
+    ({"augment": ["flip"]}, "augment: images have no 'flip'"),
+    ({"augment": ["level", "level"]}, "augment: level, level names a change twice"),
     ({"conditions": {"mel": FrameSequence(8)}}, "'mel': .* not FrameSequence"),
 ])  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(options, message):
@@ -409,12 +418,14 @@ def test_after_training_a_loader_read_by_hand_gives_every_batch():
 
 
 SMALL = (1, 8, 8)
+DIGITS = [str(digit) for digit in range(10)]
 QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
 
 
 def small_task(classes=10, name="digit", **options):
     torch.manual_seed(0)
     generator, discriminator = Generator(SMALL, 8, 8, "none", levels=17), Discriminator(SMALL, 8)
+    options = {"augment": [], **options}
     return AdversarialTask(generator, discriminator, {name: ClassEmbedding(8, num_classes=classes)}, **options)
 
 
@@ -445,6 +456,110 @@ def test_every_rank_draws_noise_of_its_own():
     first, again, second = noise_of(0), noise_of(0), noise_of(1)
     assert torch.equal(first, again)
     assert not (first[:, None] == second).all(-1).any()
+
+
+# Augmentation.
+
+
+class Marked:
+    """An augmentation that leaves a mark: no value of its examples lies in [−1, 1]."""
+
+    changes = ("marked",)
+
+    def __call__(self, x):
+        return x + 3
+
+
+@pytest.mark.parametrize("options", [{}, {"r1": 1.0, "gradient_penalty": 1.0}], ids=["plain", "with penalties"])
+def test_in_training_the_discriminator_sees_nothing_but_augmented_examples(options):
+    task = small_task(augment=["level"], **options)
+    task.augment = Marked()
+    judged, drawn = calls(task.discriminator), calls(task.generator)
+    train_small(task, max_steps=2)
+    assert len(judged) == 4 + len(options) * 2
+    assert all(x.min() >= 2 for x, *_ in judged)
+    assert all(x.abs().max() <= 1 for *_, x in drawn)
+
+
+def test_held_out_examples_are_ranked_and_samples_drawn_as_they_are():
+    task = small_task(augment=["level", "cutout"])
+    task.augment = Marked()
+    judged = calls(task.discriminator)
+    pl.Trainer(**QUIET, enable_checkpointing=False).validate(task, Images(Digits(), batch_size=100), verbose=False)
+    assert judged
+    assert all(x.abs().max() <= 1 for x, *_ in judged)
+
+
+def test_real_and_generated_examples_are_changed_alike_and_each_by_a_draw_of_its_own():
+    """Of a constant, a level's change leaves the draw itself."""
+    task = small_task(augment=["level"])
+    task.generator.network.__class__ = type("Flat", (Generator,), {"forward": lambda self, z, film=None: (
+        super(type(self), self).forward(z, film) * 0 + z.mean() * 0)})  # fmt: skip
+    judged = calls(task.discriminator)
+
+    class Flat(Sides):
+        levels, names = 17, {"digit": DIGITS}
+
+        def load(self, split):
+            return Labelled(torch.full((64, *SMALL), 8).byte(), {"digit": torch.arange(64) % 10})
+
+    train_small(task, Images(Flat(), batch_size=64), max_steps=1)
+    (both, *_), (last, *_) = judged
+    draws = torch.cat([both, last])[:, 0, 0, 0]
+    assert len(draws.unique()) == 3 * 64
+    assert all(-0.5 <= part.min() < -0.4 and 0.4 < part.max() <= 0.5 for part in draws.chunk(3))
+
+
+def test_the_generators_gradient_goes_through_the_change():
+    """Of what a change has wiped out, nothing is learnt."""
+    task = small_task(augment=["level"])
+    task.augment = lambda x: 0 * x
+    before = copy.deepcopy(task.state_dict())
+    train_small(task, max_steps=2)
+    assert changed(before, task.state_dict(), "generator.") == set()
+    assert changed(before, task.state_dict(), "discriminator.")
+
+
+def seen_by(rank, seed=0):
+    """What the discriminator of a process of a rank sees of real examples in two batches."""
+    task = small_task(augment=["level", "shift", "cutout"])
+    task.__class__ = type("Ranked", (AdversarialTask,), {"global_rank": rank})
+    judged = calls(task.discriminator)
+    train_small(task, seed=seed, max_steps=2)
+    return torch.cat([x[:16] for x, *_ in judged[::2]])
+
+
+def test_every_rank_draws_changes_of_its_own_and_a_seed_the_same_again():
+    first, again, second = seen_by(0), seen_by(0), seen_by(1)
+    assert torch.equal(first, again)
+    assert not (first == second).flatten(1).all(1).any()
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed", "32-true"])
+def test_augmented_runs_train_in_every_precision(precision):
+    task = small_task(augment=["level", "shift", "cutout"], r1=0.1)
+    before = copy.deepcopy(task.state_dict())
+    train_small(task, max_steps=3, precision=precision)
+    assert changed(before, task.state_dict(), "generator.network.convs")
+    assert all(value.isfinite().all() for value in task.state_dict().values())
+
+
+@pytest.mark.parametrize("conditioning", ["projection", "concat", "auxiliary"])
+def test_augmented_runs_train_under_every_kind_of_conditioning(conditioning):
+    task = small_task(augment=["level", "shift", "cutout"], discriminator_conditioning=conditioning)
+    train_small(task, max_steps=2)
+    assert all(value.isfinite().all() for value in task.state_dict().values())
+
+
+def test_without_a_word_a_run_on_few_examples_is_augmented_and_says_so(caplog):
+    task = small_task(augment=None)
+    with caplog.at_level("INFO"):
+        train_small(task, max_steps=1)
+    assert task.augment.changes == ("level", "shift", "cutout")
+    assert "digit 8 has 116 training examples, fewer than" in caplog.text
+    other = small_task(augment=[])
+    train_small(other, max_steps=1)
+    assert other.augment.changes == ()
 
 
 @pytest.mark.parametrize("conditioning", ["projection", "film"])
