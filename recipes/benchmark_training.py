@@ -94,7 +94,7 @@ class MaskedConv2d(nn.Conv2d):
         weight = ours.kernel
         radius = weight.shape[3] // 2 if weight.shape[2] > 1 else weight.shape[3] - 1
         size = (2 * radius + 1, 2 * radius + 1) if weight.shape[2] > 1 else (1, 2 * radius + 1)
-        super().__init__(weight.shape[1], weight.shape[0], size, padding=(size[0] // 2, radius),
+        super().__init__(weight.shape[1], weight.shape[0], size, padding=ours.padding, dilation=ours.dilation,
                          bias=ours.bias is not None)  # fmt: skip
         full = torch.zeros_like(self.weight)
         full[:, :, : weight.shape[2], : weight.shape[3]] = weight.detach()
@@ -105,7 +105,7 @@ class MaskedConv2d(nn.Conv2d):
         self.register_buffer("mask", mask)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight * self.mask, self.bias, padding=self.padding)
+        return F.conv2d(x, self.weight * self.mask, self.bias, padding=self.padding, dilation=self.dilation)
 
 
 class PlainPixelCNN(nn.Module):

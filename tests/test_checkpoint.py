@@ -58,6 +58,13 @@ def test_every_kind_that_was_released_opens_draws_and_rebuilds_its_task(kind, tr
     assert checkpoint.data_settings["batch_size"] > 0
 
 
+@pytest.mark.parametrize("path", [path for path in KEPT if "pixelcnn" in path.name], ids=lambda path: path.stem)
+def test_a_model_older_than_dilations_has_neighbours_for_taps(path):
+    checkpoint = Checkpoint.open(path)
+    assert "dilations" not in str(torch.load(path, weights_only=True)["hyper_parameters"])
+    assert {block.dilation for block in checkpoint.model().network.blocks} == {1}
+
+
 @pytest.mark.filterwarnings("ignore:nothing is written where a checkpoint says")
 @pytest.mark.parametrize("path", [path for path in KEPT if "fsdd" in path.name], ids=lambda path: path.stem)
 def test_clips_of_a_model_older_than_the_removal_of_offsets_keep_theirs(path, tmp_path):

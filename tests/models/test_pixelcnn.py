@@ -261,7 +261,15 @@ def in_order(weight, to, source, strict=False):
     return weight
 
 
-def by_equation(network, x, added):
+def spread(weight, dilation):
+    """Put zeros between the taps of a kernel."""
+    out, into, rows, columns = weight.shape
+    wide = weight.new_zeros(out, into, (rows - 1) * dilation + 1, (columns - 1) * dilation + 1)
+    wide[:, :, ::dilation, ::dilation] = weight
+    return wide
+
+
+def by_equation(network, x, added, dilations):
     """Equations 2, 4 and 5: `added` is what the condition adds to the 2p features of each FiLM layer."""
     groups, p = network.output.groups, network.blocks[0].output.out_channels
 
@@ -270,11 +278,12 @@ def by_equation(network, x, added):
 
     vertical = horizontal = 2 * x.double() / (network.levels - 1) - 1
     for n, block in enumerate(network.blocks):
-        reach = block.vertical.weight.shape[-1] // 2
+        dilation = 1 if dilations is None else dilations[n]
+        reach = dilation * (block.vertical.weight.shape[-1] // 2)
         source = colour(block.horizontal.in_channels)
-        nothing_below = F.pad(block.vertical.weight, (0, 0, 0, reach))
+        nothing_below = F.pad(spread(block.vertical.weight, dilation), (0, 0, 0, reach))
         masked = in_order(block.horizontal.weight, 2 * colour(p), source, strict=n == 0)
-        nothing_right = F.pad(masked, (0, reach))
+        nothing_right = F.pad(spread(masked, dilation), (0, reach))
         a = F.conv2d(vertical, nothing_below, block.vertical.bias, padding=reach)
         from_above = torch.cat([torch.zeros_like(a[:, :, :1]), a[:, :, :-1]], dim=2)
         b = F.conv2d(horizontal, nothing_right, padding=(0, reach))
@@ -292,10 +301,11 @@ def by_equation(network, x, added):
 
 @outputs
 @pytest.mark.parametrize("conditions", [["label"], ["map"], ["label", "map"]], ids=["4", "5", "both"])
-def test_bias_is_equations_4_and_5_written_out(make_model, output, colours, conditions):
+@pytest.mark.parametrize("dilations", [None, [1, 3, 2]], ids=["plain", "dilated"])
+def test_bias_is_equations_4_and_5_written_out(make_model, output, colours, conditions, dilations):
     """V h for a one-hot h, an unmasked 1 × 1 convolution V ∗ s for s = m(h), and their sum."""
     torch.manual_seed(0)
-    network = make_model(output, colours, "none").network
+    network = make_model(output, colours, "none", dilations=dilations).network
     encoders = {"label": ClassEmbedding(3, num_classes=3), "map": FeatureMap(1, 4)}
     model = ConditionalModel(network, {name: encoders[name] for name in conditions}, "bias").double()
     for head in model.film_generator.beta.values():
@@ -312,7 +322,7 @@ def test_bias_is_equations_4_and_5_written_out(make_model, output, colours, cond
         for i, layer in enumerate(network.film_layers)
     }
     result = network(x, model.film({name: given[name] for name in conditions}))
-    assert torch.allclose(result, by_equation(network, x, added), rtol=1e-12, atol=1e-12)
+    assert torch.allclose(result, by_equation(network, x, added, dilations), rtol=1e-12, atol=1e-12)
 
 
 def widened(model, x, z, *, linked):
@@ -321,7 +331,7 @@ def widened(model, x, z, *, linked):
 
     def convolve(conv, head, features):
         kernel = torch.cat([conv.kernel, head.conv.weight], dim=1)
-        y = F.conv2d(torch.cat([features, z], dim=1), kernel, conv.bias, padding=conv.padding)
+        y = F.conv2d(torch.cat([features, z], dim=1), kernel, conv.bias, padding=conv.padding, dilation=conv.dilation)
         return y[..., : x.shape[-2], : x.shape[-1]]
 
     v = h = network.scale(x)
@@ -370,8 +380,12 @@ def concatenated(model, shape, *, linked):
 @norms
 @outputs
 @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 4), (2, 3, 5, 4)], ids=["global", "local", "spatial"])
-def test_concat_is_concatenation_to_the_convolution_before_each_gate(make_model, output, colours, norm, shape):
-    model = conditioned_on_features(make_model(output, colours, "none", norm).network, "concat")
+@pytest.mark.parametrize("dilations", [None, [1, 3, 2]], ids=["plain", "dilated"])
+def test_concat_is_concatenation_to_the_convolution_before_each_gate(
+    make_model, output, colours, norm, shape, dilations
+):
+    network = make_model(output, colours, "none", norm, dilations=dilations).network
+    model = conditioned_on_features(network, "concat")
     result, expected = concatenated(model, shape, linked=False)
     assert torch.allclose(result, expected, atol=1e-10)
 

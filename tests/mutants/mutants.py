@@ -310,4 +310,29 @@ MUTANTS = [
         "training/callbacks.py", 'if len(data.dataset("val")) > NEIGHBOURS else "train"', 'if data else "train"',
         ("training/test_callbacks.py::test_quality_compares_with_training_examples_where_validation_has_too_few",),
     ),
+    Mutant(
+        "a_row_too_few", "a step of PixelCNN keeps one row too few of those above",
+        "models/pixelcnn.py", "rows[:, :, 1:]", "F.pad(rows[:, :, 2:], (0, 0, 1, 0))",
+        ("models/test_pixelcnn.py::test_step_equals_forward_at_every_position",),
+    ),
+    Mutant(
+        "condition_at_dilation_1", "a concatenated condition is convolved without the layer's dilation",
+        "models/pixelcnn.py", "partial(across, bias=False)", "partial(across, dilation=1, bias=False)",
+        ("models/test_pixelcnn.py::test_concat_is_concatenation_to_the_convolution_before_each_gate",),
+    ),
+    Mutant(
+        "compiled_tap_at_dilation_1", "the compiled engine reads the taps of PixelCNN as if they were neighbours",
+        "engines/kernels.py", "at_x + i * dilation * size", "at_x + i * size",
+        ("engines/test_compiled.py::test_an_image_that_one_engine_begins_another_finishes",),
+    ),
+    Mutant(
+        "compiled_row_at_dilation_1", "the compiled engine reads the rows above as if they were neighbours",
+        "engines/kernels.py", "(far + 1) + i * dilation) * line", "(far + 1) + i) * line",
+        ("engines/test_compiled.py::test_an_image_that_one_engine_begins_another_finishes",),
+    ),
+    Mutant(
+        "graph_tap_at_dilation_1", "the graph engine reads the columns to the left as if they were neighbours",
+        "engines/graph_pixelcnn.py", "outside - tap * block.dilation", "outside - tap",
+        ("engines/test_graph.py::test_the_equality_of_pixelcnns_catches",),
+    ),
 ]  # fmt: skip
