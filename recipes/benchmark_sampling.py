@@ -53,6 +53,9 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "PixelCNN, 28×28, 10 layers, 128 channels": lambda: PixelCNN(
         (1, 28, 28), 2, "bernoulli", channels=128, layers=10, head=32
     ),
+    "PixelCNN, 28×28, 10 layers, 128 channels, dilated": lambda: PixelCNN(
+        (1, 28, 28), 2, "bernoulli", channels=128, dilations=[1, 1, 2, 4, 1, 2, 4, 1, 2, 4], head=32
+    ),
     AUDIO: lambda: WaveNet(256, channels=64, hidden=64, skip=64, layers=30, stacks=3),
 }
 ENGINES = ("naive", "cached", "compiled", "compiled_bfloat16")

@@ -80,6 +80,22 @@ def test_it_is_built_and_fits_its_data_and_starts_unconditional(config, monkeypa
         assert torch.equal(network(x, model.film(own)), network(x))
 
 
+@pytest.mark.parametrize("config", [c for c in CONFIGS if "dilations:" in c.read_text() and c.stem[0] == "p"],
+                         ids=lambda path: path.stem)  # fmt: skip
+def test_dilated_blocks_leave_no_blind_spot_and_see_what_is_said_beside_them(config, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    network = built_of(config, tmp_path / "data").model.model.network
+    reach = 1
+    for block in network.blocks:
+        assert block.dilation <= reach  # what the layers before see leaves no hole between the taps
+        reach = block.reach if block is network.blocks[0] else reach + block.reach
+    assert reach == network.receptive_field
+    above = network.shape[1] - 1
+    seen, layers = min(reach + 1, above), len(network.blocks)
+    said = f"all {above}" if seen == above else f"{seen} of the {above}"
+    assert f"# {layers} layers; a pixel sees {said} rows above it" in config.read_text()
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_its_run_has_what_every_run_has(config, monkeypatch, tmp_path):
     """A log of its name, the last checkpoint, the best by a figure of its own, and samples."""

@@ -3,7 +3,8 @@
 Source: van den Oord et al., "Conditional Image Generation with PixelCNN Decoders", 2016 (equations by their numbers
 there). A pixel depends on all rows above it through the vertical stack and on the pixels to its left through the
 horizontal stack. The vertical stack includes its current row at every depth and is shifted down by one row once, on
-the way to the horizontal stack; leaving the row out in every layer instead leaves a blind spot.
+the way to the horizontal stack; leaving the row out in every layer instead leaves a blind spot. Blocks may be dilated,
+which the paper's are not: the same number of layers then sees a larger part of the picture.
 """
 
 from __future__ import annotations
