@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.modules import module as registration
 
@@ -53,7 +53,8 @@ def write(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor], 
         ValueError: a weight is not finite, or too large for it; the message names it.
     """
     kept = {name: _kept(name, value, bits) for name, value in state.items()}
-    save_file(kept, folder / WEIGHTS, metadata={"format": "pt"})
+    # By itself, safetensors lets none but the user read the file.
+    (folder / WEIGHTS).write_bytes(save(kept, metadata={"format": "pt"}))
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
