@@ -1,4 +1,4 @@
-"""condgen: conditional generative models of audio and images. `condgen.load(FILE)` opens a trained one.
+"""condgen: conditional generative models of audio and images. `condgen.load(MODEL)` opens a trained one.
 
 How it is cut; each line imports only from itself and the lines above it:
 
@@ -12,7 +12,9 @@ How it is cut; each line imports only from itself and the lines above it:
 | `condgen.data` | image and speech sources, features, the front end, Lightning data modules |
 | `condgen.evaluation` | likelihood, quality of samples, pictures, sound |
 | `condgen.training` | Lightning modules, and what every run is given |
-| `condgen.checkpoint`, `condgen.loaded` | what a checkpoint holds, and a trained model to use |
+| `condgen.checkpoint`, `condgen.exported` | what a checkpoint holds, and a model that is handed on |
+| `condgen.loaded` | a trained model to use |
+| `condgen.pretrained` | small trained models that come with condgen |
 | `condgen.commands` | the command line |
 
 Training and the data modules know Lightning; sampling from a checkpoint does without it.

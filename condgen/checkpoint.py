@@ -1,4 +1,5 @@
-"""Checkpoints: a file that rebuilds its model by itself, without Lightning and without running any code in it."""
+"""Checkpoints: a file that rebuilds its model by itself, without Lightning and without running any code in it; and
+exported models, which take its place."""
 
 from __future__ import annotations
 
@@ -18,12 +19,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 import torch
 from torch import Tensor, nn
 
+from condgen import exported
 from condgen.data.front_end import FrontEnd, front_end
 from condgen.data.hyperparameters import FORMAT, build
 from condgen.data.pictures import Framing
 from condgen.models import ConditionalGenerator, ConditionalModel
 from condgen.models.conditional import Model
 from condgen.paths import require_file
+from condgen.pretrained import CONFIG, WEIGHTS, find, is_export
 from condgen.trust import DATA_MODULES, TASKS, Named, check, check_paths, check_plain, imported, read_only, withheld
 
 if TYPE_CHECKING:
@@ -55,17 +58,20 @@ STORED = {
     ),
 }
 
+OPPONENT = "discriminator."  # what its entries in a state begin with; no exported model has them
+
 # What arguments were, in effect, before they existed, where their default differs.
 BEFORE = {"condgen.data.Speech": {"remove_dc": False, "mono": False}}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that `condgen fit` wrote, read once. All that it names has been checked; see `open`.
+    """A checkpoint that `condgen fit` wrote, or a model that `condgen export` wrote, read once. All that it names has
+    been checked; see `open`.
 
     Attributes:
-        path: file that it was read from.
-        content: tensors and plain data that the file holds.
+        path: file that it was read from; of an exported model, the folder.
+        content: tensors and plain data that the file holds. An exported model is read into the same form.
     """
 
     path: Path
@@ -73,36 +79,45 @@ class Checkpoint:
 
     @classmethod
     def open(cls, path: PathLike, trust: Iterable[str] = ()) -> Checkpoint:
-        """Read a checkpoint, without running any code in it.
+        """Read a checkpoint or an exported model, without running any code in it.
 
         Args:
-            path: checkpoint.
+            path: checkpoint, folder of an exported model, or name of one that comes with condgen.
             trust: modules, besides condgen, whose classes may be built from it; also found in the current folder.
 
         Raises:
             ValueError: the file is missing, broken, none of condgen's, or of another format; or it names classes that
                 are neither condgen's nor trusted, or whose module is not found.
         """
-        content = _read(Path(path))
+        path = find(path)
+        content = exported.read(path) if is_export(path) else _read(path)
         foreign = []
         try:
             _check_parts(content)
             for part, classes in (("hyper_parameters", TASKS), ("datamodule_hyper_parameters", DATA_MODULES)):
                 foreign += check(content[part], classes, trust) if part in content else []
             check_paths(content.get("callbacks", {}))
+            exported.check_sizes(content["hyper_parameters"], content["state_dict"])
             for named in foreign:
                 _import(named, trust)
         except ValueError as error:
             raise ValueError(f"{path} {error}") from None
-        return cls(Path(path), content)
+        return cls(path, content)
+
+    @property
+    def is_export(self) -> bool:
+        """The form of the file: a model that was exported, without what only training needs."""
+        return "exported" in self.content
 
     @cached_property
     def sha256(self) -> str:
-        """The SHA-256 of the file, in hexadecimal."""
+        """The SHA-256 of the file, in hexadecimal; of an exported model, that of its weights and its config.json one
+        behind the other."""
         digest = hashlib.sha256()
-        with open(self.path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        for path in [self.path / WEIGHTS, self.path / CONFIG] if self.is_export else [self.path]:
+            with open(path, "rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
         return digest.hexdigest()
 
     @property
@@ -153,6 +168,9 @@ class Checkpoint:
         """
         if weights not in get_args(Weights):
             raise ValueError(f"unknown weights '{weights}'; known: {', '.join(get_args(Weights))}")
+        if self.is_export and weights != "ema":
+            raise ValueError(f"{self.path} is an exported model, of which the running average alone is left: leave "
+                             f"weights '{weights}' out")  # fmt: skip
         if self.task_path not in STORED:
             return _placed(self._model_of_own_task(weights).eval(), device)
         settings, stored = self.hyper_parameters, STORED[self.task_path]
@@ -161,9 +179,27 @@ class Checkpoint:
             network = build(nn.Module, settings["network"])
             encoders = build(dict[str, nn.Module], settings["conditions"] or {})
             model = stored.model(network, encoders, settings["conditioning"])
-            entries: Mapping[str, Tensor] = self.content.get(state, self.content["state_dict"])
-            model.load_state_dict({k.removeprefix(prefix): v for k, v in entries.items() if k.startswith(prefix)})
+            self._fill(model, state, prefix)
         return _placed(model.eval(), device)
+
+    def _fill(self, model: Model, state: str, prefix: str) -> None:
+        """Give a model the weights of a state whose names begin with a prefix."""
+        entries: Mapping[str, Tensor] = self.content.get(state, self.content["state_dict"])
+        own = {k.removeprefix(prefix): v for k, v in entries.items() if k.startswith(prefix)}
+        if self.is_export:
+            exported.check_weights(model.state_dict(), own)
+        model.load_state_dict(own)
+
+    def state_for(self, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the state as a task takes it. Of an exported generator, the average is the live one too, and there is
+        no discriminator.
+
+        Args:
+            own: state that the task has.
+        """
+        state: dict[str, Tensor] = dict(self.content["state_dict"])
+        average = {key: f"model.{key.removeprefix('generator.')}" for key in own if key.startswith("generator.")}
+        return {**{key: state[found] for key, found in average.items() if found in state}, **state}
 
     def _model_of_own_task(self, weights: Weights) -> Model:
         """Take the model out of a task of one's own, which is one of condgen's and may have other arguments."""
@@ -172,10 +208,8 @@ class Checkpoint:
         stored = next((STORED[kind] for kind in kinds if kind in STORED), None)
         if stored is None:
             raise ValueError(f"{self.path} holds a {self.task_path}, which derives from no task of condgen.training")
-        state, prefix = stored.states[weights]
-        entries: Mapping[str, Tensor] = self.content.get(state, self.content["state_dict"])
         model = cast(Model, task.model)
-        model.load_state_dict({k.removeprefix(prefix): v for k, v in entries.items() if k.startswith(prefix)})
+        self._fill(model, *stored.states[weights])
         return model
 
     def task(self) -> pl.LightningModule:
@@ -186,7 +220,9 @@ class Checkpoint:
             spec = {"class_path": self.task_path, "init_args": self.hyper_parameters}
             task: pl.LightningModule = build(pl.LightningModule, spec)
             task.on_load_checkpoint(dict(self.content))
-            task.load_state_dict(self.content["state_dict"])
+            own = task.state_dict()
+            rest = {key: value for key, value in own.items() if key.startswith(OPPONENT)} if self.is_export else {}
+            task.load_state_dict({**rest, **self.state_for(own)})
         return task.eval()
 
     def warn_of_places(self, changed: Iterable[str] = ()) -> None:
@@ -243,10 +279,12 @@ class Checkpoint:
     @contextmanager
     def _fitting(self) -> Iterator[None]:
         try:
-            with torch.random.fork_rng(devices=[]):  # new weights, which a file's replace, are nobody's random numbers
+            # New weights, which a file's replace, are nobody's random numbers.
+            with torch.random.fork_rng(devices=[]), exported.no_larger_than(self.content["state_dict"]):
                 yield
-        except (RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"checkpoint {self.path} does not fit this version of condgen: {error}") from None
+        except (RuntimeError, KeyError, TypeError, ValueError, MemoryError) as error:
+            what = "exported model" if self.is_export else "checkpoint"
+            raise ValueError(f"{what} {self.path} does not fit this version of condgen: {error}") from None
 
 
 def changed(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,7 +301,7 @@ def changed(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
 
 
 def _read(path: Path) -> dict[str, Any]:
-    require_file(path, "a file that `condgen fit` wrote", f"checkpoint {path}")
+    require_file(path, f"a file that `condgen fit` wrote, or {exported.WHAT}", f"checkpoint {path}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other ways to pickle: an error says more

@@ -1,4 +1,4 @@
-"""`condgen fit | validate | test | sample | evaluate | show`."""
+"""`condgen fit | validate | test | sample | evaluate | export | show`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ commands:
   fit         train a model:          condgen fit -c pixelcnn_digits
   validate    score it on the validation split
   test        score it on the test split
-  sample      draw from a checkpoint: condgen sample --ckpt_path FILE --condition.digit 7 --num_samples 16 --out DIR
-  evaluate    measure a checkpoint:   condgen evaluate --ckpt_path FILE --out DIR
+  sample      draw from a model:      condgen sample MODEL --condition.digit 7 --num_samples 16 --out DIR
+  evaluate    measure a model:        condgen evaluate MODEL --out DIR
+  export      write a model to hand on, with its card: condgen export CHECKPOINT --out DIR
   configs     list the configurations that come with condgen
-  show        say how a sample was made, or what a checkpoint is: condgen show FILE
+  pretrained  list the trained models that come with condgen
+  show        say how a sample was made, or what a model is: condgen show FILE
 
 options:
   -h, --help  show this; `condgen COMMAND --help` shows the options of a command
   --version   show the version
+
+A MODEL is a checkpoint, the folder of an exported one, or the name of one that comes with condgen.
 
 A configuration is a program: it may name any class, of modules in the current folder too. A checkpoint is data: no
 command imports, runs or writes what it names, but for classes of modules that you --trust.
@@ -42,7 +46,9 @@ COMMANDS = {
     "test": "condgen.commands.fit",
     "sample": "condgen.commands.sample",
     "evaluate": "condgen.commands.evaluate",
+    "export": "condgen.commands.export",
     "configs": "condgen.commands.configurations",
+    "pretrained": "condgen.commands.listing",
     "show": "condgen.commands.show",
 }
 

@@ -1,4 +1,5 @@
-"""A trained model to use in Python: `condgen.load(FILE)` gives one object, which takes conditions in people's words."""
+"""A trained model to use in Python: `condgen.load(MODEL)` gives one object, which takes conditions in people's
+words."""
 
 from __future__ import annotations
 
@@ -305,10 +306,11 @@ def _shortened(known: list[str] | str) -> str:
 
 
 def load(path: PathLike, device: str = "cpu", weights: Weights = "ema", trust: Iterable[str] = ()) -> Loaded:
-    """Open a checkpoint that `condgen fit` wrote, without running any code in it.
+    """Open a trained model, without running any code in it.
 
     Args:
-        path: checkpoint.
+        path: checkpoint that `condgen fit` wrote, folder that `condgen export` wrote, or name of a model that comes
+            with condgen, such as `digits`.
         device: `cpu`, `cuda`, …, or `auto` for a GPU where there is one.
         weights: running average of the weights (`ema`), or the last ones (`live`).
         trust: modules, besides condgen, whose classes may be built from it.

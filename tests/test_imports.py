@@ -13,7 +13,7 @@ import condgen
 ROOT = Path(condgen.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LEVELS = [
-    {"atomic", "described", "paths", "quantization", "conditioning", "distributions"},
+    {"atomic", "described", "paths", "pretrained", "exported", "quantization", "conditioning", "distributions"},
     {"models"},
     {"engines"},
     {"sampling"},

@@ -28,6 +28,7 @@ from condgen.commands.going_on import (
     logged,
     own_run,
     place_of,
+    refuse_export,
     refuse_finished,
 )
 from condgen.commands.moved import saying_where
@@ -85,8 +86,12 @@ class CondgenCLI(LightningCLI):
         config.weights_only = True  # Lightning reads the file again, and would run what is in it
         given = config.model.as_dict() if config.get("model") else {}
         _same_task(checkpoint, given.get("class_path"))
+        refuse_export(checkpoint, self.config.subcommand)
         if self.config.subcommand == "fit":
             refuse_finished(checkpoint.content, config.trainer, config.get("steps"))
+        if checkpoint.is_export:  # which Lightning cannot read
+            config.weights, config.ckpt_path = path, None
+            return
         for key, theirs in flattened(checkpoint.hyper_parameters):
             ours = dict(flattened(given.get("init_args", {}))).get(key)
             if ours is not None and ours != theirs:

@@ -125,6 +125,22 @@ def refuse_finished(content: Mapping[str, Any], trainer: Namespace, planned: int
                              f"{done} to train on")  # fmt: skip
 
 
+def refuse_export(checkpoint: Checkpoint, command: str) -> None:
+    """Refuse an exported model for a command that needs more than the averaged weights, which alone it holds.
+
+    Raises:
+        ValueError: the command trains on from it, or needs its discriminator; the message says what to give.
+    """
+    if not checkpoint.is_export:
+        return
+    if command == "fit":
+        raise ValueError(f"{checkpoint.path} is an exported model and holds no optimizer state to go on from: start a "
+                         f"new run from its weights, -c CONFIGURATION --weights {checkpoint.path}")  # fmt: skip
+    if "discriminator" in checkpoint.hyper_parameters:
+        raise ValueError(f"{checkpoint.path} is an exported model without its discriminator, which `condgen {command}` "
+                         f"asks: measure it with `condgen evaluate {checkpoint.path} --out DIR`")  # fmt: skip
+
+
 def epochs_done(content: Mapping[str, Any]) -> int:
     """Return how many epochs a checkpoint has seen to their end."""
     place: Any = content.get("loops", {})
@@ -145,6 +161,7 @@ def from_checkpoint(argv: list[str]) -> list[str]:
         raise ValueError("--ckpt_path last: of which run? Give its configuration too, -c RUN/config.yaml, or the file "
                          "of the checkpoint")  # fmt: skip
     checkpoint = Checkpoint.open(given.ckpt_path or "", given.trust)
+    refuse_export(checkpoint, command)
     checkpoint.warn_of_places(name.removeprefix("--data.") for name in names)
     parts = {"--model": (checkpoint.task_path, checkpoint.hyper_parameters),
              "--data": (checkpoint.data_path, checkpoint.data_settings)}  # fmt: skip

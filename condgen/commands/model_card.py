@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -13,20 +13,28 @@ from condgen.commands.going_on import epochs_done
 from condgen.commands.next_step import foreign_modules, sampling_command
 from condgen.commands.report import describe
 from condgen.conditioning import Encoder
+from condgen.exported import placeless
 from condgen.models.conditional import Model
+from condgen.pretrained import name_of
 
 MANY = 40  # names of classes in a line
 
 
-def card(checkpoint: Checkpoint) -> list[tuple[str, str]]:
-    """Return what a checkpoint says of itself, in pairs of a word and a text."""
+def card(checkpoint: Checkpoint, name: str | None = None) -> list[tuple[str, str]]:
+    """Return what a checkpoint says of itself, in pairs of a word and a text.
+
+    Args:
+        checkpoint: checkpoint, or exported model.
+        name: name for it on a command line, if another than its own.
+    """
     model, front_end = checkpoint.model(), checkpoint.front_end()
     features = {} if front_end is None else front_end.features
     content, settings = checkpoint.content, checkpoint.hyper_parameters
     trust = foreign_modules(content["hyper_parameters"], content.get("datamodule_hyper_parameters", {}))
-    command = sampling_command(str(checkpoint.path), model, features, checkpoint.untrained, trust)
+    command = sampling_command(name or name_of(checkpoint.path), model, features, checkpoint.untrained, trust)
     return [
-        ("checkpoint", f"{checkpoint.path} (format {content['format']}, SHA-256 {checkpoint.sha256})"),
+        ("exported" if checkpoint.is_export else "checkpoint",
+         f"{checkpoint.path} (format {content['format']}, SHA-256 {checkpoint.sha256})"),
         ("task", checkpoint.task_path.rpartition(".")[2]),
         ("network", _network(model, settings)),
         *[("condition", f"{name}: {_condition(encoder, checkpoint.untrained.get(name, []))}")
@@ -42,13 +50,23 @@ def card(checkpoint: Checkpoint) -> list[tuple[str, str]]:
 def scores(content: Mapping[str, Any]) -> list[str]:
     """List the figures by which `best` was chosen, as they were when a checkpoint was written."""
     found = []
+    for name, figure in figures_of(content).items():
+        best = next(state.get("best_model_score") for state in _monitors(content) if state["monitor"] == name)
+        beside = f" (best so far {float(best):.4g})" if isinstance(best, Tensor) and best.numel() == 1 else ""
+        found.append(f"{name} {figure:.4g}{beside}")
+    return found
+
+
+def figures_of(content: Mapping[str, Any]) -> dict[str, float]:
+    """Return these figures by their names."""
+    return {str(state["monitor"]): float(state["current_score"]) for state in _monitors(content)}
+
+
+def _monitors(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for state in content.get("callbacks", {}).values():
         figure = state.get("current_score") if isinstance(state, Mapping) else None
         if isinstance(figure, Tensor) and figure.numel() == 1 and state.get("monitor"):
-            best = state.get("best_model_score")
-            beside = f" (best so far {float(best):.4g})" if isinstance(best, Tensor) and best.numel() == 1 else ""
-            found.append(f"{state['monitor']} {float(figure):.4g}{beside}")
-    return found
+            yield state
 
 
 def _network(model: Model, settings: Mapping[str, Any]) -> str:
@@ -71,5 +89,5 @@ def _condition(encoder: Encoder, untrained: list[str]) -> str:
 def _data(checkpoint: Checkpoint) -> str:
     if not checkpoint.content.get("datamodule_hyper_parameters"):
         return "not said: the run had no data module"
-    settings = checkpoint.data_settings
+    settings = placeless(checkpoint.data_settings)
     return f"{describe({**settings, 'changed': {}})}, by {checkpoint.data_path.rpartition('.')[2]}"

@@ -22,14 +22,14 @@ def sampling_command(
     """Write the command line that draws from a checkpoint.
 
     Args:
-        path: checkpoint.
+        path: checkpoint, folder of an exported model, or its name.
         model: model that it holds.
         features: features that are measured of audio, by condition.
         untrained: classes without training examples, by condition.
         trust: modules that the checkpoint needs.
     """
     asked = [n for n in model.encoders if n not in features or features[n].given != "length"]
-    words = ["condgen", "sample", "--ckpt_path", path]
+    words = ["condgen", "sample", path]
     for name in asked:
         value = _value(model.encoders[name], features.get(name), untrained.get(name, ()))
         option = f"--condition.{name}"

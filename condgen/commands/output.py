@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from condgen.atomic import whole_folder
+from condgen.pretrained import CARD, CONFIG, WEIGHTS
 
 # What condgen writes into such a folder besides what its manifest names, and nothing else: by suffix alone, a folder of
 # recordings would look the same.
@@ -44,8 +45,9 @@ def _refuse(final: Path, overwrite: bool) -> None:
     found = sorted(final.iterdir()) if final.is_dir() else []
     if found and not overwrite:
         raise ValueError(f"{final} is not empty; give another folder, or --overwrite to replace it")
-    lists = [name for name in ("manifest.jsonl", "report.json") if _is_of_condgen(final / name)]
+    lists = [name for name in ("manifest.jsonl", "report.json", CONFIG) if _is_of_condgen(final / name)]
     own = _listed(final / "manifest.jsonl") if "manifest.jsonl" in lists else set()
+    own |= {CONFIG, WEIGHTS, CARD} if CONFIG in lists else set()
     foreign = [name for name in map(str, sorted(_contents(final))) if name not in own and not WRITTEN.fullmatch(name)]
     if found and (foreign or not lists):
         raise ValueError(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from inspect import signature
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser
+from jsonargparse import SUPPRESS, ArgumentParser
 
 from condgen.data.hyperparameters import innermost
+from condgen.pretrained import names
 
 TRUST = "modules of your own, besides condgen, whose classes a checkpoint may name"
+MODEL = ("trained model: name of one that comes with condgen (`condgen pretrained` lists them), folder that `condgen "
+         "export` wrote, or checkpoint that `condgen fit` wrote; --ckpt_path says the same")  # fmt: skip
 KINDS = {"float": "a finite number", "int": "a whole number", "bool": "true or false"}
 
 
@@ -29,16 +33,35 @@ class OneLineParser(OneLineErrors, ArgumentParser):
 
 
 def parse(command: Callable[..., None], argv: list[str]) -> dict[str, Any]:
-    """Parse the options of a command, `argv[0]`, into the arguments of its function, whose docstring is the help."""
+    """Parse the options of a command, `argv[0]`, into the arguments of its function, whose docstring is the help.
+
+    Its `ckpt_path` may also stand by itself: `condgen sample digits --out DIR`.
+    """
     parser = OneLineParser(prog=f"condgen {argv[0]}", description=str(command.__doc__).splitlines()[0])
-    parser.add_function_arguments(command, skip={"overwrite", "trust", "command"})
+    takes_model = "ckpt_path" in signature(command).parameters
+    if takes_model:
+        parser.add_argument("model", nargs="?", metavar="MODEL", help=MODEL)
+        parser.add_argument("--ckpt_path", type=str | None, default=None, help=SUPPRESS)
+    parser.add_function_arguments(command, skip={"ckpt_path", "overwrite", "trust", "command"})
     parser.add_argument("--trust", nargs="+", default=[], help=TRUST)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
     _refuse_repeats(argv[1:])
     try:
-        return parser.parse_args(argv[1:]).as_dict()
+        given = parser.parse_args(argv[1:]).as_dict()
     except ValueError as error:
         raise ValueError(in_words(innermost(str(error)))) from error
+    return _with_one_model(given) if takes_model else given
+
+
+def _with_one_model(given: dict[str, Any]) -> dict[str, Any]:
+    """Return options in which the model is `ckpt_path`, in whichever of both ways it is given."""
+    model, path = given.pop("model"), given.pop("ckpt_path")
+    if model and path:
+        raise ValueError(f"two models are given, {model} and --ckpt_path {path}: leave one out")
+    if not (model or path):
+        raise ValueError(f"no model is given: give its name ({', '.join(names())}), the folder of an exported one, or "
+                         "a checkpoint")  # fmt: skip
+    return {"ckpt_path": model or path, **given}
 
 
 def in_words(message: str) -> str:

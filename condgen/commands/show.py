@@ -1,4 +1,4 @@
-"""`condgen show`: how a sample was made, or what a checkpoint is. It reads pictures and sound without PyTorch."""
+"""`condgen show`: how a sample was made, or what a trained model is. It reads pictures and sound without PyTorch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from condgen.commands.parser import TRUST, OneLineParser
 from condgen.paths import content_of, require_file
+from condgen.pretrained import find, is_export, names
 
 MANY = 20  # samples of a list, and words of a value, that are shown
 NO_NOTE = "{} does not say how it was made: only files that `condgen sample` wrote do"
@@ -18,18 +19,17 @@ Pairs = Sequence[tuple[str, str]]
 
 
 def show(path: str, trust: Sequence[str] = ()) -> None:
-    """Print how a sample was made, or what a checkpoint is.
+    """Print how a sample was made, or what a trained model is.
 
     Args:
-        path: PNG, WAV or samples.npz that `condgen sample` wrote; manifest.jsonl, or the folder; or a checkpoint.
+        path: PNG, WAV or samples.npz that `condgen sample` wrote; manifest.jsonl, or the folder; or a checkpoint, an
+            exported model, or the name of one that comes with condgen.
         trust: modules besides condgen whose classes the checkpoint may name.
 
     Raises:
         ValueError: the file is no such file, or does not say it.
     """
-    file = _manifest_in(Path(path)) if os.path.isdir(path) else require_file(path, "a sample or a checkpoint")
-    kind = content_of(file)
-    pairs = _checkpoint(file, trust) if _is_checkpoint(file) else _of_samples(_records(file, kind))
+    pairs = _model(path, trust) if _is_model(path) else _of_samples(_records(_file(path)))
     width = max(len(word) for word, _ in pairs)
     for word, text in pairs:
         print(f"{printable(word):{width}}  {printable(text)}")
@@ -40,6 +40,12 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def _file(path: str) -> Path:
+    if not os.path.exists(path):
+        path = str(find(path))  # which says which names there are
+    return _manifest_in(Path(path)) if os.path.isdir(path) else require_file(path, "a sample or a model")
+
+
 def _manifest_in(folder: Path) -> Path:
     if (folder / "manifest.jsonl").is_file():
         return folder / "manifest.jsonl"
@@ -48,30 +54,34 @@ def _manifest_in(folder: Path) -> Path:
     raise ValueError(f"the folder {folder} has no manifest.jsonl, so it is none of `condgen sample`{instead}")
 
 
-def _is_checkpoint(file: Path) -> bool:
-    """Tell a checkpoint from arrays: both are zip archives."""
-    if file.suffix == ".ckpt":
+def _is_model(path: str) -> bool:
+    """Tell a model from samples: a folder that holds one, the name of one, or a checkpoint; arrays are zip archives
+    too."""
+    if os.path.isdir(path):
+        return is_export(path)
+    if path in names() or path.endswith(".ckpt"):
         return True  # whose error says what is wrong with it
     try:
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/data.pkl") for name in archive.namelist())
     except (zipfile.BadZipFile, OSError, ValueError):
         return False
 
 
-def _checkpoint(file: Path, trust: Sequence[str]) -> Pairs:
+def _model(path: str, trust: Sequence[str]) -> Pairs:
     from condgen.checkpoint import Checkpoint
     from condgen.commands.model_card import card
 
-    return card(Checkpoint.open(file, trust))
+    return card(Checkpoint.open(path, trust))
 
 
-def _records(file: Path, kind: str | None) -> list[dict[str, Any]]:
+def _records(file: Path) -> list[dict[str, Any]]:
     """Read the records in a file.
 
     Raises:
         ValueError: there are none.
     """
+    kind = content_of(file)
     try:
         texts = list(READERS[kind](file)) if kind in READERS else []
         records = [json.loads(text) for text in texts if text]
@@ -139,7 +149,8 @@ def run(argv: list[str]) -> None:
     """Run `condgen show`."""
     parser = OneLineParser(prog="condgen show", description=str(show.__doc__).splitlines()[0])
     parser.add_argument("path", help="PNG, WAV or samples.npz that `condgen sample` wrote; manifest.jsonl, or the "
-                        "folder; or a checkpoint")  # fmt: skip
+                        "folder; or a checkpoint, an exported model, or the name of one that comes with "
+                        "condgen")  # fmt: skip
     parser.add_argument("--trust", nargs="+", default=[], help=TRUST)
     given = parser.parse_args(argv[1:])
     show(given.path, given.trust)

@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from condgen.checkpoint import Checkpoint
+from condgen.checkpoint import OPPONENT, Checkpoint
 from condgen.conditioning import Encoder
 from condgen.described import describe
 from condgen.training import AdversarialTask, LikelihoodTask
@@ -29,9 +29,10 @@ def start_from(task: LikelihoodTask | AdversarialTask, checkpoint: Checkpoint) -
     theirs = {name: list(encoder.names or ()) for name, encoder in checkpoint.model().encoders.items()}
     new, left = [n for n in ours if n not in theirs], [n for n in theirs if n not in ours]
     own = task.state_dict()
-    state = {key: value for key, value in own.items() if _is_of(key, new)}
+    opponent = OPPONENT if checkpoint.is_export else ()
+    state = {key: value for key, value in own.items() if _is_of(key, new) or key.startswith(opponent)}
     state |= {key: carried(value, own, key, ours, theirs)
-              for key, value in checkpoint.content["state_dict"].items() if not _is_of(key, left)}  # fmt: skip
+              for key, value in checkpoint.state_for(own).items() if not _is_of(key, left)}  # fmt: skip
     differ = contradictions(describe(dict(task.hparams)), checkpoint.hyper_parameters)
     try:
         task.load_state_dict(state)
@@ -42,6 +43,8 @@ def start_from(task: LikelihoodTask | AdversarialTask, checkpoint: Checkpoint) -
     task.class_examples = {name: dict(classes) for name, classes in learned.items()}
     if differ:
         _say(f"other than in {checkpoint.path}: {differ}")
+    if any(key.startswith(opponent) for key in own):
+        _say(f"{checkpoint.path} is an exported model, which has no discriminator: that starts anew")
     _tell("conditions", new, left, str(checkpoint.path))
     for name, encoder in ours.items():
         if encoder.named_axes and name in theirs:

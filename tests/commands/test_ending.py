@@ -32,7 +32,7 @@ def test_a_run_names_its_checkpoints_their_score_and_a_command_that_draws(capsys
     assert found["best"].startswith(f"{place}/best.ckpt (val/bits_per_dim ")
     assert found["last"] == f"{place}/last.ckpt (2 epochs)"
     assert found["Draw from it"] == (
-        f"condgen sample --ckpt_path {place}/best.ckpt --condition.digit 0 --out samples"
+        f"condgen sample {place}/best.ckpt --condition.digit 0 --out samples"
     )  # fmt: skip
     assert "Trainer.fit" not in captured.out + captured.err
     assert main(shlex.split(found["Draw from it"])[1:]) == 0

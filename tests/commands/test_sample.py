@@ -174,6 +174,7 @@ def test_more_than_a_thousand_samples_are_in_folders_that_may_be_overwritten(pix
 def test_help_names_every_option_with_the_words_of_the_docstring(capsys):
     assert main(["sample", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "--ckpt_path CKPT_PATH checkpoint that `condgen fit` wrote." in text
+    assert "[MODEL]" in text
+    assert "checkpoint that `condgen fit` wrote; --ckpt_path says the same" in text
     assert "--trust TRUST [TRUST ...]" in text
     assert "--weights {ema,live}" in text

@@ -1,0 +1,74 @@
+"""`condgen export`: a trained model to hand on, with its card.
+
+Only what says how the command is called stands here: its help shall not wait for PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from condgen.commands.output import output_folder
+from condgen.commands.parser import parse
+from condgen.pretrained import CARD
+
+
+def export(
+    ckpt_path: str,
+    out: str,
+    weights: Literal["16-bit", "32-bit"] = "16-bit",
+    report: str | None = None,
+    trained_by: str | None = None,
+    licence: str | None = None,
+    data_licence: str | None = None,
+    trust: Sequence[str] = (),
+    overwrite: bool = False,
+) -> None:
+    """Write a trained model to hand on: model.safetensors, config.json and a card, README.md.
+
+    It holds what drawing and measuring use, the averaged weights, and no discriminator and no optimizer's state. Every
+    command takes the folder in the place of a checkpoint, and `condgen.load` reads it.
+
+    Args:
+        ckpt_path: checkpoint that `condgen fit` wrote.
+        out: folder for the model, after which it is called. It appears when all is done.
+        weights: precision of matrices: `16-bit`, each rounded by a 2048th part of itself at the most (float16), or
+            `32-bit`, as they are. Vectors stay in 32 bits, and the model computes in 32 bits in either case.
+        report: report.json of `condgen evaluate` on this checkpoint, whose figures the card shows.
+        trained_by: command that trained it, for the card.
+        licence: licence of the weights, for the card.
+        data_licence: licence of the training data, for the card.
+        trust: modules besides condgen whose classes the checkpoint may name.
+        overwrite: permission to replace an existing export.
+    """
+    from condgen import __version__, exported
+    from condgen.checkpoint import Checkpoint
+    from condgen.commands.export_card import Said, card_of, read_report
+    from condgen.commands.going_on import epochs_done
+    from condgen.commands.model_card import figures_of
+
+    with output_folder(out, overwrite) as folder:
+        checkpoint = Checkpoint.open(ckpt_path, trust)
+        model = checkpoint.model()
+        found = None if report is None else read_report(report, checkpoint)
+        facts = {
+            "condgen": __version__, "checkpoint": checkpoint.sha256, "weights": weights,
+            "training": {"epochs": epochs_done(checkpoint.content), "steps": checkpoint.content.get("global_step", 0),
+                         "scores": figures_of(checkpoint.content)},
+        }  # fmt: skip
+        data = {"_class_path": checkpoint.data_path, **checkpoint.data_settings} if checkpoint.has_data else None
+        config = exported.configuration(checkpoint.content, data, facts)
+        exported.write(folder, config, model.state_dict(), weights)
+        name = Path(out).resolve().name
+        said = Said(trained_by, licence, data_licence)
+        (folder / CARD).write_text(card_of(name, checkpoint, weights, found, said), encoding="utf-8")
+        size = sum(path.stat().st_size for path in folder.iterdir())
+    print(
+        f"{out}: model.safetensors, config.json, README.md, {size / 1e6:.2f} MB; `condgen show {out}` says what it is"
+    )
+
+
+def run(argv: list[str]) -> None:
+    """Run `condgen export`."""
+    export(**parse(export, argv))
