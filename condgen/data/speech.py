@@ -23,6 +23,7 @@ from condgen.data.features import FrameFeature
 from condgen.data.headers import check_headers
 from condgen.data.hyperparameters import store_hyperparameters
 from condgen.data.levels import Normalise
+from condgen.data.padding import padded, padded_lengths, padding_told
 from condgen.data.recordings import RecordingReader
 from condgen.data.resumable import ResumableLoader, Shuffled, batches_given
 from condgen.data.store import ClipStore, require_clips, store_name, write_store
@@ -45,6 +46,8 @@ class SpeechSet(Dataset[Batch]):
         silence: level that pads shorter clips; padding is not scored.
         length: samples of every example: the beginning of a longer clip, or a clip and silence; `None` for whole clips.
         beginnings: share of crops that are taken from the beginning of their clip, besides those that fall there.
+        padded_to: lengths of batches in rising order: each is padded to the first that holds its longest clip; none for
+            no more padding than that clip needs.
     """
 
     def __init__(
@@ -58,8 +61,10 @@ class SpeechSet(Dataset[Batch]):
         silence: int,
         length: int | None = None,
         beginnings: float = 0.0,
+        padded_to: np.ndarray | None = None,
     ) -> None:
         self.length, self.beginnings = length, beginnings
+        self.padded_to = np.zeros(0, int) if padded_to is None else padded_to
         self.store, self.features, self.crop, self.context = store, features, crop, context
         self.lookahead, self.unit, self.silence = lookahead, unit, silence
 
@@ -73,7 +78,7 @@ class SpeechSet(Dataset[Batch]):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         windows = [self._window(int(self.lengths[i])) for i in indices]
-        longest = self.length or max(end - begin for begin, _, _, end in windows)
+        longest = self.length or padded(max(end - begin for begin, _, _, end in windows), self.padded_to)
         levels = torch.full((len(indices), 1, longest), self.silence, dtype=torch.long)
         scored = torch.zeros(len(indices), longest, dtype=torch.bool)
         frames = {name: torch.zeros(len(indices), f.size, longest // f.hop) for name, f in self.features.items()}
@@ -239,6 +244,8 @@ class Speech(pl.LightningDataModule):
         for split in splits_of(stage):
             if split not in self.stores:
                 self.read(split)
+        if stage == "fit" and self.length is None:
+            rank_zero_info(padding_told(self._held("train"), self.padded_lengths("train")))
 
     def read(self, split: Split) -> None:
         """Map one split into memory, prepared before if it is not yet stored.
@@ -291,13 +298,23 @@ class Speech(pl.LightningDataModule):
         """Return the class ids of one split by condition, (clips,) each, after `setup`."""
         return {name: torch.from_numpy(np.array(ids)) for name, ids in self.stores[split].ids.items()}
 
-    def dataset(self, split: Split) -> SpeechSet:
-        """Return one split, after `setup`; only training is cropped."""
+    def dataset(self, split: Split, padded_to: np.ndarray | None = None) -> SpeechSet:
+        """Return one split, after `setup`; only training is cropped. For `padded_to`, see `SpeechSet`."""
         crop = self.crop if split == "train" else None
         return SpeechSet(
             self.stores[split], self.features, crop, self.context, self.lookahead, self.unit, self.quantization.silence,
-            self.length, self.beginnings,
+            self.length, self.beginnings, padded_to,
         )  # fmt: skip
+
+    def padded_lengths(self, split: Split) -> np.ndarray:
+        """Return the lengths of the batches of a split's loader, after `setup`, in rising order."""
+        return padded_lengths(self._held(split)) if self.length is None else np.array([self.length])
+
+    def _held(self, split: Split) -> np.ndarray:
+        """Return how many samples of each clip a batch may hold, of all splits at hand: they share their lengths."""
+        lengths = np.concatenate([np.diff(store.ends) for store in self.stores.values()])
+        crop = self.crop if split == "train" else None
+        return lengths if crop is None else np.minimum(lengths, self.context + crop + self.lookahead)
 
     def state_dict(self) -> dict[str, int | None]:
         """Return the seed of the training order, so that a resumed run continues in the same order."""
@@ -317,7 +334,7 @@ class Speech(pl.LightningDataModule):
         return self._loader("test")
 
     def _loader(self, split: Split) -> DataLoader[Batch]:
-        data = self.dataset(split)
+        data = self.dataset(split, self.padded_lengths(split))
         lengths = data.lengths if data.crop is None else np.minimum(data.lengths, data.crop)
         options: dict[str, Any] = {"batch_size": self.batch_size, "collate_fn": as_is, "num_workers": self.num_workers,
                                    "persistent_workers": self.num_workers > 0,

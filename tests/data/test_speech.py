@@ -787,6 +787,54 @@ def test_padding_changes_no_likelihood(make_speech):
     assert torch.allclose(together, alone, atol=1e-9)
 
 
+LENGTHS = [40 * n for n in (10, 20, 3, 31, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23)]
+
+
+@pytest.mark.parametrize("crop", [None, 200])
+def test_batches_have_a_few_lengths_and_what_pads_them_is_not_scored(make_speech, crop):
+    """Ramps tell which clip a row is of: the mask is of its samples alone."""
+    data = ready(make_speech(LENGTHS, {"first": first_sample(40)}, batch_size=3, crop=crop, context=80))
+    torch.manual_seed(0)
+    for split in SPLITS:
+        few = set(data.padded_lengths(split).tolist())
+        found = batches(data, split, 5)
+        assert {batch.x.shape[-1] for batch in found} <= few
+        assert len(few) <= 8
+        for batch in found:
+            check_alignment(data, batch, 40)
+    whole = torch.cat([batch.x[:, 0][batch.scored] for batch in batches(data, "val")])
+    assert torch.equal(whole.sort().values, torch.from_numpy(np.sort(data.stores["val"].levels)).long())
+    assert (set(data.padded_lengths("train").tolist()) == {120, 280}) == (crop is not None)
+
+
+def test_the_lengths_of_batches_change_no_likelihood(make_speech):
+    """A padded batch scores what the same clips score unpadded, each for itself."""
+    data = ready(make_speech(LENGTHS, {"place": Position(40, 2)}, levels=256, batch_size=3))
+    torch.manual_seed(0)
+    network = WaveNet(256, channels=4, dilations=[1, 2, 4], hop=40, sample_rate=RATE, companding="linear")
+    encoders = {"speaker": ClassEmbedding(3, num_classes=2), "place": FrameSequence(4, 3, context=1)}
+    model = ConditionalModel(network, encoders, "film").double()
+    for parameter in model.film_generator.parameters():
+        torch.nn.init.normal_(parameter)
+    together = torch.cat([model.log_prob(*batch) for batch in data.val_dataloader()])
+    order = np.argsort(LENGTHS, kind="stable").tolist()
+    alone = torch.cat([model.log_prob(*data.dataset("val").__getitems__([i])) for i in order])
+    assert torch.allclose(together, alone, rtol=1e-12)
+    assert any(batch.x.shape[-1] > batch.scored.sum(1).max() for batch in data.val_dataloader())
+
+
+def test_the_lengths_of_batches_are_told_and_shared_by_the_splits(make_speech, monkeypatch):
+    told = []
+    monkeypatch.setattr("condgen.data.speech.rank_zero_info", told.append)
+    data = ready(make_speech([400, 800]), "fit")
+    assert told[-1] == "batches have 2 lengths, 400, 800 samples: 0% more than the clips'"
+    data.stores["val"] = ready(make_speech([400, 800, 1200]), "validate").stores["val"]
+    assert data.padded_lengths("train").tolist() == data.padded_lengths("val").tolist() == [400, 800, 1200]
+    told.clear()
+    ready(make_speech([400, 800], length=500), "fit")
+    assert not [line for line in told if "batches" in line]
+
+
 def test_with_a_length_every_example_is_a_clip_and_silence_or_the_beginning_of_a_longer_one(make_speech):
     speech = make_speech([300, 700], {"first": first_sample(100)}, length=500)
     speech.setup()

@@ -92,6 +92,16 @@ MUTANTS = [
         ("data/test_images.py::test_a_resumed_module_goes_on_in_the_order_that_was_saved",),
     ),
     Mutant(
+        "padding_scored", "what pads a batch to one of the few lengths is scored",
+        "data/speech.py", "scored[row, first - begin : last - begin]", "scored[row, first - begin :]",
+        ("data/test_speech.py::test_batches_have_a_few_lengths_and_what_pads_them_is_not_scored",),
+    ),
+    Mutant(
+        "lengths_of_batches_free", "every batch of clips has the length of its longest, and so dozens of lengths",
+        "data/speech.py", "self.dataset(split, self.padded_lengths(split))", "self.dataset(split)",
+        ("data/test_speech.py::test_batches_have_a_few_lengths_and_what_pads_them_is_not_scored",),
+    ),
+    Mutant(
         "order_of_speech_not_resumed", "the seed of the order of clips is not restored",
         "data/speech.py", 'self.seed = state_dict["seed"]', "pass",
         ("data/test_speech.py::test_a_resumed_module_goes_on_in_the_order_that_was_saved",),
