@@ -102,6 +102,18 @@ class ImageSet(Dataset[Batch]):
         return Batch(x, conditions)
 
 
+def few_of_each(images: Labelled, count: int) -> Labelled:
+    """Keep so many images of each class, or of each combination of classes, drawn once and for all.
+
+    A larger number keeps all that a smaller one does.
+    """
+    drawn = torch.randperm(len(images.x), generator=torch.Generator().manual_seed(0))
+    ids = torch.stack([torch.zeros_like(drawn), *images.conditions.values()], 1)[drawn]
+    _, kinds = ids.unique(dim=0, return_inverse=True)
+    kept = torch.cat([drawn[kinds == kind][:count] for kind in kinds.unique()]).sort().values
+    return images._replace(x=images.x[kept], conditions={name: of[kept] for name, of in images.conditions.items()})
+
+
 @described
 class Images(pl.LightningDataModule):
     """Batches of images: (levels (batch, channels, height, width), {condition: (batch, …)}).
@@ -112,19 +124,31 @@ class Images(pl.LightningDataModule):
         thumbnail: side of the squares over which the image is averaged for the condition `thumbnail`; 0 for no such
             condition. A model with a `FeatureMap` of that name learns to enlarge images.
         num_workers: processes that load; images are in memory, so 0 is fast.
+        examples_per_class: number of training examples kept of each class, to see what a model makes of few; all if
+            left out.
     """
 
     sample_rate = None
     crop = None
     features: ClassVar[Mapping[str, FrameFeature]] = {}  # images have no frames
 
-    def __init__(self, source: ImageSource, batch_size: int = 64, thumbnail: int = 0, num_workers: int = 0) -> None:
+    def __init__(
+        self,
+        source: ImageSource,
+        batch_size: int = 64,
+        thumbnail: int = 0,
+        num_workers: int = 0,
+        examples_per_class: int | None = None,
+    ) -> None:
         super().__init__()
         require(source, ImageSource)
         store_hyperparameters(self)
         _, height, width = source.shape
         if thumbnail < 0 or (thumbnail and (height % thumbnail or width % thumbnail)):
             raise ValueError(f"thumbnail {thumbnail} does not divide images of {height} × {width}")
+        if examples_per_class is not None and examples_per_class < 1:
+            raise ValueError(f"examples_per_class {examples_per_class} is not at least 1")
+        self.examples_per_class = examples_per_class
         self.source, self.batch_size, self.thumbnail, self.num_workers = source, batch_size, thumbnail, num_workers
         self.splits: dict[Split, Labelled] = {}
         self.seed: int | None = None
@@ -171,7 +195,9 @@ class Images(pl.LightningDataModule):
         if split == "train" and not len(loaded.x):
             raise NoExamples(f"{whose} has no images")
         # A source may give ids of 8 bits, in which 256 is no number.
-        self.splits[split] = loaded._replace(conditions={n: ids.long() for n, ids in loaded.conditions.items()})
+        loaded = loaded._replace(conditions={n: ids.long() for n, ids in loaded.conditions.items()})
+        few = self.examples_per_class if split == "train" else None
+        self.splits[split] = loaded if few is None else few_of_each(loaded, few)
 
     def class_ids(self, split: Split) -> dict[str, Tensor]:
         """Return the class ids of one split by condition, (images,) each, after `setup`."""

@@ -4,6 +4,9 @@ Source: Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Trainin
 generated examples are changed by draws of one distribution, in the discriminator's loss and in the generator's, and
 gradients flow through. Where real examples alone were changed, the generator would learn the changes; where the
 generator's loss saw none, its gradients would come from a discriminator that was never taught to judge such data.
+
+The conditions stay as they are, which is right as long as a change leaves what they say: they are of whole examples,
+classes for the most part, so that no frame and no map is moved against its data.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ def cutout(x: Tensor, share: float) -> Tensor:
     inside = torch.ones_like(x[:, :1])
     for axis in range(2, x.ndim):
         size, side = x.shape[axis], round(share * x.shape[axis])
-        starts = torch.randint(-(side // 2), size - side // 2, (len(x), 1), device=x.device)
+        starts = torch.randint(-(side // 2), size + 1 - (side + 1) // 2, (len(x), 1), device=x.device)
         places = torch.arange(size, device=x.device) - starts
         within = ((places >= 0) & (places < side)).to(x)
         inside = inside * within.reshape(len(x), *(size if a == axis else 1 for a in range(1, x.ndim)))

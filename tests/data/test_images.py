@@ -79,3 +79,40 @@ def test_a_source_that_lacks_something_is_told_all_of_it():
 
     with pytest.raises(ValueError, match="Bare has no load, names, which the contract ImageSource requires"):
         Images(Bare())
+
+
+# Few examples of each class, to see what a model makes of them.
+
+
+def kept(count, **conditions):
+    """The rows of a source that training keeps, by the level of their first pixel."""
+    rows = len(next(iter(conditions.values())))
+    x = torch.arange(rows, dtype=torch.uint8)[:, None, None, None].expand(rows, 1, 2, 2).clone()
+    data = Images(Own((x, conditions)), examples_per_class=count)
+    data.setup()
+    assert len(data.splits["val"].x) == len(data.splits["test"].x) == rows
+    found = data.splits["train"]
+    return set(found.x[:, 0, 0, 0].tolist()), found.conditions
+
+
+def test_as_many_training_examples_are_kept_of_each_class_as_are_asked_for():
+    digit = torch.arange(90) % 3
+    digit[digit == 2] = torch.arange(30) % 10 // 9 * 2  # three examples alone
+    few, conditions = kept(5, digit=digit)
+    assert conditions["digit"].bincount().tolist() == [5, 5, 3]
+    assert torch.equal(conditions["digit"], digit[sorted(few)])
+    more, conditions = kept(20, digit=digit)
+    assert conditions["digit"].bincount().tolist() == [20, 20, 3]
+    assert few < more
+    everything, _ = kept(1000, digit=digit)
+    assert len(everything) == 90
+
+
+def test_of_several_conditions_each_combination_keeps_as_many():
+    _, conditions = kept(2, digit=torch.arange(40) % 2, side=torch.arange(40) // 20)
+    assert (2 * conditions["digit"] + conditions["side"]).bincount().tolist() == [2, 2, 2, 2]
+
+
+def test_no_examples_of_a_class_are_refused():
+    with pytest.raises(ValueError, match="examples_per_class 0 is not at least 1"):
+        Images(Digits(), examples_per_class=0)

@@ -345,4 +345,42 @@ MUTANTS = [
         "engines/graph_pixelcnn.py", "outside - tap * block.dilation", "outside - tap",
         ("engines/test_graph.py::test_the_equality_of_pixelcnns_catches",),
     ),
+    # Augmentation of what a discriminator sees.
+    Mutant(
+        "real_augmented_alone", "real examples alone are augmented, so that the generator learns the changes",
+        "training/adversarial.py", "self.augment(torch.cat([real.x, generated]))",
+        "torch.cat([self.augment(real.x), generated])",
+        ("training/test_adversarial.py::test_in_training_the_discriminator_sees_nothing_but_augmented_examples",),
+    ),
+    Mutant(
+        "generator_judged_unaugmented", "the generator's loss is of examples that were not augmented",
+        "training/adversarial.py", "self.augment(generated.to(real.x))", "generated.to(real.x)",
+        ("training/test_adversarial.py::test_in_training_the_discriminator_sees_nothing_but_augmented_examples",),
+    ),
+    Mutant(
+        "penalties_unaugmented", "penalties are taken at examples that the discriminator is never taught",
+        "training/adversarial.py", "self._penalty(real._replace(x=x), drawn)", "self._penalty(real, generated)",
+        ("training/test_adversarial.py::test_in_training_the_discriminator_sees_nothing_but_augmented_examples",),
+    ),
+    Mutant(
+        "one_level_for_all", "all examples of a batch share one draw of a level",
+        "training/augmentation.py", "torch.rand(len(x), *(1,)", "torch.rand(1, *(1,)",
+        ("training/test_augmentation.py::test_every_example_has_a_draw_of_its_own_in_every_type",),
+    ),
+    Mutant(
+        "one_shift_for_all", "all examples of a batch are shifted alike",
+        "training/augmentation.py", "torch.randint(2 * most + 1, (len(x), 1)",
+        "torch.randint(2 * most + 1, (1, 1)",
+        ("training/test_augmentation.py::test_every_example_has_a_draw_of_its_own_in_every_type",),
+    ),
+    Mutant(
+        "rarest_class_of_none", "a class without examples turns augmentation on",
+        "training/augmentation.py", "in counts.items() if count)", "in counts.items())",
+        ("training/test_augmentation.py::test_the_class_with_the_fewest_examples_decides_and_empty_ones_do_not_count",),
+    ),
+    Mutant(
+        "held_out_examples_cut", "`examples_per_class` cuts held-out examples too",
+        "data/images.py", 'self.examples_per_class if split == "train" else None', "self.examples_per_class",
+        ("data/test_images.py::test_as_many_training_examples_are_kept_of_each_class_as_are_asked_for",),
+    ),
 ]  # fmt: skip

@@ -562,6 +562,14 @@ def test_without_a_word_a_run_on_few_examples_is_augmented_and_says_so(caplog):
     assert other.augment.changes == ()
 
 
+@pytest.mark.parametrize("augment", [None, [], ["level", "cutout"]])
+def test_a_checkpoint_holds_what_was_asked_for(tmp_path, augment):
+    task = small_task(augment=augment)
+    train_small(task, max_steps=1, callbacks=[ModelCheckpoint(tmp_path, "a", save_last=False)])
+    stored = torch.load(tmp_path / "a.ckpt", weights_only=True)["hyper_parameters"]
+    assert stored["augment"] == augment
+
+
 @pytest.mark.parametrize("conditioning", ["projection", "film"])
 def test_generated_data_are_judged_under_the_conditions_they_were_drawn_with(conditioning):
     task = small_task(discriminator_conditioning=conditioning)

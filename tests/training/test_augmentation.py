@@ -80,6 +80,12 @@ def test_a_cutout_is_one_box_of_the_size_asked_for_in_all_channels():
     assert (found[:, 0] == 0).flatten(1).any(1).all()
 
 
+@pytest.mark.parametrize("share", [3 / 8, 4 / 8])
+def test_cutouts_are_as_often_at_one_end_as_at_the_other(share):
+    masks = cutout(torch.ones(500, 1, 8), share)
+    assert torch.equal(masks.unique(dim=0), masks.flip(-1).unique(dim=0))
+
+
 def test_levels_of_images_change_by_the_amounts_of_the_paper():
     """Of a picture of two colours: its mean moves, its colours and its contrast are stretched about it."""
     x = pictures(2000, 3, 4, 4)
