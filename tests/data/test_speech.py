@@ -881,9 +881,26 @@ def test_the_ends_of_a_clip_are_scored_too():
     """A sample lies in at least 100 of the 381 places from which a crop of 100 is drawn, beyond the ends of a clip of
     280 too. Drawn from inside alone, its first sample would be in one of 181."""
     torch.manual_seed(0)
-    x, _, scored = counting_speech(280, crop=100).dataset("train").__getitems__([0] * 3000)
+    x, _, scored = counting_speech(280, crop=100, beginnings=0).dataset("train").__getitems__([0] * 3000)
     counts = np.bincount(x[:, 0][scored].numpy(), minlength=280)
     assert counts.min() > 0.85 * 3000 * 100 / 381
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_so_many_crops_begin_where_the_clip_begins(share):
+    """Of 400 places of a crop of 100, those of the first sample or before are 101; of the others a share is moved."""
+    torch.manual_seed(0)
+    x, _, scored = counting_speech(299, crop=100, beginnings=share).dataset("train").__getitems__([0] * 3000)
+    firsts = torch.tensor([row[0][mask][0] for row, mask in zip(x, scored, strict=True)])
+    by_chance = 101 / 400
+    assert abs((firsts == 0).double().mean() - (share + (1 - share) * by_chance)) < 0.03
+    assert share == 1 or firsts.max() == 199
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_a_share_of_beginnings_is_between_0_and_1(share):
+    with pytest.raises(ValueError, match=f"beginnings {share} is not a share between 0 and 1"):
+        counting_speech(280, crop=100, beginnings=share)
 
 
 @pytest.mark.parametrize(("context", "lookahead"), [(30, 0), (0, 30), (20, 40)])

@@ -383,4 +383,9 @@ MUTANTS = [
         "data/images.py", 'self.examples_per_class if split == "train" else None', "self.examples_per_class",
         ("data/test_images.py::test_as_many_training_examples_are_kept_of_each_class_as_are_asked_for",),
     ),
+    Mutant(
+        "beginnings_of_none", "crops fall at the beginning of their clip by chance alone",
+        "data/speech.py", "float(torch.rand(())) < self.beginnings", "False",
+        ("data/test_speech.py::test_so_many_crops_begin_where_the_clip_begins",),
+    ),
 ]  # fmt: skip
