@@ -241,7 +241,7 @@ class PixelCNN(nn.Module):
     def receptive_field(self) -> int:
         """R: an output sees up to R + 1 rows above it, R columns to either side there, and R pixels to its left.
 
-        It sees all of these where no dilation is longer than what the layers before it see together.
+        It sees all of these where the first dilation is 1 and no other is longer than the layers before it reach.
         """
         return sum(block.reach for block in self.blocks)
 
