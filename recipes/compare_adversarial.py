@@ -73,7 +73,7 @@ class Judge:
             self.classifiers = train_classifiers(self.data, self.steps, seed=0)
         count, model = len(self.data.dataset("train")), opened.model()
         readings = assess(generate(model, self.data, 500), self.data, self.classifiers)
-        found = summary(None, readings)["samples"]["digit"]
+        found = summary(None, [readings])["samples"]["digit"]
         found["taught"] = teach(model, self.data, count, classifier_steps=self.steps)["digit"]
         if not self.real:
             taught = teach(None, self.data, count, classifier_steps=self.steps)["digit"]

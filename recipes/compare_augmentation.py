@@ -46,7 +46,7 @@ class Judge:
         """Return the figures of a checkpoint, and those of real training images as `floor`."""
         model = Checkpoint.open(checkpoint).model()
         readings = assess(generate(model, self.data, self.num_samples), self.data, self.classifiers)
-        return summary(None, readings)["samples"]["digit"]
+        return summary(None, [readings])["samples"]["digit"]
 
 
 def measure(folder: Path, judge: Judge, *options: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def evaluate(
     lesson_samples: int | None = None,
     limit: int | None = None,
     seed: int = 0,
+    samplings: int = 1,
     classifier_steps: int | None = None,
     temperature: float = 1.0,
     truncation: float | None = None,
@@ -46,6 +47,8 @@ def evaluate(
             Left out, of adversarial generators as many as there are training examples, of likelihood models 0.
         limit: held-out examples whose likelihood is scored; left out, all.
         seed: seed of the samples and the classifiers.
+        samplings: times that all samples are drawn, each with the next seed; figures are then means with their spread,
+            while by class, and of lessons, they are of the first.
         classifier_steps: training steps of the classifiers that read the samples. Left out, 1,000, or fewer where
             these pass 110 times through the training data, but not below 100.
         temperature: temperature of the samples of likelihood models; the likelihood is the model's own.
@@ -67,6 +70,8 @@ def evaluate(
     with output_folder(out, overwrite) as folder:
         if batch_size < 1 or num_samples < 1:
             raise ValueError(f"batch_size {batch_size} and num_samples {num_samples} must be at least 1")
+        if samplings < 1:
+            raise ValueError(f"samplings {samplings} is not at least 1")
         if lesson_samples is not None and lesson_samples < 0:
             raise ValueError(f"lesson_samples {lesson_samples} is not at least 0")
         checkpoint = Checkpoint.open(ckpt_path, trust)
@@ -79,10 +84,10 @@ def evaluate(
             tempering = {"temperature": temperature, "engine": choose(engine, scored.network).name}
         module = data_of(checkpoint, model, data or {})
         steps = enough_steps(module) if classifier_steps is None else classifier_steps
-        facts = {"checkpoint": checkpoint.sha256, "seed": seed, "weights": weights, **tempering,
+        facts = {"checkpoint": checkpoint.sha256, "seed": seed, "samplings": samplings, "weights": weights, **tempering,
                  "classifier_steps": steps, "split": "test",
                  "data": {**checkpoint.data_settings, "changed": data or {}}}  # fmt: skip
-        wanted = Wanted(num_samples, lesson_samples, limit, seed, steps, batch_size, tempering)
+        wanted = Wanted(num_samples, lesson_samples, limit, seed, samplings, steps, batch_size, tempering)
         stopped = _report(folder, facts, measured(folder, model, module, wanted))
         text = (folder / "report.md").read_text()
     print(text)

@@ -39,6 +39,7 @@ class Wanted(NamedTuple):
         lesson_samples: samples to teach a classifier with.
         limit: held-out examples whose likelihood is scored.
         seed: seed of the samples and the classifiers.
+        samplings: times that all samples are drawn, with another seed each.
         classifier_steps: training steps of the classifiers.
         batch_size: examples scored or drawn together.
         tempering: options of the model's sampler.
@@ -48,6 +49,7 @@ class Wanted(NamedTuple):
     lesson_samples: int | None
     limit: int | None
     seed: int
+    samplings: int
     classifier_steps: int
     batch_size: int
     tempering: dict[str, Any]
@@ -67,15 +69,20 @@ def measured(folder: Path, model: Model, data: Any, wanted: Wanted) -> Iterator[
     if scored is not None:
         _begin(f"scoring {min(held_out, wanted.limit or held_out):,} held-out examples")
         figures = likelihood(scored, data, wanted.limit, wanted.batch_size)
-        yield summary(figures, {})
+        yield summary(figures, [])
     options: dict[str, Any] = {"batch_size": wanted.batch_size, **wanted.tempering}
     _begin(f"drawing {min(wanted.num_samples, held_out, len(data.dataset('train'))):,} samples")
     generated = generate(model, data, wanted.num_samples, seed, **options)
     _begin(f"training the classifiers of {', '.join(data.names)} that read them, {steps:,} steps each")
     classifiers = train_classifiers(data, steps, seed)
-    assessments = assess(generated, data, classifiers)
+    assessments = [assess(generated, data, classifiers)]
     yield summary(figures, assessments)
-    illustrate(folder, model, data, generated, assessments, seed, wanted.tempering)
+    illustrate(folder, model, data, generated, assessments[0], seed, wanted.tempering)
+    for i in range(1, wanted.samplings):
+        _begin(f"drawing samples again: {i + 1} of {wanted.samplings}")
+        again = generate(model, data, wanted.num_samples, seed + i, **options)
+        assessments.append(assess(again, data, classifiers))
+        yield summary(figures, assessments)
     taught = lessons(model, data, wanted.lesson_samples, seed, steps, **options)
     report = summary(figures, assessments, taught)
     yield report

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from statistics import stdev
 from typing import Any
 
 MANY, WORST = 40, 20  # classes from which on a table shows the worst alone, and how many of these
@@ -11,10 +13,11 @@ def markdown(report: dict[str, Any]) -> str:
     """Write the report."""
     options = ("temperature", "truncation")
     tempered = "".join(f", {name} {report[name]:g}" for name in options if report.get(name) is not None)
+    times = f", samples drawn {report['samplings']} times (± standard deviation)" if report["samplings"] > 1 else ""
     lines = [
         "# Evaluation",
         "",
-        f"Checkpoint {report['checkpoint'][:12]}, {report['weights']} weights, seed {report['seed']}{tempered}; the "
+        f"Checkpoint {report['checkpoint'][:12]}, {report['weights']} weights, seed {report['seed']}{times}{tempered}; the "
         f"test split of {describe(report['data'])}.",
         *_likelihood(report.get("likelihood")),
     ]
@@ -52,17 +55,18 @@ def _likelihood(found: dict[str, Any] | None) -> list[str]:
 def _samples(name: str, samples: dict[str, Any]) -> list[str]:
     """Write the table of one kind of class."""
     floor, lesson = samples["floor"], samples.get("lesson")
+    drawn = partial(_over_samplings, samples)
     lines = [
         "",
         f"| {samples['count']} samples, read by a classifier of {name} trained on real training data | samples | "
         "real training examples of the same classes | real held-out examples |",
         "| --- | --- | --- | --- |",
-        f"| read as asked | {samples['accuracy']:.1%} | {floor['accuracy']:.1%} | {samples['held_out_accuracy']:.1%} |",
-        f"| read as the class asked of another sample (at chance, if classes are heeded) | {samples['shuffled']:.1%} | "
+        f"| read as asked | {drawn('accuracy', '.1%')} | {floor['accuracy']:.1%} | {samples['held_out_accuracy']:.1%} |",
+        f"| read as the class asked of another sample (at chance, if classes are heeded) | {drawn('shuffled', '.1%')} | "
         f"{floor['shuffled']:.1%} | |",
-        f"| held-out examples covered | {samples['coverage']:.1%} | {floor['coverage']:.1%} | |",
-        f"| Fréchet distance to held-out examples | {samples['frechet']:.2f} | {floor['frechet']:.2f} | 0 |",
-        f"| the same within each class, mean | {samples['within']:.2f} | {floor['within']:.2f} | 0 |",
+        f"| held-out examples covered | {drawn('coverage', '.1%')} | {floor['coverage']:.1%} | |",
+        f"| Fréchet distance to held-out examples | {drawn('frechet', '.2f')} | {floor['frechet']:.2f} | 0 |",
+        f"| the same within each class, mean | {drawn('within', '.2f')} | {floor['within']:.2f} | 0 |",
     ]
     if lesson is not None:
         lines.append(f"| held-out examples read right by a classifier trained on {lesson['count']} of these alone | "
@@ -77,6 +81,14 @@ def _samples(name: str, samples: dict[str, Any]) -> list[str]:
         lines += ["", f"The {WORST} of {len(samples['by_class']):,} that lack most of what real ones have; all are in "
                       "report.json."]  # fmt: skip
     return lines + [line for alarm in samples["alarms"] for line in ("", f"**Alarm:** {alarm}.")]
+
+
+def _over_samplings(samples: dict[str, Any], name: str, form: str) -> str:
+    """Write a figure of samples: where they were drawn more than once, the mean, and the standard deviation of it."""
+    figures = [sampling[name] for sampling in samples["samplings"]]
+    if len(figures) == 1:
+        return format(figures[0], form)
+    return f"{samples[name]:{form}} ± {stdev(figures):{form}}"
 
 
 def _copies(found: dict[str, Any] | None) -> list[str]:

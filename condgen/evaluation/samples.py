@@ -6,7 +6,7 @@ Every figure is given beside the one for real data, since on its own it says lit
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -276,10 +276,24 @@ def _by_name(found: Assessment) -> dict[str, dict[str, int]]:
     return counts
 
 
+def mean_of(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each figure."""
+    return {name: sum(each[name] for each in figures) / len(figures) for name in figures[0]}
+
+
 def summary(
-    measured: Likelihood | None, assessments: Mapping[str, Assessment], lessons: Mapping[str, Lesson] | None = None
+    measured: Likelihood | None,
+    assessments: Sequence[Mapping[str, Assessment]],
+    lessons: Mapping[str, Lesson] | None = None,
 ) -> dict[str, Any]:
-    """Convert all figures to plain data for report.json."""
+    """Convert all figures to plain data for report.json.
+
+    Args:
+        measured: likelihood of held-out examples; `None` where the model has none.
+        assessments: readings of the samples, for each time that they were drawn, by kind of class. Figures are means
+            over these; counts, and figures by class, are of the first.
+        lessons: lessons that the samples have taught, by kind of class.
+    """
     report: dict[str, Any] = {}
     if measured is not None:
         gaps = {name: bits - measured.bits_per_dim for name, bits in measured.swapped.items()}
@@ -287,14 +301,15 @@ def summary(
     report["samples"] = {
         name: {
             "count": found.asked_and_read.total(),
-            **asdict(found.samples),
+            **mean_of(drawn := [asdict(assessed[name].samples) for assessed in assessments]),
+            "samplings": drawn,
             "held_out_accuracy": found.held_out_accuracy,
             "floor": asdict(found.floor),
             "asked_and_read": _by_name(found),
             "by_class": {label: asdict(figures) for label, figures in found.classes.items()},
             "alarms": list(alarms(name, found.classes).values()),
         }
-        for name, found in assessments.items()
+        for name, found in (assessments[0].items() if assessments else ())
     }
     for name, lesson in (lessons or {}).items():
         report["samples"][name]["lesson"] = asdict(lesson)

@@ -45,6 +45,22 @@ def test_evaluate_reports_reading_lessons_and_distances_of_a_generator(cdcgan, e
 
 
 @pytest.mark.slow
+def test_samplings_are_those_of_the_next_seeds(cdcgan, evaluate, tmp_path):
+    options = ["--num_samples", "60", "--classifier_steps", "30", "--lesson_samples", "0"]
+    assert evaluate(cdcgan, tmp_path / "three", *options, "--samplings", "3", "--seed", "4") == 0
+    report = json.loads((tmp_path / "three" / "report.json").read_text())
+    found = report["samples"]["digit"]
+    assert evaluate(cdcgan, tmp_path / "first", *options, "--seed", "4") == 0
+    alone = json.loads((tmp_path / "first" / "report.json").read_text())["samples"]["digit"]
+    assert found["samplings"][0] == alone["samplings"][0] == {name: alone[name] for name in alone["samplings"][0]}
+    distances = [sampling["frechet"] for sampling in found["samplings"]]
+    assert len(set(distances)) == 3
+    assert found["frechet"] == pytest.approx(sum(distances) / 3)
+    assert found["asked_and_read"] == alone["asked_and_read"]
+    assert found["floor"] == alone["floor"]
+
+
+@pytest.mark.slow
 def test_evaluate_measures_audio_of_a_generator(cdcgan_audio, evaluate, tmp_path):
     options = ["--num_samples", "8", "--classifier_steps", "5", "--truncation", "0.5", "--weights", "live"]
     assert evaluate(cdcgan_audio, tmp_path / "r", *options) == 0

@@ -33,7 +33,7 @@ def test_an_untrained_model_reads_at_chance_and_real_data_well(digits, classifie
     assert found.samples.accuracy < 0.4
     assert found.samples.coverage < 0.2 < 0.8 < found.floor.coverage
     assert found.asked_and_read.total() == 200
-    report = summary(None, readings)["samples"]["digit"]
+    report = summary(None, [readings])["samples"]["digit"]
     read_right = sum(row.get(name, 0) for name, row in report["asked_and_read"].items())
     assert read_right / 200 == pytest.approx(report["accuracy"])
 
@@ -183,7 +183,7 @@ def test_rows_of_the_counts_are_asked_and_columns_read():
     found = reading_of(flat(BRIGHT, [0] * 6).x, [0] * 6)
     assert found.asked_and_read == {(0, 1): 6}
     low, high = found.names
-    assert summary(None, {"label": found})["samples"]["label"]["asked_and_read"] == {low: {high: 6}}
+    assert summary(None, [{"label": found}])["samples"]["label"]["asked_and_read"] == {low: {high: 6}}
     assert found.samples.accuracy == 0
 
 

@@ -388,4 +388,9 @@ MUTANTS = [
         "data/speech.py", "float(torch.rand(())) < self.beginnings", "False",
         ("data/test_speech.py::test_so_many_crops_begin_where_the_clip_begins",),
     ),
+    Mutant(
+        "one_seed_for_all_samplings", "every sampling of `evaluate` has the same seed, so that there is no spread",
+        "commands/measuring.py", "wanted.num_samples, seed + i,", "wanted.num_samples, seed,",
+        ("commands/test_evaluate.py::test_samplings_are_those_of_the_next_seeds",),
+    ),
 ]  # fmt: skip
