@@ -25,6 +25,7 @@ from condgen.data import MNIST, Images
 from condgen.evaluation.samples import assess, generate, summary, train_classifiers
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "cdcgan_mnist.yaml"
+EXAMPLES, CHANGES = (100, 700, 2000, 5000), ("", "level,shift,cutout")
 SHOWN = {name: value for name, value in COLUMNS.items() if name != "GAN-train, %"}
 
 
@@ -50,14 +51,14 @@ class Judge:
 
 
 def measure(folder: Path, judge: Judge, *options: str) -> dict[str, Any]:
-    """Train once with options of `condgen fit`; return the figures of the best and of the last checkpoint."""
+    """Train once with options of `condgen fit`; return the figures of the last checkpoint."""
     written = folder / "figures.json"
     if not written.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         condgen(folder / "log", "fit", "-c", str(CONFIG), *options, "--trainer.logger.save_dir", str(folder),
-                "--trainer.limit_val_batches", "20", "--trainer.enable_progress_bar", "false")  # fmt: skip
-        newest = {kind: max(folder.rglob(f"{kind}.ckpt"), key=lambda p: p.stat().st_mtime) for kind in ("best", "last")}
-        figures = {kind: judge(checkpoint) for kind, checkpoint in newest.items()}
+                "--trainer.limit_val_batches", "1", "--trainer.callbacks", "[]",
+                "--trainer.enable_progress_bar", "false")  # fmt: skip
+        figures = judge(max(folder.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime))
         partial = written.with_suffix(".partial")  # an interrupted run must be repeated
         partial.write_text(json.dumps(figures, indent=2) + "\n")
         partial.replace(written)
@@ -65,24 +66,23 @@ def measure(folder: Path, judge: Judge, *options: str) -> dict[str, Any]:
 
 
 def table(figures: dict[tuple[int, str], list[dict[str, Any]]]) -> list[str]:
-    """Write the table of the last and the best checkpoints."""
-    head = ["examples per class", "augmented by", "checkpoint", *SHOWN]
+    """Write the table."""
+    head = ["examples per class", "augmented by", *SHOWN]
     lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
     for (examples, changes), runs in figures.items():
-        for kind in ("last", "best"):
-            cells = [cell([value(run[kind]) for run in runs]) for value in SHOWN.values()]
-            lines.append(f"| {examples:,} | {changes or 'nothing'} | {kind} | {' | '.join(cells)} |")
-    floor = next(iter(figures.values()))[0]["last"]["floor"]
-    return [*lines, f"| real training images | | | {' | '.join(f'{v(floor):.1f}' for v in SHOWN.values())} |"]
+        cells = [cell([value(run) for run in runs]) for value in SHOWN.values()]
+        lines.append(f"| {examples:,} | {changes.replace(',', ', ') or 'nothing'} | {' | '.join(cells)} |")
+    floor = next(iter(figures.values()))[0]["floor"]
+    return [*lines, f"| real training images | | {' | '.join(f'{value(floor):.1f}' for value in SHOWN.values())} |"]
 
 
 def main(
     root: str,
     out: str = "runs/compare_augmentation",
-    examples: tuple[int, ...] = (100, 700, 2000, 5000),
-    changes: tuple[str, ...] = ("", "level,shift,cutout"),
-    steps: int = 3000,
-    channels: int = 32,
+    examples: list[int] | None = None,
+    changes: list[str] | None = None,
+    steps: int = 12000,
+    channels: int = 64,
     seeds: int = 1,
     num_samples: int = 2000,
     classifier_steps: int = 1000,
@@ -92,8 +92,9 @@ def main(
     Args:
         root: folder of MNIST.
         out: folder for the runs and the table.
-        examples: numbers of training examples per class.
-        changes: sets of changes, each with commas between their names; the empty one for no augmentation.
+        examples: numbers of training examples per class; 100, 700, 2000 and 5000 if left out.
+        changes: sets of changes, each with commas between their names, the empty one for no augmentation; none and all
+            if left out.
         steps: training steps of each run.
         channels: channels of both networks.
         seeds: number of seeds, from 0.
@@ -101,7 +102,8 @@ def main(
         classifier_steps: training steps of the classifier.
     """
     judge = Judge(root, num_samples, classifier_steps)
-    figures: dict[tuple[int, str], list[dict[str, Any]]] = {(n, kind): [] for n in examples for kind in changes}
+    figures: dict[tuple[int, str], list[dict[str, Any]]] = {(n, kind): [] for n in examples or EXAMPLES
+                                                             for kind in changes or CHANGES}  # fmt: skip
     for seed, (n, kind) in tqdm([(seed, key) for seed in range(seeds) for key in figures], desc="runs"):
         epochs = max(1, round(steps / (n * 10 / 64)))
         with quiet(logging.WARNING):
@@ -109,7 +111,7 @@ def main(
                 Path(out, f"{n}_{kind.replace(',', '_') or 'nothing'}_{seed}"), judge,
                 "--data.source.root", root, "--data.examples_per_class", str(n), "--model.augment", f"[{kind}]",
                 "--seed_everything", str(seed), "--trainer.max_epochs", str(epochs),
-                "--trainer.check_val_every_n_epoch", str(max(1, epochs // 10)),
+                "--trainer.check_val_every_n_epoch", str(epochs), "--model.samples_every_n_epochs", str(epochs),
                 "--model.network.channels", str(channels), "--model.discriminator.channels", str(channels),
             )  # fmt: skip
         figures[n, kind].append(found)

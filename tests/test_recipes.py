@@ -126,6 +126,24 @@ def test_the_adversarial_recipe_measures_the_best_and_the_last_checkpoint(tmp_pa
 
 
 @pytest.mark.slow
+def test_the_comparison_of_augmentation_trains_on_as_many_examples_as_it_says_and_repeats_nothing(tmp_path):
+    pytest.importorskip("torchvision", reason="torchvision is not installed")
+    write_mnist(tmp_path / "mnist")
+    options = ["mnist", "--examples", "[4]", "--steps", "2", "--channels", "4", "--num_samples", "20",
+               "--classifier_steps", "1"]  # fmt: skip
+    first = run("compare_augmentation.py", *options, cwd=tmp_path)
+    assert "| 4 | nothing |" in first
+    assert "| 4 | level, shift, cutout |" in first
+    checkpoints = list((tmp_path / "runs/compare_augmentation").rglob("last.ckpt"))
+    stored = [torch.load(checkpoint, weights_only=True) for checkpoint in checkpoints]
+    assert {count for s in stored for count in s["class_examples"]["digit"].values()} == {4}
+    assert sorted(len(s["hyper_parameters"]["augment"]) for s in stored) == [0, 3]
+    written = [path.stat().st_mtime_ns for path in checkpoints]
+    assert run("compare_augmentation.py", *options, cwd=tmp_path) == first
+    assert [path.stat().st_mtime_ns for path in checkpoints] == written
+
+
+@pytest.mark.slow
 def test_the_adversarial_comparison_writes_a_table_and_its_plot_and_repeats_nothing(tmp_path):
     options = ["--rows", '["concat | concat (the original)"]', "--seeds", "1", "--max_epochs", "10",
                "--classifier_steps", "5"]  # fmt: skip

@@ -200,10 +200,12 @@ class SampleQuality(pl.Callback):
 
 
 ALARMS = {
-    "rank": "the discriminator wins: it ranks {:.1%} of real examples above generated ones; lower "
-    "model.discriminator_learning_rate, give it spectral_norm, or set model.r1",
-    "diversity": "samples collapse: two of equal conditions are only {:.1%} as far apart as real ones; start from an "
-    "earlier checkpoint with --weights FILE and a lower learning rate, or set model.r1",
+    "rank": "the discriminator wins: it ranks {:.1%} of real examples above generated ones; with few examples, set "
+    "model.augment to [level, shift, cutout] if it is off; with many, lower model.discriminator_learning_rate, give it "
+    "spectral_norm, or set model.r1",
+    "diversity": "samples collapse: two of equal conditions are only {:.1%} as far apart as real ones; with few "
+    "examples, set model.augment to [level, shift, cutout] if it is off; with many, start from an earlier checkpoint "
+    "with --weights FILE and a lower learning rate, or set model.r1",
 }
 
 

@@ -198,7 +198,7 @@ def test_the_class_with_the_fewest_examples_decides_and_empty_ones_do_not_count(
 def test_the_usual_changes_are_chosen_where_a_class_has_few_examples(caplog):
     with caplog.at_level("INFO"):
         assert choose(model(**SIDES), counted(FEW, FEW - 1, 0)).changes == ("level", "shift", "cutout")
-        assert "side right has 1,999 training examples, fewer than 2,000" in caplog.text
+        assert f"side right has {FEW - 1:,} training examples, fewer than {FEW:,}" in caplog.text
         caplog.clear()
         assert choose(model(**SIDES), counted(FEW, FEW, 0)).changes == ()
         assert choose(model(**SIDES), None).changes == ()
