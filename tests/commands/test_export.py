@@ -370,6 +370,18 @@ def test_sizes_that_the_weights_do_not_bear_out_take_no_memory(size, broken, one
     assert int(grown) < 400  # megabytes, most of which importing PyTorch takes
 
 
+@pytest.mark.parametrize("size", [{"window": 10**9}, {"bands": 10**6}], ids=str)
+def test_nor_do_sizes_of_what_is_measured(size, broken, one_line):
+    def change(config):
+        mel = config["data"]["init_args"]["features"]["mel"]
+        mel["init_args"] |= size
+        return config
+
+    folder = broken(change, kind="wavenet_fsdd_mel")
+    assert main(["sample", str(folder), "--condition.speaker", "theo", "--condition.mel", "a.wav", "--out", "o"]) == 1
+    one_line(folder.name, f"gives {next(iter(size))} as {next(iter(size.values()))}")
+
+
 def test_a_configuration_is_data(broken, one_line):
     """As in a checkpoint; see tests/test_hostile_checkpoints.py for the many places."""
     payload = {"class_path": "os.system", "init_args": {"command": "touch ran"}}
