@@ -416,3 +416,16 @@ def test_help_waits_for_no_framework():
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "--trained_by" in found.stdout
     assert not {"torch", "pytorch_lightning", "numpy", "numba", "PIL", "safetensors"} & set(found.stderr.split())
+
+
+def test_sound_is_drawn_without_what_measures_it(export, tmp_path):
+    """Importing librosa takes longer than to draw a clip and its pictures."""
+    options = ["--condition.digit", "1", "--condition.speaker", "theo", "--out", str(tmp_path / "o")]
+    code = (
+        "import sys\nfrom condgen.cli import main\n"
+        f"assert main(['sample', {str(export('cdcgan_fsdd'))!r}, *{options}]) == 0\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
+    assert (tmp_path / "o" / "waveforms.png").is_file()
+    assert not {"librosa", "scipy", "sklearn", "numba", "torchaudio", "torchvision", "pytorch_lightning"} & set(found)
