@@ -97,7 +97,8 @@ class Checkpoint:
             for part, classes in (("hyper_parameters", TASKS), ("datamodule_hyper_parameters", DATA_MODULES)):
                 foreign += check(content[part], classes, trust) if part in content else []
             check_paths(content.get("callbacks", {}))
-            exported.check_sizes(content["hyper_parameters"], content["state_dict"])
+            data = content.get("datamodule_hyper_parameters", {})
+            exported.check_sizes(content["hyper_parameters"], data, content["state_dict"])
             for named in foreign:
                 _import(named, trust)
         except ValueError as error:

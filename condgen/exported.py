@@ -36,8 +36,9 @@ Bits = Literal["16-bit", "32-bit"]
 LARGEST = 16_000_000  # bytes of a config.json that is read
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 WHAT = "a folder that `condgen export` wrote"
-# Bounds of what a model may be said to be, since its weights do not tell: positions, and numbers in between.
-MOST_POSITIONS = MOST_NUMBER = 2**26
+# Bounds of what a model may be said to be where its weights do not tell: positions and whatever else is counted; and
+# what is counted of a frame, such as mel bands.
+MOST_NUMBER, MOST_OF_FRAMES = 2**26, 2**14
 
 
 def write(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor], bits: Bits) -> None:
@@ -216,25 +217,26 @@ def _dtype(value: Tensor) -> str:
     return str(value.dtype).removeprefix("torch.")
 
 
-def check_sizes(settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
-    """Check, before anything is built, the sizes that a file gives a model of condgen's own parts.
+def check_sizes(task: Mapping[str, Any], data: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+    """Check, before anything is built, the sizes that a file gives condgen's own parts of a model and of its front end.
 
     Args:
-        settings: arguments of the task.
+        task: arguments of the task.
+        data: arguments of the data module.
         weights: weights that the file holds.
 
     Raises:
         ValueError: a number is out of all proportion to them; the message holds it.
     """
-    parts = [settings.get("network"), settings.get("discriminator"), *_values(settings.get("conditions"))]
-    for part in (part for part in parts if isinstance(part, Mapping) and _is_ours(part.get("class_path"))):
-        given = part.get("init_args") or {}
+    model = [task.get("network"), task.get("discriminator"), *_values(task.get("conditions"))]
+    measured = _values(data.get("features"))
+    for most, part in (*((MOST_NUMBER, part) for part in model), *((MOST_OF_FRAMES, part) for part in measured)):
+        given = part.get("init_args") if isinstance(part, Mapping) and _is_ours(part.get("class_path")) else None
         for name, value in given.items() if isinstance(given, Mapping) else ():
             numbers = [n for n in (value if isinstance(value, list | tuple) else [value]) if isinstance(n, int)]
-            most = len(weights) if name == "layers" else MOST_NUMBER
             found = prod(map(abs, numbers)) if name == "shape" else max(map(abs, numbers), default=0)
-            if found > most:
-                raise ValueError(f"{name} {value} is more than its {len(weights):,} tensors of weights are for")
+            if found > (len(weights) if name == "layers" else most):
+                raise ValueError(f"gives {name} as {value}, more than {len(weights):,} tensors of weights are for")
 
 
 def _values(part: Any) -> list[Any]:

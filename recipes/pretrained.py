@@ -88,8 +88,9 @@ def main(
         condgen("evaluate", ckpt_path, "--num_samples", str(model.samples), "--out", str(place / "report"),
                 "--overwrite", *moved)  # fmt: skip
         report = str(place / "report" / "report.json")
-    condgen("export", ckpt_path, "--out", str(Path(into, name)), "--overwrite", "--report", report,
-            "--trained_by", trained_by or model.command, "--data_licence", model.data, "--licence", LICENCE)  # fmt: skip
+    said = {"report": report, "trained_by": trained_by or model.command, "data_licence": model.data, "licence": LICENCE}
+    options = [word for option, text in said.items() for word in (f"--{option}", text)]
+    condgen("export", ckpt_path, "--out", str(Path(into, name)), "--overwrite", *options)
 
 
 if __name__ == "__main__":

@@ -233,6 +233,10 @@ def test_a_network_of_ones_own_is_built_where_its_module_is_trusted(own, tmp_pat
     report = ["--num_samples", "20", "--limit", "20", "--classifier_steps", "2", "--out", str(tmp_path / "r")]
     assert main(["evaluate", "--ckpt_path", checkpoint, "--trust", "own_network", *report]) == 0
     assert main(["test", "--ckpt_path", checkpoint, "--trust", "own_network"]) == 0
+    assert main(["export", checkpoint, "--out", str(tmp_path / "e"), "--trust", "own_network"]) == 0
+    assert type(load(tmp_path / "e", trust=["own_network"]).model.network).__name__ == "Mine"
+    with pytest.raises(ValueError, match="--trust own_network"):
+        load(tmp_path / "e")
 
 
 def test_a_trusted_module_that_is_not_there_is_one_line(own, tmp_path, monkeypatch, one_line):

@@ -1,5 +1,6 @@
 """Every recipe runs, in miniature."""
 
+import hashlib
 import json
 import os
 import runpy
@@ -92,6 +93,32 @@ def test_the_training_benchmark_compares_the_networks_before_it_times_them(tmp_p
     assert {row["model"] for row in rows} == set(names)
     assert all(0 < row["matmul_fraction"] < 2 and row["model"] in found for row in rows)
     assert (tmp_path / "runs" / "benchmark_training" / "table.md").read_text() == found
+
+
+@pytest.mark.slow
+def test_a_model_that_comes_with_the_package_is_made_by_one_command(tmp_path):
+    checkpoint = ROOT / "tests" / "checkpoints" / "pixelcnn_digits.format1.ckpt"
+    report = {
+        "checkpoint": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        "weights": "ema",
+        "seed": 0,
+        "samples": {},
+    }
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    run(
+        "pretrained.py",
+        "digits",
+        "--ckpt_path",
+        str(checkpoint),
+        "--report",
+        "report.json",
+        "--into",
+        "made",
+        cwd=tmp_path,
+    )
+    card = (tmp_path / "made" / "digits" / "README.md").read_text()
+    assert "condgen fit -c pixelcnn_digits" in card
+    assert "Not said" not in card
 
 
 def test_the_makefile_runs_the_demo_and_the_tests():

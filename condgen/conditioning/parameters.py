@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from condgen.atomic import whole_file
@@ -208,7 +208,8 @@ class FiLMParameters(Mapping[str, GammaBeta]):
             for part, tensor in pair.parts.items()
         }
         with whole_file(path) as temporary:
-            save_file(tensors, temporary, {LAYERS: json.dumps(list(self)), LABELS: json.dumps(self.labels)})
+            # By itself, safetensors lets none but the user read the file.
+            temporary.write_bytes(save(tensors, {LAYERS: json.dumps(list(self)), LABELS: json.dumps(self.labels)}))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FiLMParameters:

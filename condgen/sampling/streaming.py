@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from condgen.atomic import whole_file
@@ -47,7 +47,7 @@ class StreamState:
         """Write a file of safetensors."""
         values = {} if self.values is None else {"values": self.values.contiguous()}
         with whole_file(path) as temporary:
-            save_file({**self.network.tensors(), **values}, temporary)
+            temporary.write_bytes(save({**self.network.tensors(), **values}))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> StreamState:

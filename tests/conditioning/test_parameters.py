@@ -131,6 +131,12 @@ def test_the_file_is_called_as_it_was_asked_for(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["a.b"]
 
 
+def test_whoever_may_read_other_files_may_read_it(tmp_path):
+    P.save(tmp_path / "a.safetensors")
+    (tmp_path / "b.txt").touch()
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "b.txt").stat().st_mode
+
+
 def test_fixed_parameters_survive_saving(tmp_path):
     fixed = FiLMParameters({"a": GammaBeta(), "b": GammaBeta()})
     fixed.save(tmp_path / "fixed.safetensors")

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from condgen.conditioning import ClassEmbedding, FeatureVector
-from condgen.evaluation.pictures import conditions_grid, save_counts, save_grid, some_classes, tile
+from condgen.evaluation.pictures import conditions_grid, decibels, save_counts, save_grid, some_classes, tile
 
 
 def grid(tmp_path, x, levels, columns, labels):
@@ -102,3 +102,13 @@ def test_some_classes_are_all_or_forty_evenly_spread(classes):
     assert len(shown) == min(classes, 40)
     assert shown[0] == 0
     assert max(b - a for a, b in pairwise([*shown, classes])) <= -(-classes // 40)
+
+
+def test_a_spectrogram_is_librosas():
+    """Of a tone in noise, of silence, and of a clip shorter than the window."""
+    librosa = pytest.importorskip("librosa")
+    tone = np.sin(np.arange(2000) * 0.7) + 0.01 * np.random.default_rng(0).normal(size=2000)
+    for waveform in (tone, np.zeros(500), tone[:100]):
+        spectrum = np.abs(librosa.stft(waveform.astype(np.float32), n_fft=320, hop_length=40))
+        wanted = librosa.amplitude_to_db(spectrum, ref=np.max, top_db=70)
+        assert np.abs(decibels(waveform, 320, 40) - wanted).max() < 0.01

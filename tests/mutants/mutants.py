@@ -392,5 +392,43 @@ MUTANTS = [
         "one_seed_for_all_samplings", "every sampling of `evaluate` has the same seed, so that there is no spread",
         "commands/measuring.py", "wanted.num_samples, seed + i,", "wanted.num_samples, seed,",
         ("commands/test_evaluate.py::test_samplings_are_those_of_the_next_seeds",),
+        "export_of_last_weights", "what is exported are the last weights, not their average",
+        "commands/export.py", "model = checkpoint.model()", 'model = checkpoint.model("live")',
+        ("commands/test_export.py::test_in_32_bits_the_model_is_the_checkpoints_bit_for_bit",),
+    ),
+    Mutant(
+        "export_rounds_vectors", "biases and statistics are rounded to 16 bits too",
+        "exported.py", "own.ndim < 2", "own.ndim < 1",
+        ("commands/test_export.py::test_in_16_bits_matrices_are_the_nearest_float16_and_vectors_stay",),
+    ),
+    Mutant(
+        "export_in_bfloat16", "matrices are rounded eight times as coarsely as said",
+        "exported.py", "(half := own.half())", "(half := own.bfloat16().half())",
+        ("commands/test_export.py::test_in_16_bits_matrices_are_the_nearest_float16_and_vectors_stay",),
+    ),
+    Mutant(
+        "export_names_places", "where the data lay on the machine of the training is handed on",
+        "exported.py", "{name: placeless(value) for", "{name: value for",
+        ("commands/test_export.py::test_nothing_of_this_machine_is_in_it_but_all_of_the_model",),
+    ),
+    Mutant(
+        "weights_of_any_kind", "whole numbers are taken for weights",
+        "exported.py", "found[name].is_floating_point() != value.is_floating_point()", "found[name] is value",
+        ("commands/test_export.py::test_a_weight_of_another_shape_or_kind_is_named",),
+    ),
+    Mutant(
+        "sizes_unbounded", "a model is built however large config.json says it is",
+        "exported.py", "if made > most or", "if made < 0 or",
+        ("commands/test_export.py::test_the_bound_on_what_is_built_is_of_its_block_and_thread_alone",),
+    ),
+    Mutant(
+        "figures_of_any_model", "a card shows the figures of another model",
+        "commands/export_card.py", 'if report["checkpoint"] != checkpoint.sha256', 'if not report["checkpoint"]',
+        ("commands/test_export.py::test_figures_of_another_model_stand_on_no_card",),
+    ),
+    Mutant(
+        "hash_of_half_an_export", "samples name an exported model by its weights alone",
+        "checkpoint.py", "[self.path / WEIGHTS, self.path / CONFIG] if", "[self.path / WEIGHTS] if",
+        ("commands/test_export.py::test_a_folder_takes_the_place_of_a_checkpoint",),
     ),
 ]  # fmt: skip

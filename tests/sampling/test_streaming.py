@@ -84,6 +84,8 @@ def test_a_state_before_the_first_sample_can_be_saved(tmp_path, make_wavenet, ma
     model = make_wavenet(hop=3)
     conditions = make_melodies(model, 2, 4)
     StreamState(model.network.start(2), None).save(tmp_path / "state")
+    (tmp_path / "other").touch()
+    assert (tmp_path / "state").stat().st_mode == (tmp_path / "other").stat().st_mode
     rest = stream(model, conditions, chunk=5, state=StreamState.load(tmp_path / "state"))
     assert same(joined(rest), sampled(model, conditions))
 
