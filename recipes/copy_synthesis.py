@@ -16,7 +16,7 @@ from jsonargparse import auto_cli
 
 def main(
     root: str, out: str = "runs/copy_synthesis", max_epochs: int = 12, num_samples: int = 300,
-    classifier_steps: int = 400, compile: bool = True,
+    classifier_steps: int = 400,
 ) -> None:  # fmt: skip
     """Run the story.
 
@@ -26,11 +26,9 @@ def main(
         max_epochs: epochs of training.
         num_samples: number of held-out clips to copy.
         classifier_steps: training steps of each classifier that reads the copies.
-        compile: compilation of the network for training, done if true.
     """
     condgen("fit", "-c", str(CONFIGS / "wavenet_fsdd_mel.yaml"), "--data.source.root", root,
-            "--trainer.logger.save_dir", out, "--trainer.max_epochs", str(max_epochs),
-            "--model.compile", str(compile).lower())  # fmt: skip
+            "--trainer.logger.save_dir", out, "--trainer.max_epochs", str(max_epochs))  # fmt: skip
     checkpoint = str(newest_checkpoint(Path(out)))
     condgen("evaluate", "--ckpt_path", checkpoint, "--num_samples", str(num_samples), "--out", f"{out}/report",
             "--classifier_steps", str(classifier_steps), "--overwrite")  # fmt: skip

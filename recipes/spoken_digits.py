@@ -15,7 +15,7 @@ from jsonargparse import auto_cli
 
 def main(
     root: str, out: str = "runs/spoken_digits", max_epochs: int = 8, num_samples: int = 300,
-    classifier_steps: int = 400, compile: bool = True,
+    classifier_steps: int = 400,
 ) -> None:  # fmt: skip
     """Run the story.
 
@@ -25,11 +25,9 @@ def main(
         max_epochs: epochs of training.
         num_samples: number of samples for the classifiers to read.
         classifier_steps: training steps of each classifier.
-        compile: compilation of the network for training, done if true.
     """
     condgen("fit", "-c", str(CONFIGS / "wavenet_fsdd.yaml"), "--data.source.root", root,
-            "--trainer.logger.save_dir", out, "--trainer.max_epochs", str(max_epochs),
-            "--model.compile", str(compile).lower())  # fmt: skip
+            "--trainer.logger.save_dir", out, "--trainer.max_epochs", str(max_epochs))  # fmt: skip
     checkpoint = str(newest_checkpoint(Path(out)))
     condgen("sample", "--ckpt_path", checkpoint, "--condition.speaker", "all", "--condition.digit", "all",
             "--seconds", "0.5", "--out", f"{out}/samples", "--overwrite")  # fmt: skip

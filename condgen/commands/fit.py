@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,7 +15,6 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-import condgen.training  # noqa: F401  (classes that a configuration calls by their name alone must be imported)
 from condgen.checkpoint import Checkpoint
 from condgen.commands.completion import complete
 from condgen.commands.configurations import configurations, in_full
@@ -28,6 +28,7 @@ from condgen.commands.going_on import (
     logged,
     own_run,
     place_of,
+    precision_of,
     refuse_export,
     refuse_finished,
 )
@@ -37,8 +38,9 @@ from condgen.commands.quiet import quiet
 from condgen.commands.weights import flattened, start_from
 from condgen.data import Images, Speech  # noqa: F401
 from condgen.data.hyperparameters import innermost
-from condgen.training.compatibility import check_precision
+from condgen.training import LikelihoodTask
 from condgen.training.pace import WholeEpochs
+from condgen.training.precision import check_precision, default_precision, device_of, require_fast
 
 
 class Parser(OneLineErrors, LightningArgumentParser):
@@ -89,6 +91,7 @@ class CondgenCLI(LightningCLI):
         refuse_export(checkpoint, self.config.subcommand)
         if self.config.subcommand == "fit":
             refuse_finished(checkpoint.content, config.trainer, config.get("steps"))
+            config.trainer.precision = config.trainer.precision or precision_of(checkpoint.content)
         if checkpoint.is_export:  # which Lightning cannot read
             config.weights, config.ckpt_path = path, None
             return
@@ -116,7 +119,7 @@ class CondgenCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Complete the configuration from its data; the source that was built for that is used again."""
         config = self._part(self.config)
-        check_precision(str(config.trainer.precision))  # before Lightning asks for packages that will not help
+        self._settle_precision(config.trainer, locate(config.get("model", Namespace()).get("class_path", "")))
         if config.get("steps") and config.trainer.max_epochs is None:
             config.trainer.max_epochs = -1  # until the data tell how many epochs these are
         if config.get("data") and config.get("model"):
@@ -129,6 +132,16 @@ class CondgenCLI(LightningCLI):
             if built is not None:
                 self.parser.add_instantiator(*built)
         self.config = self.parser.parse_object(self.config)
+
+    def _settle_precision(self, trainer: Namespace, task: object) -> None:
+        """Refuse a precision that loses steps or hours; choose one for a new run of a likelihood model."""
+        device = device_of(trainer.accelerator)
+        if trainer.precision is not None:
+            check_precision(str(trainer.precision))  # before Lightning asks for packages that will not help
+            require_fast(str(trainer.precision), device)
+        elif self.config.get("subcommand") == "fit" and isinstance(task, type) and issubclass(task, LikelihoodTask):
+            trainer.precision, why = default_precision(device)
+            rank_zero_info(f"trainer.precision {trainer.precision}: {why}")
 
     def _part(self, config: Namespace) -> Any:
         """Return the part of a configuration that belongs to the command."""

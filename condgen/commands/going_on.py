@@ -141,6 +141,13 @@ def refuse_export(checkpoint: Checkpoint, command: str) -> None:
                          f"asks: measure it with `condgen evaluate {checkpoint.path} --out DIR`")  # fmt: skip
 
 
+def precision_of(content: Mapping[str, Any]) -> str:
+    """Return the precision of the run that wrote a checkpoint, in which it goes on: those that do not say it had 32
+    bits, where nothing else was asked for."""
+    found = content.get("precision")
+    return found if isinstance(found, str) and re.fullmatch(WORDS["precision"], found) else "32-true"
+
+
 def epochs_done(content: Mapping[str, Any]) -> int:
     """Return how many epochs a checkpoint has seen to their end."""
     place: Any = content.get("loops", {})

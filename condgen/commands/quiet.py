@@ -17,6 +17,7 @@ REMARKS = (
     "The WeightAveraging state cannot be restored",
     "callbacks used to create the checkpoint",
     "smaller than the logging interval",
+    "is not supported by the model summary",
 )
 UNWANTED = (
     "Tip", "will override existing callbacks", "Loading `train_dataloader`", "TPU available", "`Trainer.fit` stopped"

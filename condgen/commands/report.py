@@ -17,8 +17,8 @@ def markdown(report: dict[str, Any]) -> str:
     lines = [
         "# Evaluation",
         "",
-        f"Checkpoint {report['checkpoint'][:12]}, {report['weights']} weights, seed {report['seed']}{times}{tempered}; the "
-        f"test split of {describe(report['data'])}.",
+        f"Checkpoint {report['checkpoint'][:12]}, {report['weights']} weights, seed {report['seed']}{times}{tempered}; "
+        f"the test split of {describe(report['data'])}.",
         *_likelihood(report.get("likelihood")),
     ]
     for name, samples in report["samples"].items():
@@ -61,9 +61,10 @@ def _samples(name: str, samples: dict[str, Any]) -> list[str]:
         f"| {samples['count']} samples, read by a classifier of {name} trained on real training data | samples | "
         "real training examples of the same classes | real held-out examples |",
         "| --- | --- | --- | --- |",
-        f"| read as asked | {drawn('accuracy', '.1%')} | {floor['accuracy']:.1%} | {samples['held_out_accuracy']:.1%} |",
-        f"| read as the class asked of another sample (at chance, if classes are heeded) | {drawn('shuffled', '.1%')} | "
-        f"{floor['shuffled']:.1%} | |",
+        f"| read as asked | {drawn('accuracy', '.1%')} | {floor['accuracy']:.1%} | "
+        f"{samples['held_out_accuracy']:.1%} |",
+        f"| read as the class asked of another sample (at chance, if classes are heeded) | "
+        f"{drawn('shuffled', '.1%')} | {floor['shuffled']:.1%} | |",
         f"| held-out examples covered | {drawn('coverage', '.1%')} | {floor['coverage']:.1%} | |",
         f"| Fréchet distance to held-out examples | {drawn('frechet', '.2f')} | {floor['frechet']:.2f} | 0 |",
         f"| the same within each class, mean | {drawn('within', '.2f')} | {floor['within']:.2f} | 0 |",

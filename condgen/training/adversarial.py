@@ -34,7 +34,6 @@ from condgen.training.callbacks import AdversarialAlarm, SampleQuality
 from condgen.training.compatibility import (
     ClassExamples,
     check_data,
-    check_precision,
     count_classes,
     data_of,
     most_examples,
@@ -44,6 +43,7 @@ from condgen.training.defaults import check_monitors, checkpoints, claim_folders
 from condgen.training.divergence import check_finite, check_loss
 from condgen.training.losses import Loss, discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 from condgen.training.pace import validate_at_the_end
+from condgen.training.precision import check_precision
 from condgen.training.schedule import Schedule, learning_rate_factor
 
 
@@ -196,6 +196,7 @@ class AdversarialTask(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         write_format(checkpoint)
         checkpoint |= {"adversarial_seed": self.seed, "class_examples": self.class_examples}
+        checkpoint["precision"] = self.trainer.precision
         check_finite(self.trainer, checkpoint["state_dict"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

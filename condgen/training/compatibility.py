@@ -60,20 +60,6 @@ def warn_undescribed(task: Any, data: Any) -> None:
                 rank_zero_warn(f"condgen {commands} will not open the checkpoints of this run: {error}", stacklevel=5)
 
 
-COARSE = ("16-true", "bf16-true", "transformer-engine", "transformer-engine-float16")
-
-
-def check_precision(precision: str) -> None:
-    """Refuse a trainer's precision in which small steps of the weights, and of their running average, are lost.
-
-    Raises:
-        ValueError: weights have 16 bits or fewer; the message says what to use.
-    """
-    if precision in COARSE:
-        raise ValueError(f"trainer.precision {precision} keeps weights in 16 bits or fewer, which lose small steps "
-                         "of Adam and of averages: use bf16-mixed, 16-mixed, 32-true or 64-true")  # fmt: skip
-
-
 ClassExamples: TypeAlias = dict[str, dict[str, int]]  # training examples of each class, by condition and name
 
 

@@ -70,7 +70,7 @@ def test_a_checkpoint_alone_is_enough_and_its_run_goes_on_beside_itself(run, cap
     assert main(["fit", "--ckpt_path", LAST, "--trainer.max_epochs", "2"]) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("condgen: of the trainer")]
     assert len(said) == 1
-    assert "runs/pixelcnn_digits/version_0/config.yaml: max_epochs 1," in said[0]
+    assert "runs/pixelcnn_digits/version_0/config.yaml: precision 32-true, max_epochs 1," in said[0]
     assert "gradient_clip_val 1.0; left, as it may name what runs or writes: accelerator, logger, default" in said[0]
     assert checkpoints(run) == [LAST, LAST.replace("version_0", "version_1")]
     assert torch.load(checkpoints(run)[1], weights_only=True)["global_step"] == 4

@@ -392,6 +392,8 @@ MUTANTS = [
         "one_seed_for_all_samplings", "every sampling of `evaluate` has the same seed, so that there is no spread",
         "commands/measuring.py", "wanted.num_samples, seed + i,", "wanted.num_samples, seed,",
         ("commands/test_evaluate.py::test_samplings_are_those_of_the_next_seeds",),
+    ),
+    Mutant(
         "export_of_last_weights", "what is exported are the last weights, not their average",
         "commands/export.py", "model = checkpoint.model()", 'model = checkpoint.model("live")',
         ("commands/test_export.py::test_in_32_bits_the_model_is_the_checkpoints_bit_for_bit",),
