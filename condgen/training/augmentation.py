@@ -25,8 +25,8 @@ from condgen.models.conditional import ConditionalGenerator
 from condgen.models.contract import FiLMedNetwork
 
 Change = Literal["level", "filter", "shift", "cutout"]
-# Training examples of a class, below which augmentation is on by itself. Measured: with 80 it cures a collapse, with
-# 700 in a short run, whose discriminator has not yet learnt them by heart, it costs variety. See recipes/README.md.
+# Training examples of a class, below which augmentation is on by itself. Measured: with 80 it cures a collapse; with
+# 700, in a short run whose discriminator does not yet know them by heart, it costs variety. See recipes/README.md.
 FEW = 200
 
 
