@@ -55,8 +55,8 @@ def words(name: str, out: Path, seconds: float = 0.45) -> None:
     model = condgen.load(name)
     pairs = list(product(model.conditions["speaker"], model.conditions["digit"]))
     speakers, digits = zip(*pairs, strict=True)
-    length = {} if name.endswith("gan") else {"seconds": seconds}  # a generator's samples have one length
-    drawn = model.sample(speaker=list(speakers), digit=list(digits), **length)
+    length = None if name.endswith("gan") else seconds  # a generator's samples have one length
+    drawn = model.sample(speaker=list(speakers), digit=list(digits), seconds=length)
     said(name, out, drawn.waveforms(), [" ".join(pair) for pair in pairs], drawn.sample_rate or 0)
 
 

@@ -20,6 +20,7 @@ def export(
     weights: Literal["16-bit", "32-bit"] = "16-bit",
     report: str | None = None,
     trained_by: str | None = None,
+    trained_on: str | None = None,
     licence: str | None = None,
     data_licence: str | None = None,
     trust: Sequence[str] = (),
@@ -37,6 +38,7 @@ def export(
             `32-bit`, as they are. Vectors stay in 32 bits, and the model computes in 32 bits in either case.
         report: report.json of `condgen evaluate` on this checkpoint, whose figures the card shows.
         trained_by: command that trained it, for the card.
+        trained_on: machine that trained it, and its time, for the card.
         licence: licence of the weights, for the card.
         data_licence: licence of the training data, for the card.
         trust: modules besides condgen whose classes the checkpoint may name.
@@ -61,7 +63,7 @@ def export(
         config = exported.configuration(checkpoint.content, data, facts)
         exported.write(folder, config, model.state_dict(), weights)
         name = Path(out).resolve().name
-        said = Said(trained_by, licence, data_licence)
+        said = Said(trained_by, trained_on, licence, data_licence)
         (folder / CARD).write_text(card_of(name, checkpoint, weights, found, said), encoding="utf-8")
         size = sum(path.stat().st_size for path in folder.iterdir())
     print(

@@ -20,11 +20,13 @@ class Said(NamedTuple):
 
     Attributes:
         trained_by: command that trained it.
+        trained_on: machine that trained it, and its time.
         licence: licence of the weights.
         data_licence: licence of the training data.
     """
 
     trained_by: str | None
+    trained_on: str | None
     licence: str | None
     data_licence: str | None
 
@@ -69,7 +71,7 @@ def card_of(name: str, checkpoint: Checkpoint, bits: str, report: Mapping[str, A
         "Conditions": [f"- {text}" for text in known["condition"]],
         "Data": [*known["data"], "", f"Licence of the data: {said.data_licence or UNSAID}"],
         "Training": [*(fenced("bash", said.trained_by) if said.trained_by else [UNSAID]), "",
-                     "; ".join([*known["training"], *known.get("score", [])]) + "."],
+                     "; ".join([*known["training"], *known.get("score", []), *filter(None, [said.trained_on])]) + "."],
         "Figures": [NO_REPORT] if report is None else [*figures(report)],
         "Licence": [said.licence or UNSAID],
     }  # fmt: skip
@@ -99,4 +101,6 @@ def figures(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"| Fréchet distance, features of {name} | {read['frechet']:.2f} | {floor['frechet']:.2f} |"
     tempered = [f"{name} {report[name]:g}" for name in ("temperature", "truncation") if report.get(name) is not None]
     yield ""
-    yield f"By `condgen evaluate`, seed {report['seed']}" + "".join(f", {text}" for text in tempered) + "."
+    times = report.get("samplings", 1)
+    drawn = [f"means of samples drawn {times} times"] if times > 1 else []
+    yield f"By `condgen evaluate`, seed {report['seed']}" + "".join(f", {text}" for text in drawn + tempered) + "."
