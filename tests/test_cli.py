@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from condgen.cli import COMMANDS, HELP, main
+from condgen.cli import COMMANDS, HELP, THREADS, main
 
 
 def test_help_is_quick_and_loads_no_framework():
@@ -68,6 +68,29 @@ def test_a_command_runs_in_any_thread_and_leaves_the_process_as_it_was(command, 
     thread.join()
     assert statuses == [0, 0] if "--help" in command else statuses == [1, 1]
     assert state_of_the_process() == before
+
+
+@pytest.mark.parametrize("said", [{}, {"OMP_NUM_THREADS": "2"}, {"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "7"},
+                                  {"KMP_BLOCKTIME": "0"}])  # fmt: skip
+def test_threads_that_wait_sleep_unless_the_user_has_said_how_they_wait(monkeypatch, said):
+    """Before PyTorch is there, and for no longer than the command runs."""
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    found = {}
+    monkeypatch.setitem(COMMANDS, "sample", "waiter")
+    monkeypatch.setitem(sys.modules, "waiter", SimpleNamespace(run=lambda argv: found.update(os.environ)))
+    before = {**os.environ}
+    assert main(["sample"]) == 0
+    assert {name: found[name] for name in THREADS if name in found} == (said or {"OMP_WAIT_POLICY": "PASSIVE"})
+    assert {**os.environ} == before
+
+
+def test_the_package_itself_leaves_threads_alone():
+    code = "import os, condgen, condgen.cli, condgen.models; assert 'OMP_WAIT_POLICY' not in os.environ"
+    environment = {name: value for name, value in os.environ.items() if name not in THREADS}
+    assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
 
 
 @pytest.mark.parametrize(("raised", "status"), [(SystemExit(3), 3), (SystemExit("why"), 1), (SystemExit(None), 0),

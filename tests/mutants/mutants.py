@@ -102,6 +102,16 @@ MUTANTS = [
         ("data/test_speech.py::test_batches_have_a_few_lengths_and_what_pads_them_is_not_scored",),
     ),
     Mutant(
+        "users_threads_overwritten", "the command line overrides how the user lets threads wait",
+        "cli.py", "if not any(name in os.environ for name in THREADS):", "if True:",
+        ("test_cli.py::test_threads_that_wait_sleep_unless_the_user_has_said_how_they_wait",),
+    ),
+    Mutant(
+        "precision_forgotten", "a run that goes on chooses its precision anew",
+        "commands/fit.py", "config.trainer.precision or precision_of(checkpoint.content)", "config.trainer.precision",
+        ("training/test_precision.py::test_a_run_says_its_precision_and_keeps_it_where_it_goes_on_elsewhere",),
+    ),
+    Mutant(
         "order_of_speech_not_resumed", "the seed of the order of clips is not restored",
         "data/speech.py", 'self.seed = state_dict["seed"]', "pass",
         ("data/test_speech.py::test_a_resumed_module_goes_on_in_the_order_that_was_saved",),
