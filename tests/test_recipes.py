@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import runpy
 import struct
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from PIL import Image
 
@@ -216,3 +218,23 @@ def test_one_class_turns_into_another(tmp_path, monkeypatch):
         rows = picture[row * size : (row + 1) * size]
         assert (rows[:, :size] == ends[0]).all()
         assert (rows[:, -size:] == ends[1]).all()
+
+
+@pytest.mark.slow
+def test_the_gallery_draws_a_row_per_class_and_says_every_word(tmp_path):
+    run("gallery.py", "--out", "shown", "--models", '["digits", "spoken_digits"]', "--columns", "2", cwd=tmp_path)
+    with Image.open(tmp_path / "shown" / "digits.png") as grid:
+        assert grid.height > 4 * grid.width
+    with Image.open(tmp_path / "shown" / "spoken_digits.png") as drawn:
+        assert drawn.width > 1000
+    sound = soundfile.info(tmp_path / "shown" / "spoken_digits.wav")
+    assert (sound.samplerate, sound.frames) == (8000, 60 * (3600 + 1000))  # six speakers, ten digits, and pauses
+
+
+def test_the_gallery_shows_what_lies_in_it_and_is_small():
+    page = RECIPES / "gallery" / "README.md"
+    linked = {(page.parent / name).resolve() for name in re.findall(r"\]\(([^)]+)\)", page.read_text())}
+    assert all(path.is_file() for path in linked)
+    kept = {path for path in page.parent.iterdir() if path != page}
+    assert kept <= linked
+    assert sum(path.stat().st_size for path in kept) < 3_000_000
