@@ -128,8 +128,9 @@ def read(numbers: NDArray[np.float32], times: int) -> np.float32:
 
 def matmul_rate(device: str, dtype: torch.dtype = torch.float32) -> float:
     """Measure a large matrix product on the threads that PyTorch is set to, or on a GPU, in GFLOP/s."""
-    large = torch.randn(2048, 2048, device=device, dtype=dtype)
-    return 2e-9 * 2048**3 / timed(lambda: large @ large, device, 5)[0]
+    size = 2048 if device == "cpu" else 8192
+    large = torch.randn(size, size, device=device, dtype=dtype)
+    return 2e-9 * size**3 / timed(lambda: large @ large, device, 5)[0]
 
 
 def limits(rows: int, device: str) -> Limits:

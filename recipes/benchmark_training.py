@@ -36,10 +36,15 @@ from tqdm import tqdm
 from condgen.conditioning import ClassEmbedding, GammaBeta
 from condgen.data import AudioFolder, Digits, Images, MelSpectrogram, Speech
 from condgen.models import ConditionalModel, PixelCNN, WaveNet
+from condgen.training.precision import default_precision
 
 Film = Mapping[str, GammaBeta]
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "WaveNet, 30 layers, 64/128/64": (lambda: WaveNet(256, channels=64, layers=30, stacks=3), (2, 1, 8000)),
+    "WaveNet, 20 layers, 64/64/128": (lambda: WaveNet(256, channels=64, head=128, layers=20, stacks=2), (4, 1, 3520)),
+    "PixelCNN, 28×28, 7 layers, 64 channels": (
+        lambda: PixelCNN((1, 28, 28), 2, "bernoulli", channels=64, layers=7, head=64), (32, 1, 28, 28),
+    ),
     "PixelCNN, 28×28, 10 layers, 128 channels": (
         lambda: PixelCNN((1, 28, 28), 2, "bernoulli", channels=128, layers=10, head=32), (8, 1, 28, 28),
     ),
@@ -283,7 +288,8 @@ def main(
 
     Args:
         models: names of the models to time; all if left out.
-        variants: names of the variants to time, in addition to "plain nn.Conv"; all if left out.
+        variants: names of the variants to time, in addition to "plain nn.Conv"; if left out, all that the device has:
+            none in bf16 where it would emulate that.
         threads: number of CPU threads.
         device: device to train on: `cpu` or `cuda`.
         repeats: number of repeats, of which the best is kept.
@@ -295,9 +301,11 @@ def main(
         sys.exit(f"benchmark_training: models are {', '.join(map(repr, MODELS))}; variants {', '.join(VARIANTS)}; "
                  "threads and repeats are at least 1; and device cuda needs a GPU")  # fmt: skip
     torch.set_num_threads(threads)
+    fast = default_precision(device)[0] == "bf16-mixed"
+    variants = [v for v in VARIANTS if fast or "bf16" not in v] if variants is None else variants
     rows: list[Row] = []
     for name in tqdm(models or list(MODELS), desc="timing"):
-        chosen = [v for v in VARIANTS if v == VARIANTS[0] or v in (variants or VARIANTS)]
+        chosen = [v for v in VARIANTS if v == VARIANTS[0] or v in variants]
         if name.startswith("WaveNet"):
             chosen = [v for v in chosen if "channels" not in v and "masks" not in v]
         rows += measure(name, {v: work(name, v, device) for v in chosen}, device, repeats)
