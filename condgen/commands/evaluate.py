@@ -33,6 +33,7 @@ def evaluate(
     batch_size: int = 100,
     device: str = "auto",
     engine: str = "auto",
+    judges: Sequence[Literal["speaker", "words", "naturalness", "prdc"]] = (),
     trust: Sequence[str] = (),
     overwrite: bool = False,
 ) -> None:
@@ -57,6 +58,8 @@ def evaluate(
         batch_size: examples scored or drawn together.
         device: `auto`, `cpu`, `cuda`, …
         engine: engine that draws the samples of likelihood models; see `condgen sample`.
+        judges: judges from outside (`pip install 'condgen[judges]'`), such as `[speaker,words,naturalness,prdc]`:
+            voices by Resemblyzer, words by PocketSphinx, naturalness by DNSMOS, and `prdc`.
         trust: modules besides condgen whose classes the checkpoint may name.
         overwrite: permission to replace an existing folder.
     """
@@ -87,7 +90,7 @@ def evaluate(
         facts = {"checkpoint": checkpoint.sha256, "seed": seed, "samplings": samplings, "weights": weights, **tempering,
                  "classifier_steps": steps, "split": "test",
                  "data": {**checkpoint.data_settings, "changed": data or {}}}  # fmt: skip
-        wanted = Wanted(num_samples, lesson_samples, limit, seed, samplings, steps, batch_size, tempering)
+        wanted = Wanted(num_samples, lesson_samples, limit, seed, samplings, steps, batch_size, tempering, judges)
         stopped = _report(folder, facts, measured(folder, model, module, wanted))
         text = (folder / "report.md").read_text()
     print(text)

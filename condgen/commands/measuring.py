@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ import torch
 from condgen.checkpoint import Checkpoint, changed
 from condgen.commands.moved import saying_where
 from condgen.evaluation.copy_synthesis import copy_synthesis, mel_condition
+from condgen.evaluation.judges import Judge, judged, require_judges
 from condgen.evaluation.likelihood import likelihood
 from condgen.evaluation.pictures import conditions_grid, save_counts, save_grid, save_waveforms, some_classes
 from condgen.evaluation.samples import (
@@ -43,6 +44,7 @@ class Wanted(NamedTuple):
         classifier_steps: training steps of the classifiers.
         batch_size: examples scored or drawn together.
         tempering: options of the model's sampler.
+        judges: judges from outside.
     """
 
     num_samples: int
@@ -53,6 +55,7 @@ class Wanted(NamedTuple):
     classifier_steps: int
     batch_size: int
     tempering: dict[str, Any]
+    judges: Sequence[Judge] = ()
 
 
 def measured(folder: Path, model: Model, data: Any, wanted: Wanted) -> Iterator[dict[str, Any]]:
@@ -64,6 +67,7 @@ def measured(folder: Path, model: Model, data: Any, wanted: Wanted) -> Iterator[
         data: data module after `setup()`.
         wanted: arguments of `condgen evaluate`.
     """
+    require_judges(wanted.judges, data)
     scored, seed, steps = as_likelihood(model), wanted.seed, wanted.classifier_steps
     figures, held_out = None, len(data.dataset("test"))
     if scored is not None:
@@ -86,6 +90,10 @@ def measured(folder: Path, model: Model, data: Any, wanted: Wanted) -> Iterator[
     taught = lessons(model, data, wanted.lesson_samples, seed, steps, **options)
     report = summary(figures, assessments, taught)
     yield report
+    if wanted.judges:
+        _begin(f"asking the judges {', '.join(wanted.judges)}")
+        report = {**report, "judges": judged(wanted.judges, generated, data, classifiers)}
+        yield report
     if scored is not None and mel_condition(scored, data):
         _begin("copying held-out clips from their mel spectrograms")
         yield {**report, "copy_synthesis": asdict(copy_synthesis(scored, data, generated, classifiers, seed))}

@@ -6,6 +6,8 @@ from functools import partial
 from statistics import stdev
 from typing import Any
 
+from condgen.commands.judged import table_of_judges
+
 MANY, WORST = 40, 20  # classes from which on a table shows the worst alone, and how many of these
 
 
@@ -23,6 +25,7 @@ def markdown(report: dict[str, Any]) -> str:
     ]
     for name, samples in report["samples"].items():
         lines += _samples(name, samples)
+    lines += table_of_judges(report.get("judges", {}))
     lines += _copies(report.get("copy_synthesis"))
     if "stopped" in report:
         lines += ["", f"Stopped before the end ({report['stopped']}): the figures above are whole, others are missing."]
