@@ -34,7 +34,8 @@ def main(
         precisions: precisions of the trainer.
         max_epochs: epochs of each run.
     """
-    print("| precision | " + " | ".join(f"seed {seed}" for seed in seeds) + " | mean ± standard deviation |")
+    rows = ["| precision | " + " | ".join(f"seed {seed}" for seed in seeds) + " | mean ± standard deviation |"]
+    rows.append("| --- " * (len(seeds) + 2) + "|")
     for precision in precisions:
         found = []
         for seed in seeds:
@@ -44,7 +45,9 @@ def main(
                     str(place))  # fmt: skip
             found.append(held_out(place))
         spread = stdev(found) if len(found) > 1 else 0.0
-        print(f"| {precision} | " + " | ".join(f"{x:.4f}" for x in found) + f" | {mean(found):.4f} ± {spread:.4f} |")
+        figures = " | ".join(f"{x:.4f}" for x in found)
+        rows.append(f"| {precision} | {figures} | {mean(found):.4f} ± {spread:.4f} |")
+    print("\n" + "\n".join(rows))
 
 
 if __name__ == "__main__":
