@@ -64,7 +64,7 @@ def speech(out: str, max_epochs: int, word: str) -> str:
 
 
 def main(
-    out: str = "runs/demo", max_epochs: int = 60, classifier_steps: int = 1000, speech_epochs: int = 14,
+    out: str = "runs/demo", max_epochs: int = 60, classifier_steps: int = 1000, speech_epochs: int = 11,
     word: str = "seven",
 ) -> None:  # fmt: skip
     """Run the story.
