@@ -24,8 +24,10 @@ from condgen.evaluation.views import view
 from condgen.evaluation.voices import resemblyzer, voices
 
 Judge = Literal["speaker", "words", "naturalness", "prdc"]
-PACKAGES: dict[Judge, str] = {"speaker": "resemblyzer", "words": "pocketsphinx", "naturalness": "speechmos",
-                              "prdc": "prdc"}  # fmt: skip
+PACKAGES: dict[Judge, tuple[str, ...]] = {
+    "speaker": ("resemblyzer",), "words": ("pocketsphinx",), "naturalness": ("speechmos", "onnxruntime", "requests"),
+    "prdc": ("prdc",),
+}  # fmt: skip
 VOICES = ("speaker", "voice")  # conditions that say who speaks
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 HEARD = 50  # clips of a kind that DNSMOS hears, since each takes it a second or two
@@ -36,8 +38,9 @@ Recogniser = Callable[[np.ndarray], str]
 def require_judges(judges: Sequence[Judge], data: Images | Speech) -> None:
     """Raise a ValueError, before any long work, if a judge's package is missing or a judge cannot judge the data."""
     for judge in judges:
-        if importlib.util.find_spec(PACKAGES[judge]) is None:
-            raise ValueError(f"the judge '{judge}' needs {PACKAGES[judge]}: pip install 'condgen[judges]'")
+        lacking = [package for package in PACKAGES[judge] if importlib.util.find_spec(package) is None]
+        if lacking:
+            raise ValueError(f"the judge '{judge}' needs {', '.join(lacking)}: pip install 'condgen[judges]'")
         if judge != "prdc" and data.sample_rate is None:
             raise ValueError(f"the judge '{judge}' hears speech, and the data are pictures, which only prdc judges")
     told = ", ".join(data.names) or "none"

@@ -443,4 +443,24 @@ MUTANTS = [
         "checkpoint.py", "[self.path / WEIGHTS, self.path / CONFIG] if", "[self.path / WEIGHTS] if",
         ("commands/test_export.py::test_a_folder_takes_the_place_of_a_checkpoint",),
     ),
+    Mutant(
+        "voice_of_another", "voices are compared with those of the speakers not asked for",
+        "evaluation/voices.py", 'float(cosines[asked].mean())', 'float(cosines[~asked].mean())',
+        ("evaluation/test_judges.py::test_voices_are_compared_with_the_speaker_asked_for_and_with_the_others",),
+    ),
+    Mutant(
+        "judges_hear_originals", "judges hear held-out clips in place of samples, and the other way round",
+        "evaluation/heard.py", "(generated.x, generated.originals)", "(generated.originals, generated.x)",
+        ("evaluation/test_judges.py::test_samples_training_and_held_out_clips_are_told_apart_and_heard_at_16_khz",),
+    ),
+    Mutant(
+        "word_of_the_next", "a word counts as right where it is the one that another clip was asked for",
+        "evaluation/judges.py", "given.classes[condition].tolist()", "given.classes[condition].roll(1).tolist()",
+        ("evaluation/test_judges.py::test_words_are_those_of_the_class_asked_for",),
+    ),
+    Mutant(
+        "voices_known_by_heart", "a speaker's mean voice is learnt from the very clips that are judged",
+        "evaluation/heard.py", "key=judged.__contains__)", "key=lambda row: row not in judged)",
+        ("evaluation/test_judges.py::test_voices_are_learnt_from_clips_that_are_not_judged",),
+    ),
 ]  # fmt: skip
