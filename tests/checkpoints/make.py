@@ -26,7 +26,8 @@ SHORT = [
 ]  # fmt: skip
 NARROW = {
     "pixelcnn": ["--model.network.channels", "4", "--model.network.layers", "2", "--model.network.head", "4"],
-    "wavenet": ["--model.network.channels", "4", "--model.network.layers", "4", "--model.network.head", "4",
+    "wavenet": ["--model.network.channels", "4", "--model.network.layers", "4", "--model.network.stacks", "2",
+                "--model.network.head", "4",
                 "--model.compile", "false"],
     "cdcgan": ["--model.network.channels", "4", "--model.discriminator.channels", "4"],
 }  # fmt: skip
