@@ -142,7 +142,7 @@ def figures():
 
 
 def test_every_figure_stands_beside_its_command_in_recipes():
-    assert len(figures()) == 5
+    assert len(figures()) == 6
     for said, command in figures():
         sections = [section for section in RECIPES.split("\n## ") if command in section]
         assert sections, command

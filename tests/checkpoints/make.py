@@ -27,8 +27,7 @@ SHORT = [
 NARROW = {
     "pixelcnn": ["--model.network.channels", "4", "--model.network.layers", "2", "--model.network.head", "4"],
     "wavenet": ["--model.network.channels", "4", "--model.network.layers", "4", "--model.network.stacks", "2",
-                "--model.network.head", "4",
-                "--model.compile", "false"],
+                "--model.network.head", "4", "--model.compile", "false", "--data.batch_size", "4"],
     "cdcgan": ["--model.network.channels", "4", "--model.discriminator.channels", "4"],
 }  # fmt: skip
 
