@@ -119,7 +119,8 @@ class CondgenCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Complete the configuration from its data; the source that was built for that is used again."""
         config = self._part(self.config)
-        self._settle_precision(config.trainer, locate(config.get("model", Namespace()).get("class_path", "")))
+        model = config.get("model") or Namespace()
+        self._settle_precision(config.trainer, locate(model.get("class_path") or ""))
         if config.get("steps") and config.trainer.max_epochs is None:
             config.trainer.max_epochs = -1  # until the data tell how many epochs these are
         if config.get("data") and config.get("model"):
