@@ -19,7 +19,6 @@ from condgen.evaluation.pictures import save_grid, save_waveforms
 from condgen.evaluation.sound import write_wav
 
 IMAGES = ("digits", "mnist", "mnist_gan")
-SPEECH = ("spoken_digits", "spoken_digits_gan")
 SHOWN = 8  # words whose waveforms and spectrograms are drawn
 
 
@@ -32,11 +31,11 @@ def main(out: str = "recipes/gallery", models: list[str] | None = None, columns:
         columns: pictures of each class.
     """
     Path(out).mkdir(parents=True, exist_ok=True)
-    for name in models or (*IMAGES, *SPEECH, "espeak"):
+    for name in models or (*IMAGES, "spoken_digits", "espeak"):
         print(f"{name} …")
         if name in IMAGES:
             pictures(name, Path(out), columns)
-        elif name in SPEECH:
+        elif name == "spoken_digits":
             words(name, Path(out))
         else:
             voices(name, Path(out))
@@ -55,8 +54,7 @@ def words(name: str, out: Path, seconds: float = 0.45) -> None:
     model = condgen.load(name)
     pairs = list(product(model.conditions["speaker"], model.conditions["digit"]))
     speakers, digits = zip(*pairs, strict=True)
-    length = None if name.endswith("gan") else seconds  # a generator's samples have one length
-    drawn = model.sample(speaker=list(speakers), digit=list(digits), seconds=length)
+    drawn = model.sample(speaker=list(speakers), digit=list(digits), seconds=seconds)
     said(name, out, drawn.waveforms(), [" ".join(pair) for pair in pairs], drawn.sample_rate or 0)
 
 
@@ -72,8 +70,8 @@ def said(name: str, out: Path, waveforms: list[np.ndarray], titles: list[str], r
     """Write words one after another as a WAV file, and the first, evenly chosen, as pictures."""
     pause = np.zeros(rate // 8, np.float32)
     write_wav(out / f"{name}.wav", np.concatenate([part for wave in waveforms for part in (wave, pause)]), rate)
-    chosen = [i * len(waveforms) // SHOWN for i in range(min(SHOWN, len(waveforms)))] if len(titles) > SHOWN else range(
-        len(titles))  # fmt: skip
+    count = min(SHOWN, len(waveforms))
+    chosen = [i * len(waveforms) // count for i in range(count)]
     save_waveforms(out / f"{name}.png", [waveforms[i] for i in chosen], rate, [titles[i] for i in chosen])
 
 

@@ -58,10 +58,6 @@ MODELS = {
         "condgen fit -c wavenet_fsdd --data.source.root FSDD", FSDD, GPU,
         "--num_samples 300 --samplings 3 --classifier_steps 300",
     ),
-    "spoken_digits_gan": Pretrained(
-        "condgen fit -c cdcgan_fsdd --data.source.root FSDD --trainer.max_epochs 75", FSDD, f"an hour of {CORE}",
-        "--num_samples 300 --samplings 3 --classifier_steps 300 --lesson_samples 0",
-    ),
     "espeak": Pretrained(
         "condgen fit -c wavenet_espeak --model.network.channels 64 --model.network.layers 20 --model.network.head 128 "
         "--data.context 2080 --data.batch_size 8 --model.learning_rate 0.002 --model.ema_decay 0.999 "
