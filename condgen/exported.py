@@ -232,10 +232,13 @@ def check_sizes(task: Mapping[str, Any], data: Mapping[str, Any], weights: Mappi
     measured = _values(data.get("features"))
     for most, part in (*((MOST_NUMBER, part) for part in model), *((MOST_OF_FRAMES, part) for part in measured)):
         given = part.get("init_args") if isinstance(part, Mapping) and _is_ours(part.get("class_path")) else None
-        for name, value in given.items() if isinstance(given, Mapping) else ():
+        given = given if isinstance(given, Mapping) else {}
+        for name, value in given.items():
             numbers = [n for n in (value if isinstance(value, list | tuple) else [value]) if isinstance(n, int)]
             found = prod(map(abs, numbers)) if name == "shape" else max(map(abs, numbers), default=0)
-            if found > (len(weights) if name == "layers" else most):
+            # Where dilations are given, they say how many layers there are.
+            layers = {"layers": 0 if given.get("dilations") else found, "dilations": len(numbers)}.get(name, 0)
+            if found > most or layers > len(weights):
                 raise ValueError(f"gives {name} as {value}, more than {len(weights):,} tensors of weights are for")
 
 
