@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from pickle import UnpicklingError
@@ -275,7 +275,9 @@ class Checkpoint:
         arguments = (network.get("init_args") or {}) if isinstance(network, Mapping) else {}
         if not self.has_data and arguments.get("sample_rate") is None:
             return None  # images, of which nothing is measured
-        return front_end(self.data_settings) if "sample_rate" in self.data_settings else None
+        if "sample_rate" not in self.data_settings:
+            return None
+        return replace(front_end(self.data_settings), usual=self.content["seconds"] if self.is_export else None)
 
     @contextmanager
     def _fitting(self) -> Iterator[None]:

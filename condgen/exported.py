@@ -38,7 +38,7 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 WHAT = "a folder that `condgen export` wrote"
 # Bounds of what a model may be said to be where its weights do not tell: positions and whatever else is counted; and
 # what is counted of a frame, such as mel bands.
-MOST_NUMBER, MOST_OF_FRAMES = 2**26, 2**14
+MOST_NUMBER, MOST_OF_FRAMES, MOST_SECONDS = 2**26, 2**14, 3600
 
 
 def write(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor], bits: Bits) -> None:
@@ -120,7 +120,8 @@ def read(folder: Path) -> dict[str, Any]:
     trained = config["training"]
     content = {
         "format": config["format"], "exported": config.get("weights"), "hyper_parameters": _settings(config["task"]),
-        "class_examples": config["class_examples"], "global_step": trained.get("steps", 0),
+        "class_examples": config["class_examples"], "seconds": config["seconds"],
+        "global_step": trained.get("steps", 0),
         "loops": {"fit_loop": {"epoch_progress": {"current": {"processed": trained.get("epochs", 0)}}}},
         "callbacks": {name: {"monitor": name, "current_score": torch.tensor(float(score))}
                       for name, score in trained.get("scores", {}).items()},
@@ -152,16 +153,20 @@ def _read_config(path: Path) -> dict[str, Any]:
     for name, odd in (
         *((name, not _names_class(config.get(name))) for name in ("task", "data") if config.get(name) is not None),
         ("task", config["task"] is None), ("class_examples", not isinstance(config.get("class_examples"), dict)),
-        ("training", not _is_training(config.get("training"))),
+        ("training", not _is_training(config.get("training"))), ("seconds", not _is_length(config.get("seconds"))),
     ):  # fmt: skip
         if odd:
             raise ValueError(f"{path} says of {name} what nothing of condgen writes")
-    return {"data": None, **config}
+    return {"data": None, "seconds": None, **config}
 
 
 def _names_class(part: Any) -> bool:
     known = isinstance(part, dict) and isinstance(part.get("init_args"), dict)
     return known and isinstance(part.get("class_path"), str)
+
+
+def _is_length(part: Any) -> bool:
+    return part is None or (isinstance(part, int | float) and not isinstance(part, bool) and 0 < part <= MOST_SECONDS)
 
 
 def _is_training(part: Any) -> bool:

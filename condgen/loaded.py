@@ -247,6 +247,8 @@ class Loaded:
         counted = one_count({**tensors, **{name: torch.empty(len(found)) for name, found in heard.items()}})
         if seconds is not None and self._local(given):
             raise ValueError(f"{', '.join(self._local(given))} says how long the audio is: leave seconds out")
+        if seconds is None and self.front_end is not None and derived and not self._local(given):
+            seconds = self.front_end.usual
         if seconds is None and derived and not self._local(given):
             raise ValueError(f"give seconds, the length of the audio: the condition '{derived[0]}' depends on it")
         labels = labels_of({name: encoder for name, encoder in encoders.items() if name in tensors}, counted)

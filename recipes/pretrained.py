@@ -30,12 +30,14 @@ class Pretrained(NamedTuple):
         data: training data and their licence.
         machine: machine that trained the one in the package, and its time.
         measured: options of `condgen evaluate`.
+        seconds: length of the audio that is drawn where nothing says how long it is.
     """
 
     command: str
     data: str
     machine: str
     measured: str = "--num_samples 500"
+    seconds: float | None = None
 
 
 GPU = "eight minutes of one NVIDIA H200 beside eight other trainings, in 16 bits, the learning rate falling by time"
@@ -56,7 +58,7 @@ MODELS = {
     ),
     "spoken_digits": Pretrained(
         "condgen fit -c wavenet_fsdd --data.source.root FSDD", FSDD, GPU,
-        "--num_samples 300 --samplings 3 --classifier_steps 300",
+        "--num_samples 300 --samplings 3 --classifier_steps 300", seconds=0.45,
     ),
     "espeak": Pretrained(
         "condgen fit -c wavenet_espeak --model.network.channels 64 --model.network.layers 20 --model.network.head 128 "
@@ -104,6 +106,7 @@ def main(
         report = str(place / "report" / "report.json")
     said = {"report": report, "trained_by": trained_by or model.command, "trained_on": model.machine,
             "data_licence": model.data, "licence": LICENCE}  # fmt: skip
+    said |= {} if model.seconds is None else {"seconds": str(model.seconds)}
     options = [word for option, text in said.items() for word in (f"--{option}", text)]
     condgen("export", ckpt_path, "--out", str(Path(into, name)), "--overwrite", *options)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 import condgen
@@ -213,3 +214,14 @@ def test_the_wheel_holds_them():
     files = [str(FOLDER / name / file) for name in names() for file in (CONFIG, WEIGHTS, CARD)]
     ignored = subprocess.run(["git", "check-ignore", *files], cwd=root, capture_output=True, text=True)
     assert ignored.returncode == 1, ignored.stdout
+
+
+def test_spoken_digits_need_no_length(tmp_path):
+    model = condgen.load("spoken_digits")
+    given = {"speaker": "jackson", "digit": "7"}
+    assert len(model.sample(**given).waveforms()[0]) == 3600  # 0.45 s
+    assert len(model.sample(**given, seconds=0.1).waveforms()[0]) == 800
+    argv = ["sample", "spoken_digits", "--condition.speaker", "jackson", "--condition.digit", "7", "--out", "seven"]
+    assert main(argv) == 0
+    (made,) = (tmp_path / "seven").glob("*.wav")
+    assert soundfile.info(made).frames == 3600

@@ -146,6 +146,8 @@ def with_frames(
     if seconds is not None and lengths:
         raise ValueError(f"{', '.join(lengths)} says how long the audio is; leave --seconds out")
     if seconds is None and not lengths:
+        seconds = front_end.usual
+    if seconds is None and not lengths:
         raise ValueError("give --seconds, the length of the audio")
     if len(set(lengths.values())) > 1:
         raise ValueError(f"local conditions of different lengths, in samples: {lengths}")

@@ -18,6 +18,7 @@ def export(
     ckpt_path: str,
     out: str,
     weights: Literal["16-bit", "32-bit"] = "16-bit",
+    seconds: float | None = None,
     report: str | None = None,
     trained_by: str | None = None,
     trained_on: str | None = None,
@@ -36,6 +37,7 @@ def export(
         out: folder for the model, after which it is called. It appears when all is done.
         weights: precision of matrices: `16-bit`, each rounded by a 2048th part of itself at the most (float16), or
             `32-bit`, as they are. Vectors stay in 32 bits, and the model computes in 32 bits in either case.
+        seconds: length of the audio that is drawn where nothing says how long it is, for models that ask for it.
         report: report.json of `condgen evaluate` on this checkpoint, whose figures the card shows.
         trained_by: command that trained it, for the card.
         trained_on: machine that trained it, and its time, for the card.
@@ -50,12 +52,14 @@ def export(
     from condgen.commands.going_on import epochs_done
     from condgen.commands.model_card import figures_of
 
+    if seconds is not None and not 0 < seconds <= exported.MOST_SECONDS:
+        raise ValueError(f"seconds {seconds} is not between 0 and {exported.MOST_SECONDS:,}")
     with output_folder(out, overwrite) as folder:
         checkpoint = Checkpoint.open(ckpt_path, trust)
         model = checkpoint.model()
         found = None if report is None else read_report(report, checkpoint)
         facts = {
-            "condgen": __version__, "checkpoint": checkpoint.sha256, "weights": weights,
+            "condgen": __version__, "checkpoint": checkpoint.sha256, "weights": weights, "seconds": seconds,
             "training": {"epochs": epochs_done(checkpoint.content), "steps": checkpoint.content.get("global_step", 0),
                          "scores": figures_of(checkpoint.content)},
         }  # fmt: skip

@@ -27,6 +27,7 @@ class FrontEnd:
         voice: voice of eSpeak NG for texts, where the model has one speaker only.
         pitch: pitch of texts, 0 to 99: the middle one of the training data.
         rate: speed of texts, in words a minute: that of the training data.
+        usual: seconds of audio that is drawn where nothing says how long it is; `None` where that is asked.
     """
 
     features: dict[str, FrameFeature]
@@ -34,6 +35,7 @@ class FrontEnd:
     voice: str | None = None
     pitch: int = 50
     rate: int = 175
+    usual: float | None = None
 
     @property
     def sample_rate(self) -> int:

@@ -305,6 +305,7 @@ def test_a_weight_of_another_shape_or_kind_is_named(broken, one_line):
     ({"format": True}, ["another version"]), ({"task": None}, ["says of task"]),
     ({"task": {"class_path": 5, "init_args": {}}}, ["says of task"]),
     ({"data": [1]}, ["says of data"]), ({"class_examples": 5}, ["says of class_examples"]),
+    ({"seconds": "long"}, ["says of seconds"]), ({"seconds": -1}, ["says of seconds"]),
     ({"training": {"steps": "many"}}, ["says of training"]),
     ({"training": {"scores": {"a": []}}}, ["says of training"]),
 ])  # fmt: skip
