@@ -774,14 +774,20 @@ def test_a_batch_feeds_a_model(make_speech):
         assert torch.allclose(nats / batch.scored.sum(1), torch.tensor(math.log(256)), rtol=0.1)
 
 
-def test_padding_changes_no_likelihood(make_speech):
-    data = ready(make_speech([400, 800, 120], {"place": Position(40, 2)}, levels=256)).dataset("val")
+def model_of_places():
+    """A model of the speaker and of the place in the clip, which both act."""
     torch.manual_seed(0)
     network = WaveNet(256, channels=4, dilations=[1, 2, 4], hop=40, sample_rate=RATE, companding="linear")
     encoders = {"speaker": ClassEmbedding(3, num_classes=2), "place": FrameSequence(4, 3, context=1)}
     model = ConditionalModel(network, encoders, "film").double()
     for parameter in model.film_generator.parameters():
         torch.nn.init.normal_(parameter)
+    return model
+
+
+def test_padding_changes_no_likelihood(make_speech):
+    data = ready(make_speech([400, 800, 120], {"place": Position(40, 2)}, levels=256)).dataset("val")
+    model = model_of_places()
     together = model.log_prob(*data.__getitems__([0, 1, 2]))
     alone = torch.cat([model.log_prob(*data.__getitems__([i])) for i in range(3)])
     assert torch.allclose(together, alone, atol=1e-9)
@@ -810,12 +816,7 @@ def test_batches_have_a_few_lengths_and_what_pads_them_is_not_scored(make_speech
 def test_the_lengths_of_batches_change_no_likelihood(make_speech):
     """A padded batch scores what the same clips score unpadded, each for itself."""
     data = ready(make_speech(LENGTHS, {"place": Position(40, 2)}, levels=256, batch_size=3))
-    torch.manual_seed(0)
-    network = WaveNet(256, channels=4, dilations=[1, 2, 4], hop=40, sample_rate=RATE, companding="linear")
-    encoders = {"speaker": ClassEmbedding(3, num_classes=2), "place": FrameSequence(4, 3, context=1)}
-    model = ConditionalModel(network, encoders, "film").double()
-    for parameter in model.film_generator.parameters():
-        torch.nn.init.normal_(parameter)
+    model = model_of_places()
     together = torch.cat([model.log_prob(*batch) for batch in data.val_dataloader()])
     order = np.argsort(LENGTHS, kind="stable").tolist()
     alone = torch.cat([model.log_prob(*data.dataset("val").__getitems__([i])) for i in order])
