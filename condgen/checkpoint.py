@@ -179,7 +179,8 @@ class Checkpoint:
         with self._fitting():
             network = build(nn.Module, settings["network"])
             encoders = build(dict[str, nn.Module], settings["conditions"] or {})
-            model = stored.model(network, encoders, settings["conditioning"])
+            depth = settings.get("film_depth", 0)  # which older checkpoints do not have
+            model = stored.model(network, encoders, settings["conditioning"], depth)
             self._fill(model, state, prefix)
         return _placed(model.eval(), device)
 

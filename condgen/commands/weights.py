@@ -16,7 +16,7 @@ from condgen.described import describe
 from condgen.training import AdversarialTask, LikelihoodTask
 
 # Arguments of a task that decide which weights it has.
-BUILT = ("network", "discriminator", "conditions", "conditioning", "discriminator_conditioning")
+BUILT = ("network", "discriminator", "conditions", "conditioning", "discriminator_conditioning", "film_depth")
 
 
 def start_from(task: LikelihoodTask | AdversarialTask, checkpoint: Checkpoint) -> None:

@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 
 from condgen.conditioning import Encoder, FiLMGenerator, FiLMParameters
 from condgen.conditioning.contract import require
-from condgen.conditioning.film_generator import ConcatHead, Conditioning, Conditions, Head
+from condgen.conditioning.film_generator import ConcatHead, Conditioning, Conditions, Head, Start
 from condgen.models.contract import DiscriminatorNetwork, GeneratorNetwork, LikelihoodNetwork, StreamingNetwork
 from condgen.quantization import check_levels
 
@@ -26,19 +26,27 @@ class ConditionalModel(nn.Module):
         network: likelihood network, such as `PixelCNN` or `WaveNet`; see `condgen.models.contract`.
         conditions: encoder per named condition.
         conditioning: mechanism by which the conditions act; see `FiLMGenerator`.
+        film_depth: depth of the FiLM generator; see `FiLMGenerator`.
+        film_start: initial weights of its heads, `zero` or `small`.
 
     Raises:
         ValueError: the network or an encoder lacks members of its contract; the message names all of them.
     """
 
     def __init__(
-        self, network: nn.Module, conditions: Mapping[str, nn.Module], conditioning: Conditioning = "bias"
+        self,
+        network: nn.Module,
+        conditions: Mapping[str, nn.Module],
+        conditioning: Conditioning = "bias",
+        film_depth: int = 0,
+        film_start: Start = "zero",
     ) -> None:
         super().__init__()
         self.network: LikelihoodNetwork = require(network, LikelihoodNetwork)
         if self.network.sample_rate is not None:
             require(network, StreamingNetwork)
-        self.film_generator = FiLMGenerator(conditions, self.network.film_layers, conditioning)
+        layers = self.network.film_layers
+        self.film_generator = FiLMGenerator(conditions, layers, conditioning, film_depth, film_start)
 
     @property
     def encoders(self) -> dict[str, Encoder]:
@@ -83,17 +91,25 @@ class ConditionalGenerator(nn.Module):
         network: generator network, such as `Generator`; see `condgen.models.contract`.
         conditions: encoder per named condition.
         conditioning: mechanism by which the conditions act; see `FiLMGenerator`.
+        film_depth: depth of the FiLM generator; see `FiLMGenerator`.
+        film_start: initial weights of its heads, `zero` or `small`.
 
     Raises:
         ValueError: the network or an encoder lacks members of its contract; the message names all of them.
     """
 
     def __init__(
-        self, network: nn.Module, conditions: Mapping[str, nn.Module], conditioning: Conditioning = "film"
+        self,
+        network: nn.Module,
+        conditions: Mapping[str, nn.Module],
+        conditioning: Conditioning = "film",
+        film_depth: int = 0,
+        film_start: Start = "zero",
     ) -> None:
         super().__init__()
         self.network: GeneratorNetwork = require(network, GeneratorNetwork)
-        self.film_generator = FiLMGenerator(conditions, self.network.film_layers, conditioning)
+        layers = self.network.film_layers
+        self.film_generator = FiLMGenerator(conditions, layers, conditioning, film_depth, film_start)
 
     @property
     def encoders(self) -> dict[str, Encoder]:
