@@ -77,10 +77,33 @@ class Family:
 FAMILIES = {
     "digits": Family("digits", ("digit",), 24, 500, 4e-3, None, 500, 400, 25),
     "shifted digits": Family("shifted", ("digit",), 24, 350, 4e-3, 250, 250, 400, 37),
-    "tones": Family("tones", ("pitch", "timbre"), 24, 500, 4e-3, 90, 120, 100, 22),
-    "spoken digits": Family("speech", ("speaker", "digit"), 24, 400, 4e-3, 60, 120, 250, 36),
+    "tones": Family("tones", ("pitch", "timbre"), 24, 500, 4e-3, 90, 120, 250, 29),
+    "spoken digits": Family("speech", ("speaker", "digit"), 24, 400, 4e-3, 60, 120, 250, 40),
     "GAN digits": Family("digits", ("digit",), 40, 900, 4e-4, None, 500, 400, 28),
 }
+
+
+@dataclass(frozen=True)
+class Place:
+    """Folders of the study.
+
+    Attributes:
+        out: folder for results and for all that is made on the way.
+        fsdd: folder of the Free Spoken Digit Dataset; `None` without.
+        quick: true to train and measure next to nothing, to see that everything runs.
+    """
+
+    out: Path
+    fsdd: Path | None = None
+    quick: bool = False
+
+    def examples(self, family: Family) -> int | None:
+        """Return the number of held-out examples whose likelihood is measured; `None` for all."""
+        return 10 if self.quick else family.examples
+
+    def data(self, family: Family, pairs: bool = False) -> Images | Speech:
+        """Load the data of a family."""
+        return load(family.data, self.out / "data", self.fsdd, pairs)
 
 
 @dataclass(frozen=True)
@@ -105,35 +128,11 @@ class Cell:
     start: Start = "zero"
     joint: bool = False
 
-    @property
-    def name(self) -> str:
-        """The name of its file."""
-        parts = [self.study, self.family, self.conditioning, f"depth {self.depth}", self.start,
-                 "joint" if self.joint else "additive", self.seed]  # fmt: skip
-        return "_".join(str(part).replace(" ", "-") for part in parts)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Folders of the study.
-
-    Attributes:
-        out: folder for results and for all that is made on the way.
-        fsdd: folder of the Free Spoken Digit Dataset; `None` without.
-        quick: true to train and measure next to nothing, to see that everything runs.
-    """
-
-    out: Path
-    fsdd: Path | None = None
-    quick: bool = False
-
-    def examples(self, family: Family) -> int | None:
-        """Return the number of held-out examples whose likelihood is measured; `None` for all."""
-        return 10 if self.quick else family.examples
-
-    def data(self, family: Family, pairs: bool = False) -> Images | Speech:
-        """Load the data of a family."""
-        return load(family.data, self.out / "data", self.fsdd, pairs)
+    def file(self, place: Place) -> Path:
+        """Return the file of its result."""
+        pairs = "joint" if self.joint else "additive"
+        parts = self.study, self.family, self.conditioning, f"depth {self.depth}", self.start, pairs, str(self.seed)
+        return place.out / "results" / f"{'_'.join(parts).replace(' ', '-')}.json"
 
 
 @cache

@@ -14,7 +14,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -55,34 +55,42 @@ def prepare(place: Place, family: str) -> None:
         place.data(FAMILIES[family], pairs=True)
 
 
-def store(file: Path, result: dict[str, Any]) -> None:
-    """Write a result; an interrupted one must be repeated."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(result, indent=1) + "\n")
-    partial.replace(file)
+def train(cell: Cell, place: Place) -> None:
+    """Run a cell, and write its result; an interrupted one must be repeated."""
+    result = json.dumps(run(cell, place), indent=1) + "\n"
+    partial = cell.file(place).with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(result)
+    partial.replace(cell.file(place))
 
 
 def train_all(place: Place, cells: list[Cell], workers: int) -> None:
     """Run the cells that have no result yet, in several processes of one thread each."""
-    files = {cell: place.out / "results" / f"{cell.name}.json" for cell in cells}
-    todo = [cell for cell, file in files.items() if not file.is_file()]
-    if not todo:
-        return
+    todo = [cell for cell in cells if not cell.file(place).is_file()]
     seconds = sum(FAMILIES[cell.family].seconds for cell in todo)
     print(f"{len(todo)} of {len(cells)} cells to train, about {seconds / 60:.0f} minutes of a core, "
           f"{seconds / 60 / workers:.0f} with {workers} workers")  # fmt: skip
-    families = list(dict.fromkeys(cell.family for cell in todo))
-    (place.out / "data").mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), be_quiet) as pool:
-        # Families that share their data share the file of its classifiers, which one of them writes.
-        first = {FAMILIES[family].data: family for family in families}
-        made = [pool.submit(prepare, place, family) for family in first.values()]
-        for future in tqdm(as_completed(made), "data and classifiers", len(made)):
-            future.result()
-        jobs = {pool.submit(run, cell, place): cell for cell in todo}
-        for future in tqdm(as_completed(jobs), "cells", len(cells), initial=len(cells) - len(todo)):
-            store(files[jobs[future]], future.result())
+    for folder in ("data", "results"):
+        (place.out / folder).mkdir(parents=True, exist_ok=True)
+    with (
+        ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), be_quiet) as pool,
+        tqdm(desc="cells", total=len(cells), initial=len(cells) - len(todo)) as bar,
+    ):
+        try:
+            # Families of the same data share its classifiers, which one of them makes; its cells wait for that.
+            first = {FAMILIES[cell.family].data: cell.family for cell in todo}
+            made = {pool.submit(prepare, place, family): data for data, family in first.items()}
+            jobs: list[Future[None]] = []
+            for ready in as_completed(made):
+                ready.result()
+                due = [cell for cell in todo if FAMILIES[cell.family].data == made[ready]]
+                jobs += [pool.submit(train, cell, place) for cell in due]
+                for job in jobs[-len(due) :]:
+                    job.add_done_callback(lambda _: bar.update())
+            for job in as_completed(jobs):
+                job.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def main(
@@ -111,11 +119,14 @@ def main(
         sys.exit(f"mechanisms: {fsdd} is no folder; --fsdd names that of the Free Spoken Digit Dataset")
     if fsdd is None and "spoken digits" in (families or ()):
         sys.exit("mechanisms: 'spoken digits' needs the Free Spoken Digit Dataset: name its folder with --fsdd")
+    if min(workers, seeds) < 1:
+        sys.exit(f"mechanisms: workers {workers} and seeds {seeds} are to be at least 1")
     wanted = [family for family in families or FAMILIES if fsdd is not None or family != "spoken digits"]
     place = Place(Path(out), None if fsdd is None else Path(fsdd), quick)
     os.environ["OMP_NUM_THREADS"] = "1"  # the workers' libraries read it when they start
     cells = [cell for seed in range(seeds) for family in wanted for cell in every_cell(family, seed)]
-    train_all(place, cells, workers)
+    if not all(cell.file(place).is_file() for cell in cells):
+        train_all(place, cells, workers)
     results = [json.loads(file.read_text()) for file in sorted((place.out / "results").glob("*.json"))]
     (place.out / "results.json").write_text("[\n" + ",\n".join(map(json.dumps, results)) + "\n]\n")
     (place.out / "tables.md").write_text(tables(results))
