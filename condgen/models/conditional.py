@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 
 from condgen.conditioning import Encoder, FiLMGenerator, FiLMParameters
 from condgen.conditioning.contract import require
-from condgen.conditioning.film_generator import ConcatHead, Conditioning, Conditions, Head
+from condgen.conditioning.film_generator import ConcatHead, Conditioning, Conditions, Dropout, Head
 from condgen.models.contract import DiscriminatorNetwork, GeneratorNetwork, LikelihoodNetwork, StreamingNetwork
 from condgen.quantization import check_levels
 
@@ -26,19 +26,24 @@ class ConditionalModel(nn.Module):
         network: likelihood network, such as `PixelCNN` or `WaveNet`; see `condgen.models.contract`.
         conditions: encoder per named condition.
         conditioning: mechanism by which the conditions act; see `FiLMGenerator`.
+        condition_dropout: probability that an example's condition is dropped in training; see `FiLMGenerator`.
 
     Raises:
         ValueError: the network or an encoder lacks members of its contract; the message names all of them.
     """
 
     def __init__(
-        self, network: nn.Module, conditions: Mapping[str, nn.Module], conditioning: Conditioning = "bias"
+        self,
+        network: nn.Module,
+        conditions: Mapping[str, nn.Module],
+        conditioning: Conditioning = "bias",
+        condition_dropout: Dropout = 0.0,
     ) -> None:
         super().__init__()
         self.network: LikelihoodNetwork = require(network, LikelihoodNetwork)
         if self.network.sample_rate is not None:
             require(network, StreamingNetwork)
-        self.film_generator = FiLMGenerator(conditions, self.network.film_layers, conditioning)
+        self.film_generator = FiLMGenerator(conditions, self.network.film_layers, conditioning, condition_dropout)
 
     @property
     def encoders(self) -> dict[str, Encoder]:

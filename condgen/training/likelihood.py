@@ -47,6 +47,8 @@ class LikelihoodTask(pl.LightningModule):
         network: likelihood model, such as `condgen.models.PixelCNN` or `condgen.models.WaveNet`.
         conditions: encoder per named condition. Conditions that the data has and the model lacks are left out.
         conditioning: mechanism by which the conditions act: `none`, `bias`, `scale`, `gate`, `film` or `concat`.
+        condition_dropout: probability that an example's conditions are replaced by "none", for all of them or by name,
+            such as `{digit: 0.1}`; 0.1 lets sampling turn the conditions up, by guidance.
         learning_rate: highest learning rate of AdamW.
         warmup_steps: steps over which the learning rate rises from 0; if left out, a twentieth of the run, 100 at most.
         schedule: course of the learning rate afterwards: it stays (`constant`) or falls to 0 by the last step
@@ -66,6 +68,7 @@ class LikelihoodTask(pl.LightningModule):
         network: nn.Module,
         conditions: dict[str, nn.Module] | None = None,
         conditioning: Conditioning = "bias",
+        condition_dropout: float | dict[str, float] = 0.0,
         learning_rate: float = 1e-3,
         warmup_steps: int | None = None,
         schedule: Schedule = "cosine",
@@ -76,7 +79,7 @@ class LikelihoodTask(pl.LightningModule):
     ) -> None:
         super().__init__()
         store_hyperparameters(self)
-        self.model = ConditionalModel(network, conditions or {}, conditioning)
+        self.model = ConditionalModel(network, conditions or {}, conditioning, condition_dropout)
         self.compile_network = compile
         self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
         self.schedule, self.weight_decay = schedule, weight_decay
