@@ -54,7 +54,7 @@ def test_every_engine_draws_what_the_equation_says_and_scores_it_as_the_models_o
     assert not torch.equal(expected, sampled(model, conditions, seed=5, **options).x)  # it does something
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [1, 5])
 def test_compiled_kernels_draw_what_cached_draws(guided, threads, monkeypatch):
     monkeypatch.setattr(compiled, "LEAST_WORK", 1)  # a thread for every sample, none for half of one
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
