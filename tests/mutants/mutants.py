@@ -474,11 +474,6 @@ MUTANTS = [
         ("sampling/test_guidance.py",),
     ),
     Mutant(
-        "threads_split_pairs", "two threads get one row each of a guided sample",
-        "engines/compiled_wavenet.py", "* len(steps), draw.each)", "* len(steps))",
-        ("sampling/test_guidance.py::test_compiled_kernels_draw_what_cached_draws",),
-    ),
-    Mutant(
         "conditions_dropped_apart", "each condition of an example is dropped by a chance of its own",
         "conditioning/film_generator.py", "{name: chance < p for", "{name: torch.rand_like(chance) < p for",
         ("conditioning/test_condition_dropout.py",),

@@ -69,6 +69,16 @@ def test_compiled_kernels_draw_what_cached_draws(guided, threads, monkeypatch):
     torch.testing.assert_close(found.log_prob[same], expected.log_prob[same], rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize(("samples", "threads"), [(12, 5), (1, 4), (7, 2), (3, 3)])
+def test_threads_share_samples_and_never_halves_of_one(samples, threads, monkeypatch):
+    monkeypatch.setattr(compiled, "LEAST_WORK", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    parts = compiled.blocks(2 * samples, 10**6, each=2)
+    assert len(parts) == min(samples, threads)
+    assert [row for part in parts for row in range(2 * samples)[part]] == [*range(2 * samples)]
+    assert all(part.start % 2 == part.stop % 2 == 0 and part.start < part.stop for part in parts)
+
+
 @pytest.mark.parametrize("engine", ["naive", "cached"])
 def test_a_guided_sample_does_not_depend_on_its_batch(guided, engine):
     model, conditions, options = guided
