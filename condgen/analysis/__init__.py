@@ -1,0 +1,39 @@
+"""Analysis of task representations: what the FiLM parameters of conditions look like, and what each part of them does.
+
+Everything here takes `FiLMParameters` with labels, whoever made them: of a model of condgen, `condgen.load(MODEL).film`
+gives them; of a network of one's own, they are written down as they are:
+
+    film = FiLMParameters({"block1": GammaBeta(gamma, beta)}, {"question": words})  # (rows, channels) each
+    maps = feature_maps(film)
+    print(statistics(maps).between, clusters(maps)[0].explained, neighbours(whole(film), words))
+    save_scatter("scatter.png", maps, colour="question")
+
+`condgen analyze MODEL` makes a report of all of it.
+"""
+
+from condgen.analysis.clusters import Clusters, Explained, clusters
+from condgen.analysis.maps import FeatureMaps, choose_layers, feature_maps, pooled
+from condgen.analysis.pictures import save_maps, save_scatter
+from condgen.analysis.projection import Neighbours, neighbours, project, whole
+from condgen.analysis.statistics import Axis, Statistics, main_axis, statistics, variance_between
+
+__all__ = [
+    "Axis",
+    "Clusters",
+    "Explained",
+    "FeatureMaps",
+    "Neighbours",
+    "Statistics",
+    "choose_layers",
+    "clusters",
+    "feature_maps",
+    "main_axis",
+    "neighbours",
+    "pooled",
+    "project",
+    "save_maps",
+    "save_scatter",
+    "statistics",
+    "variance_between",
+    "whole",
+]
