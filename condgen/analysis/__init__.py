@@ -11,29 +11,49 @@ gives them; of a network of one's own, they are written down as they are:
 `condgen analyze MODEL` makes a report of all of it.
 """
 
+from condgen.analysis.ablation import Ablation, Representation, ablate, mixed, noisy, over_rows
+from condgen.analysis.arithmetic import Arithmetic, arithmetic
 from condgen.analysis.clusters import Clusters, Explained, clusters
 from condgen.analysis.maps import FeatureMaps, choose_layers, feature_maps, pooled
+from condgen.analysis.paths import Smoothness, groups_of, path, smoothness, turning_points
 from condgen.analysis.pictures import save_maps, save_scatter
 from condgen.analysis.projection import Neighbours, neighbours, project, whole
+from condgen.analysis.scales import before_film, feature_spread, standardised
 from condgen.analysis.statistics import Axis, Statistics, main_axis, statistics, variance_between
 
 __all__ = [
+    "Ablation",
+    "Arithmetic",
     "Axis",
     "Clusters",
     "Explained",
     "FeatureMaps",
     "Neighbours",
+    "Representation",
+    "Smoothness",
     "Statistics",
+    "ablate",
+    "arithmetic",
+    "before_film",
     "choose_layers",
     "clusters",
     "feature_maps",
+    "feature_spread",
+    "groups_of",
     "main_axis",
+    "mixed",
     "neighbours",
+    "noisy",
+    "over_rows",
+    "path",
     "pooled",
     "project",
     "save_maps",
     "save_scatter",
+    "smoothness",
+    "standardised",
     "statistics",
+    "turning_points",
     "variance_between",
     "whole",
 ]
