@@ -11,12 +11,20 @@ gives them; of a network of one's own, they are written down as they are:
 `condgen analyze MODEL` makes a report of all of it.
 """
 
-from condgen.analysis.ablation import Ablation, Representation, ablate, mixed, noisy, over_rows
+from condgen.analysis.ablation import Ablation, Change, Representation, ablate, mixed, noisy, over_rows
 from condgen.analysis.arithmetic import Arithmetic, arithmetic
 from condgen.analysis.clusters import Clusters, Explained, clusters
 from condgen.analysis.maps import FeatureMaps, choose_layers, feature_maps, pooled
 from condgen.analysis.paths import Smoothness, groups_of, path, smoothness, turning_points
-from condgen.analysis.pictures import save_maps, save_scatter
+from condgen.analysis.pictures import (
+    magma,
+    save_ablation,
+    save_clusters,
+    save_maps,
+    save_path,
+    save_scatter,
+    save_strips,
+)
 from condgen.analysis.projection import Neighbours, neighbours, project, whole
 from condgen.analysis.scales import before_film, feature_spread, standardised
 from condgen.analysis.statistics import Axis, Statistics, main_axis, statistics, variance_between
@@ -25,6 +33,7 @@ __all__ = [
     "Ablation",
     "Arithmetic",
     "Axis",
+    "Change",
     "Clusters",
     "Explained",
     "FeatureMaps",
@@ -40,6 +49,7 @@ __all__ = [
     "feature_maps",
     "feature_spread",
     "groups_of",
+    "magma",
     "main_axis",
     "mixed",
     "neighbours",
@@ -48,8 +58,12 @@ __all__ = [
     "path",
     "pooled",
     "project",
+    "save_ablation",
+    "save_clusters",
     "save_maps",
+    "save_path",
     "save_scatter",
+    "save_strips",
     "smoothness",
     "standardised",
     "statistics",

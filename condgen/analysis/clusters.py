@@ -82,7 +82,7 @@ def clusters(maps: FeatureMaps, most: int = 4, seed: int = 0) -> list[Clusters]:
 
 def members_of(points: Numbers, most: int = 4, seed: int = 0) -> np.ndarray:
     """Return the cluster of each of some points, (rows, parts), counted from 0, none of them empty."""
-    if not points.var(axis=0).any():
+    if not np.ptp(points, axis=0).any():
         return np.zeros(len(points), int)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -95,7 +95,7 @@ def members_of(points: Numbers, most: int = 4, seed: int = 0) -> np.ndarray:
 
 def _unit(points: Numbers) -> Numbers:
     spread = points.std(axis=0)
-    return (points - points.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    return (points - points.mean(axis=0)) / np.where(np.ptp(points, axis=0) > 0, spread, 1)
 
 
 def explain(members: np.ndarray, words: Sequence[str], rng: np.random.Generator) -> Explained:

@@ -52,6 +52,8 @@ def project(points: Numbers, method: Method = "tsne", seed: int = 0) -> Numbers:
     """
     if len(points) < 3:
         raise ValueError(f"{len(points)} rows are too few for a map: 3 are needed")
+    if not np.ptp(points, axis=0).any():
+        return np.zeros((len(points), 2))  # equal points, of which t-SNE's C code makes NaN, and then a crash
     components = PCA(min(50 if method == "tsne" else 2, *points.shape), random_state=seed).fit_transform(points)
     if method == "pca" or components.shape[1] == 1:
         return np.pad(components, ((0, 0), (0, max(0, 2 - components.shape[1]))))[:, :2]

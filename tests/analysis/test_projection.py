@@ -41,6 +41,12 @@ def test_a_map_of_a_line_is_flat_and_needs_three_points():
         project(np.zeros((2, 5)))
 
 
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_equal_points_lie_on_one_place(method):
+    assert (project(np.full((30, 5), 0.1), method) == 0).all()
+    assert neighbours(np.ones((30, 5)), list("ab") * 15).accuracy == pytest.approx(0.5)
+
+
 def test_a_whole_representation_holds_every_number_with_frames_averaged():
     gamma, beta = torch.randn(2, 3), torch.randn(2, 3, 4)
     film = FiLMParameters({"a": GammaBeta(gamma, beta)})
