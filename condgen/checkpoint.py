@@ -179,7 +179,8 @@ class Checkpoint:
         with self._fitting():
             network = build(nn.Module, settings["network"])
             encoders = build(dict[str, nn.Module], settings["conditions"] or {})
-            model = stored.model(network, encoders, settings["conditioning"])
+            own = {"adapted": settings["adapted"]} if settings.get("adapted") else {}
+            model = stored.model(network, encoders, settings["conditioning"], **own)
             self._fill(model, state, prefix)
         return _placed(model.eval(), device)
 
