@@ -54,7 +54,7 @@ STORED = {
     # Lightning's averaging of weights puts the average in the place of the state, and the last weights beside it.
     "condgen.training.LikelihoodTask": Stored(
         ConditionalModel,
-        ("conditioning", "condition_dropout"),
+        ("conditioning", "condition_dropout", "adapted"),
         {"ema": ("state_dict", "model."), "live": ("current_model_state", "model.")},
     ),
     "condgen.training.AdversarialTask": Stored(

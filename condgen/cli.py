@@ -1,4 +1,4 @@
-"""`condgen fit | validate | test | sample | evaluate | analyze | export | show`."""
+"""`condgen fit | validate | test | sample | evaluate | analyze | adapt | export | show`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ commands:
   sample      draw from a model:      condgen sample MODEL --condition.digit 7 --num_samples 16 --out DIR
   evaluate    measure a model:        condgen evaluate MODEL --out DIR
   analyze     look into its task representations: condgen analyze MODEL --out DIR
+  adapt       teach it a new class:   condgen adapt MODEL --condition.speaker ann --examples DIR --out NEW
   export      write a model to hand on, with its card: condgen export CHECKPOINT --out DIR
   configs     list the configurations that come with condgen
   pretrained  list the trained models that come with condgen
@@ -48,6 +49,7 @@ COMMANDS = {
     "sample": "condgen.commands.sample",
     "evaluate": "condgen.commands.evaluate",
     "analyze": "condgen.commands.analyze",
+    "adapt": "condgen.commands.adapt",
     "export": "condgen.commands.export",
     "configs": "condgen.commands.configurations",
     "pretrained": "condgen.commands.listing",

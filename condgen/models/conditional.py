@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Literal, NamedTuple, TypeAlias, cast, get_args
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from condgen.conditioning import Encoder, FiLMGenerator, FiLMParameters
+from condgen.conditioning.adapted import AdaptedFiLMGenerator
 from condgen.conditioning.contract import require
 from condgen.conditioning.film_generator import ConcatHead, Conditioning, Conditions, Dropout, Head
 from condgen.models.contract import DiscriminatorNetwork, GeneratorNetwork, LikelihoodNetwork, StreamingNetwork
@@ -27,6 +29,7 @@ class ConditionalModel(nn.Module):
         conditions: encoder per named condition.
         conditioning: mechanism by which the conditions act; see `FiLMGenerator`.
         condition_dropout: probability that an example's condition is dropped in training; see `FiLMGenerator`.
+        adapted: names of classes with FiLM parameters of their own, by condition; see `AdaptedFiLMGenerator`.
 
     Raises:
         ValueError: the network or an encoder lacks members of its contract; the message names all of them.
@@ -38,12 +41,14 @@ class ConditionalModel(nn.Module):
         conditions: Mapping[str, nn.Module],
         conditioning: Conditioning = "bias",
         condition_dropout: Dropout = 0.0,
+        adapted: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         super().__init__()
         self.network: LikelihoodNetwork = require(network, LikelihoodNetwork)
         if self.network.sample_rate is not None:
             require(network, StreamingNetwork)
-        self.film_generator = FiLMGenerator(conditions, self.network.film_layers, conditioning, condition_dropout)
+        make = partial(AdaptedFiLMGenerator, adapted) if adapted else FiLMGenerator
+        self.film_generator = make(conditions, self.network.film_layers, conditioning, condition_dropout)
 
     @property
     def encoders(self) -> dict[str, Encoder]:

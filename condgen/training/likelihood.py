@@ -61,6 +61,7 @@ class LikelihoodTask(pl.LightningModule):
             end; if left out, a twentieth of the run; 0 for none.
         compile: choice to run the network through `torch.compile` while training, after a minute of compilation; if
             left out, where it gains: in 16 bits, with images or sounds of one length, and a C++ compiler at hand.
+        adapted: classes with FiLM parameters of their own, by condition, which `condgen adapt --what film` learns.
     """
 
     def __init__(
@@ -76,10 +77,11 @@ class LikelihoodTask(pl.LightningModule):
         ema_decay: float = 0.999,
         samples_every_n_epochs: int | None = None,
         compile: bool | None = None,
+        adapted: dict[str, list[str]] | None = None,
     ) -> None:
         super().__init__()
         store_hyperparameters(self)
-        self.model = ConditionalModel(network, conditions or {}, conditioning, condition_dropout)
+        self.model = ConditionalModel(network, conditions or {}, conditioning, condition_dropout, adapted)
         self.compile_network = compile
         self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
         self.schedule, self.weight_decay = schedule, weight_decay
