@@ -28,7 +28,8 @@ PARTS = {
     "discriminator": NETWORKS,
     "conditions": tuple(
         f"condgen.conditioning.{name}"
-        for name in ("ClassEmbedding", "FeatureVector", "FeatureMap", "FrameSequence", "LinguisticSequence")
+        for name in ("ClassEmbedding", "ClassMap", "FeatureVector", "FeatureMap", "FrameSequence",
+                     "LinguisticSequence")
     ),
     "source": tuple(
         f"condgen.data.{name}"

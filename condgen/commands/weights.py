@@ -17,7 +17,7 @@ from condgen.training import AdversarialTask, LikelihoodTask
 
 DROPPED = ".film_generator.none."  # entries that only a model has which drops conditions in training
 # Arguments of a task that decide which weights it has.
-BUILT = ("network", "discriminator", "conditions", "conditioning", "discriminator_conditioning")
+BUILT = ("network", "discriminator", "conditions", "conditioning", "discriminator_conditioning", "film_depth")
 
 
 def start_from(task: LikelihoodTask | AdversarialTask, checkpoint: Checkpoint) -> None:

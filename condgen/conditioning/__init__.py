@@ -1,5 +1,6 @@
 """Conditioning: the FiLM layer, its parameters as a value, the FiLM generator, and condition encoders."""
 
+from condgen.conditioning.class_map import ClassMap
 from condgen.conditioning.contract import DataCondition, Encoder
 from condgen.conditioning.encoders import (
     ClassEmbedding,
@@ -14,6 +15,7 @@ from condgen.conditioning.parameters import FiLMParameters
 
 __all__ = [
     "ClassEmbedding",
+    "ClassMap",
     "DataCondition",
     "Encoder",
     "FeatureMap",

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from condgen.conditioning.contract import Encoder
 from condgen.conditioning.film import FiLM, GammaBeta, align
-from condgen.conditioning.film_generator import Conditioning, Conditions, Dropout, FiLMGenerator
+from condgen.conditioning.film_generator import Conditioning, Conditions, Dropout, FiLMGenerator, Start
 from condgen.conditioning.parameters import FiLMParameters
 from condgen.conditioning.values import Value, as_tensors
 
@@ -61,6 +61,8 @@ class AdaptedFiLMGenerator(FiLMGenerator):
         layers: FiLM layers of the network by name.
         conditioning: mechanism; see `FiLMGenerator`. With `concat`, the offset is one of β, after the convolution.
         dropout: probability that a condition is dropped in training; see `FiLMGenerator`.
+        depth: number of hidden layers; see `FiLMGenerator`.
+        start: initial weights of the heads; see `FiLMGenerator`.
     """
 
     def __init__(
@@ -70,8 +72,10 @@ class AdaptedFiLMGenerator(FiLMGenerator):
         layers: Mapping[str, FiLM],
         conditioning: Conditioning = "bias",
         dropout: Dropout = 0.0,
+        depth: int = 0,
+        start: Start = "zero",
     ) -> None:
-        super().__init__(encoders, layers, conditioning, dropout)
+        super().__init__(encoders, layers, conditioning, dropout, depth, start)
         unknown = [name for name in adapted if name not in self.encoders]
         if unknown:
             raise ValueError(f"there is no condition {', '.join(unknown)} with adapted classes")

@@ -14,8 +14,21 @@ from condgen.conditioning.parameters import FiLMParameters
 from condgen.conditioning.values import Value, as_tensors, labels_of
 
 Conditioning = Literal["none", "bias", "scale", "gate", "film", "concat"]
+Start = Literal["zero", "small"]
+SMALL = 0.02  # standard deviation of the heads' weights where they do not start at zero
 Conditions: TypeAlias = Mapping[str, Value] | FiLMParameters
 Dropout: TypeAlias = float | Mapping[str, float]
+
+
+class Hidden(nn.Sequential):
+    """Hidden layers between a condition's features and its heads: linear map and ReLU, at every position alike."""
+
+    def __init__(self, features: int, depth: int) -> None:
+        super().__init__(*(layer for _ in range(depth) for layer in (nn.Linear(features, features), nn.ReLU())))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map (batch, features, *size) to the same shape."""
+        return super().forward(z.movedim(1, -1)).movedim(-1, 1)
 
 
 class Head(nn.Module):
@@ -56,15 +69,15 @@ class ConcatHead(nn.Module):
 
 
 class FiLMGenerator(nn.Module):
-    """Conditions to FiLM parameters: an encoder per condition, then zero-started linear heads, summed over conditions.
+    """Conditions to FiLM parameters: an encoder per condition, then linear heads, summed over conditions.
 
     With `conditioning: bias` on a gated PixelCNN this is V^T h of van den Oord et al. 2016, equation 4, for global
     conditions and V ∗ s of equation 5, an unmasked 1 × 1 convolution, for spatial ones.
 
     γ = 1 + δ (`scale`, `film`) or 2σ(δ) (`gate`), and δ and β start at 0: a new model is exactly the unconditional
-    one. For a layer that normalises without affine, the generator also learns what the normalisation lacks: a part of
-    δ and β that is the same for every condition. Exclude the heads from weight decay: it would pull them back towards
-    "unconditional".
+    one, unless its heads start otherwise. For a layer that normalises without affine, the generator also learns what
+    the normalisation lacks: a part of δ and β that is the same for every condition. Exclude the heads from weight
+    decay: it would pull them back towards "unconditional".
 
     In training, conditions are dropped: their features replaced by a learned vector, "none", which starts at zero. Each
     example draws one number for all its conditions, so those of equal probability are dropped together. This is what
@@ -76,6 +89,9 @@ class FiLMGenerator(nn.Module):
         conditioning: mechanism: `none`; `bias` (γ fixed at 1); `scale` (β fixed at 0); `gate` (γ in (0, 2), β fixed at
             0); `film`; `concat` (the condition concatenated to the input of the layer's convolution).
         dropout: probability that an example's condition is dropped in training, for all conditions or by name.
+        depth: number of hidden layers with ReLU between each condition's features and its heads.
+        start: initial weights of the heads: `zero`, or `small` normal numbers, with which a new model depends on its
+            conditions a little.
     """
 
     def __init__(
@@ -84,8 +100,14 @@ class FiLMGenerator(nn.Module):
         layers: Mapping[str, FiLM],
         conditioning: Conditioning = "bias",
         dropout: Dropout = 0.0,
+        depth: int = 0,
+        start: Start = "zero",
     ) -> None:
         super().__init__()
+        if depth < 0:
+            raise ValueError(f"depth {depth} of a FiLM generator is not at least 0")
+        if start not in get_args(Start):
+            raise ValueError(f"unknown start '{start}' of a FiLM generator; known: {', '.join(get_args(Start))}")
         if conditioning not in get_args(Conditioning):
             raise ValueError(f"unknown conditioning '{conditioning}'; known: {', '.join(get_args(Conditioning))}")
         if conditioning != "none" and not encoders:
@@ -103,6 +125,7 @@ class FiLMGenerator(nn.Module):
         self.normalised = [layer.norm != "none" for layer in layers.values()]
         total = sum(self.channels.values())
         features = {name: encoder.features for name, encoder in self.named_encoders.items()}
+        self.hidden = nn.ModuleDict({name: Hidden(f, depth) for name, f in features.items()})
         scales, shifts = conditioning in ("scale", "gate", "film"), conditioning in ("bias", "film")
         self.delta = nn.ModuleDict({name: Head(f, total) for name, f in features.items() if scales})
         self.beta = nn.ModuleDict({name: Head(f, total) for name, f in features.items() if shifts})
@@ -115,6 +138,9 @@ class FiLMGenerator(nn.Module):
         )
         self.dropout = _probabilities(dropout, list(features))
         self.none = nn.ParameterDict({name: nn.Parameter(torch.zeros(features[name])) for name in self.dropout})
+        if start == "small":
+            for weight in nn.ModuleList([self.delta, self.beta, self.concat]).parameters():
+                nn.init.normal_(weight, std=SMALL)
         own = total if any(self.normalised) else 0
         learns_scale = own and (scales or conditioning in ("none", "concat"))
         self.own_delta = nn.Parameter(torch.zeros(own)) if learns_scale else None
@@ -199,7 +225,7 @@ class FiLMGenerator(nn.Module):
         features = {}
         for name, encoder in self.encoders.items():
             try:
-                features[name] = encoder(tensors[name])
+                features[name] = self.hidden[name](encoder(tensors[name]))
             except ValueError as error:
                 raise ValueError(f"condition '{name}': {error}") from None
         return features

@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 from condgen.conditioning import Encoder, FiLMGenerator, FiLMParameters
 from condgen.conditioning.adapted import AdaptedFiLMGenerator
 from condgen.conditioning.contract import require
-from condgen.conditioning.film_generator import ConcatHead, Conditioning, Conditions, Dropout, Head
+from condgen.conditioning.film_generator import ConcatHead, Conditioning, Conditions, Dropout, Head, Start
 from condgen.models.contract import DiscriminatorNetwork, GeneratorNetwork, LikelihoodNetwork, StreamingNetwork
 from condgen.quantization import check_levels
 
@@ -30,6 +30,8 @@ class ConditionalModel(nn.Module):
         conditioning: mechanism by which the conditions act; see `FiLMGenerator`.
         condition_dropout: probability that an example's condition is dropped in training; see `FiLMGenerator`.
         adapted: names of classes with FiLM parameters of their own, by condition; see `AdaptedFiLMGenerator`.
+        film_depth: depth of the FiLM generator; see `FiLMGenerator`.
+        film_start: initial weights of its heads, `zero` or `small`.
 
     Raises:
         ValueError: the network or an encoder lacks members of its contract; the message names all of them.
@@ -42,13 +44,16 @@ class ConditionalModel(nn.Module):
         conditioning: Conditioning = "bias",
         condition_dropout: Dropout = 0.0,
         adapted: Mapping[str, Sequence[str]] | None = None,
+        film_depth: int = 0,
+        film_start: Start = "zero",
     ) -> None:
         super().__init__()
         self.network: LikelihoodNetwork = require(network, LikelihoodNetwork)
         if self.network.sample_rate is not None:
             require(network, StreamingNetwork)
         make = partial(AdaptedFiLMGenerator, adapted) if adapted else FiLMGenerator
-        self.film_generator = make(conditions, self.network.film_layers, conditioning, condition_dropout)
+        layers = self.network.film_layers
+        self.film_generator = make(conditions, layers, conditioning, condition_dropout, film_depth, film_start)
 
     @property
     def encoders(self) -> dict[str, Encoder]:
@@ -93,17 +98,25 @@ class ConditionalGenerator(nn.Module):
         network: generator network, such as `Generator`; see `condgen.models.contract`.
         conditions: encoder per named condition.
         conditioning: mechanism by which the conditions act; see `FiLMGenerator`.
+        film_depth: depth of the FiLM generator; see `FiLMGenerator`.
+        film_start: initial weights of its heads, `zero` or `small`.
 
     Raises:
         ValueError: the network or an encoder lacks members of its contract; the message names all of them.
     """
 
     def __init__(
-        self, network: nn.Module, conditions: Mapping[str, nn.Module], conditioning: Conditioning = "film"
+        self,
+        network: nn.Module,
+        conditions: Mapping[str, nn.Module],
+        conditioning: Conditioning = "film",
+        film_depth: int = 0,
+        film_start: Start = "zero",
     ) -> None:
         super().__init__()
         self.network: GeneratorNetwork = require(network, GeneratorNetwork)
-        self.film_generator = FiLMGenerator(conditions, self.network.film_layers, conditioning)
+        layers = self.network.film_layers
+        self.film_generator = FiLMGenerator(conditions, layers, conditioning, 0.0, film_depth, film_start)
 
     @property
     def encoders(self) -> dict[str, Encoder]:

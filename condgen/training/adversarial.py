@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from condgen.conditioning.contract import Encoder, require
-from condgen.conditioning.film_generator import Conditioning
+from condgen.conditioning.film_generator import Conditioning, Start
 from condgen.data.batch import Batch, as_batch
 from condgen.data.hyperparameters import store_hyperparameters, write_format
 from condgen.described import described
@@ -96,6 +96,8 @@ class AdversarialTask(pl.LightningModule):
         augment: random changes of all that the discriminator sees in training, real and generated, in their order:
             `level`, `shift`, `cutout`, and `filter` for sound; see `condgen.training.augmentation`. `[]` for none; left
             out, the usual ones where a class has few training examples. Leave out what would contradict a condition.
+        film_depth: number of hidden layers, in the generator, between each condition's features and its linear heads.
+        film_start: initial weights of these heads, `zero` or `small`; see `FiLMGenerator`.
     """
 
     def __init__(
@@ -117,6 +119,8 @@ class AdversarialTask(pl.LightningModule):
         ema_decay: float = 0.999,
         samples_every_n_epochs: int | None = None,
         augment: list[Change] | None = None,
+        film_depth: int = 0,
+        film_start: Start = "zero",
     ) -> None:
         super().__init__()
         store_hyperparameters(self)
@@ -129,7 +133,7 @@ class AdversarialTask(pl.LightningModule):
         self.automatic_optimization = False
         conditions = conditions or {}
         _check_scopes(conditions)
-        self.generator = ConditionalGenerator(network, conditions, conditioning)
+        self.generator = ConditionalGenerator(network, conditions, conditioning, film_depth, film_start)
         self.discriminator = ConditionalDiscriminator(
             discriminator, copy.deepcopy(conditions), discriminator_conditioning
         )

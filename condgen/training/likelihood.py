@@ -13,7 +13,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from condgen.conditioning.film_generator import Conditioning
+from condgen.conditioning.film_generator import Conditioning, Start
 from condgen.data.batch import Batch, as_batch, count_dims
 from condgen.data.hyperparameters import store_hyperparameters, write_format
 from condgen.described import described
@@ -62,6 +62,8 @@ class LikelihoodTask(pl.LightningModule):
         compile: choice to run the network through `torch.compile` while training, after a minute of compilation; if
             left out, where it gains: in 16 bits, with images or sounds of one length, and a C++ compiler at hand.
         adapted: classes with FiLM parameters of their own, by condition, which `condgen adapt --what film` learns.
+        film_depth: number of hidden layers between each condition's features and its linear heads.
+        film_start: initial weights of these heads, `zero` or `small`; see `FiLMGenerator`.
     """
 
     def __init__(
@@ -78,10 +80,14 @@ class LikelihoodTask(pl.LightningModule):
         samples_every_n_epochs: int | None = None,
         compile: bool | None = None,
         adapted: dict[str, list[str]] | None = None,
+        film_depth: int = 0,
+        film_start: Start = "zero",
     ) -> None:
         super().__init__()
         store_hyperparameters(self)
-        self.model = ConditionalModel(network, conditions or {}, conditioning, condition_dropout, adapted)
+        self.model = ConditionalModel(
+            network, conditions or {}, conditioning, condition_dropout, adapted, film_depth, film_start
+        )
         self.compile_network = compile
         self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
         self.schedule, self.weight_decay = schedule, weight_decay

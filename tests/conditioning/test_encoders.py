@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from condgen.conditioning import (
     ClassEmbedding,
+    ClassMap,
     DataCondition,
     Encoder,
     FeatureMap,
@@ -221,6 +222,7 @@ def test_a_wrong_shape_is_refused_with_both(encoder, expected, shapes):
 PHONEMES = ["_", "a", "b"]
 ENCODERS = {
     "ClassEmbedding": (ClassEmbedding(5, names=["cat", "dog"]), torch.tensor([0, 1, 1])),
+    "ClassMap": (ClassMap((4, 6), 5, names=["cat", "dog"]), torch.tensor([0, 1, 1])),
     "FeatureVector": (FeatureVector(features=5, names=["red", "big", "new"]), torch.rand(3, 3)),
     "FrameSequence": (FrameSequence(4, 5, factor=2, context=1), torch.rand(3, 4, 6)),
     "LinguisticSequence": (LinguisticSequence(5, PHONEMES), torch.zeros(3, 7, 6)),
@@ -240,14 +242,15 @@ def test_every_encoder_keeps_the_contract_and_its_shape_is_its_scope(encoder, co
 
 @encoders
 def test_what_is_parsed_is_a_condition_that_the_encoder_takes(encoder, condition):
-    word = {"ClassEmbedding": "dog, cat", "FeatureVector": "red+new,big"}.get(type(encoder).__name__)
+    words = {"ClassEmbedding": "dog, cat", "ClassMap": "dog, cat", "FeatureVector": "red+new,big"}
+    word = words.get(type(encoder).__name__)
     if word is None:
         with pytest.raises(ValueError, match=r"takes an array, on the command line an \.npy file"):
             encoder.parse("anything")
         return
     pairs = encoder.parse(word)
     assert len(pairs) == 2
-    assert encoder(torch.stack([value for _, value in pairs])).shape == (2, encoder.features)
+    assert encoder(torch.stack([value for _, value in pairs])).shape[:2] == (2, encoder.features)
 
 
 def test_classes_are_named_numbered_listed_or_all():
@@ -314,7 +317,8 @@ def test_data_that_do_not_fit_are_refused_with_both(encoder, data, message):
 
 @encoders
 def test_data_that_fit_are_taken(encoder, condition):
-    names = {"ClassEmbedding": ["cat", "dog"], "LinguisticSequence": PHONEMES}.get(type(encoder).__name__)
+    pets = ["cat", "dog"]
+    names = {"ClassEmbedding": pets, "ClassMap": pets, "LinguisticSequence": PHONEMES}.get(type(encoder).__name__)
     factor = 2 if isinstance(encoder, FrameSequence) else 1
     size = condition.shape[1] if encoder.scope == "local" else None
     encoder.check(DataCondition(names, size, 8 * factor if size else None), hop=8)
@@ -324,3 +328,13 @@ def test_a_class_whose_name_has_a_comma_is_asked_for_in_a_list_too():
     encoder = ClassEmbedding(2, ["cat", "dog, large", "dog"])
     assert [label for label, _ in encoder.parse("dog, large")] == ["dog, large"]
     assert [label for label, _ in encoder.parse("dog,dog, large,cat")] == ["dog", "dog, large", "cat"]
+
+
+def test_a_class_has_a_map_of_its_own_in_which_every_position_is_free():
+    encoder = ClassMap((2, 3), features=4, num_classes=2)
+    maps = torch.arange(2.0 * 4 * 2 * 3).view(2, 4, 2, 3)
+    encoder.embedding.weight.data.copy_(maps.flatten(1))
+    assert torch.equal(encoder(torch.tensor([1, 0])), maps[[1, 0]])
+    assert encoder.features == 4
+    with pytest.raises(ValueError, match="size 0 × 3 is not at least 1 × 1"):
+        ClassMap((0, 3), num_classes=2)

@@ -64,11 +64,12 @@ def randomised(module):
     return module
 
 
-def build(conditioning, norms=("none", "none"), random=True):
+def build(conditioning, norms=("none", "none"), random=True, **options):
     torch.manual_seed(0)
     network = Convolutions(*norms)
     encoders = {"label": ClassEmbedding(4, num_classes=3), "columns": FrameSequence(2, 4), "map": FeatureMap(1, 4)}
-    generator = FiLMGenerator({} if conditioning == "none" else encoders, film_layers(network), conditioning)
+    encoders = {} if conditioning == "none" else encoders
+    generator = FiLMGenerator(encoders, film_layers(network), conditioning, **options)
     return network.double(), randomised(generator) if random else generator.double()
 
 
@@ -310,3 +311,73 @@ def test_concatenating_a_constant_before_a_transposed_convolution_is_a_bias_per_
 def test_a_name_that_no_module_can_have_is_refused(name):
     with pytest.raises(ValueError, match=f"a condition cannot be called '{name}'"):
         FiLMGenerator({name: ClassEmbedding(2, num_classes=2)}, {"layer": FiLM(3)}, "film")
+
+
+ACTING = [conditioning for conditioning in CONDITIONINGS if conditioning != "none"]
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("conditioning", CONDITIONINGS)
+def test_a_new_deep_generator_gives_exactly_the_unconditional_model(conditioning, depth):
+    network, generator = build(conditioning, random=False, depth=depth)
+    conditions = {} if conditioning == "none" else {"label": LABEL, "columns": COLUMNS, "map": MAP}
+    x = draw(2, 2, *SIZE)
+    empty = {f"films.{i}": GammaBeta() for i in range(2)}
+    assert torch.equal(network(x, generator(conditions)), network(x, empty))
+
+
+def test_a_generator_of_depth_0_has_the_parameters_that_it_always_had():
+    _, generator = build("film", depth=0)
+    assert not any(name.startswith("hidden") for name in generator.state_dict())
+    _, deep = build("film", depth=2)
+    added = {n: tuple(p.shape) for n, p in deep.state_dict().items() if n not in generator.state_dict()}
+    assert added == {f"hidden.{name}.{layer}.{part}": shape for name in ("label", "columns", "map")
+                     for layer in (0, 2) for part, shape in (("weight", (4, 4)), ("bias", (4,)))}  # fmt: skip
+
+
+def test_the_heads_of_a_deep_generator_read_hidden_layers_with_relu():
+    generator = randomised(FiLMGenerator({"z": Features()}, {"layer": FiLM(2)}, "film", depth=2))
+    z, hidden = draw(5, 3), generator.hidden["z"]
+    by_hand = torch.relu(z @ hidden[0].weight.T + hidden[0].bias)
+    by_hand = torch.relu(by_hand @ hidden[2].weight.T + hidden[2].bias)
+    gamma, beta = generator({"z": z})["layer"]
+    assert torch.allclose(gamma, 1 + by_hand @ generator.delta["z"].weight.T)
+    assert torch.allclose(beta, by_hand @ generator.beta["z"].weight.T)
+
+
+def test_hidden_layers_act_on_every_position_alike():
+    _, generator = build("film", depth=2)
+    maps = draw(2, 4, *SIZE)
+    at_all = generator.hidden["map"](maps)
+    assert at_all.shape == maps.shape
+    assert torch.allclose(at_all[:, :, 3, 2], generator.hidden["map"](maps[:, :, 3, 2]))
+
+
+@pytest.mark.parametrize("conditioning", ACTING)
+@pytest.mark.parametrize("depth", [0, 2])
+def test_the_first_gradient_reaches_the_heads_of_a_zero_start_and_everything_of_a_small_one(conditioning, depth):
+    for start in ("zero", "small"):
+        network, generator = build(conditioning, random=False, depth=depth, start=start)
+        conditions = {"label": LABEL, "columns": COLUMNS, "map": MAP}
+        network(draw(2, 2, *SIZE), generator(conditions)).square().sum().backward()
+        reached = {n for n, p in generator.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+        heads = {n for n, _ in generator.named_parameters() if n.split(".")[0] in ("delta", "beta", "concat")}
+        assert reached == (heads if start == "zero" else {n for n, _ in generator.named_parameters()})
+
+
+def test_a_small_start_is_of_the_size_that_it_says():
+    layers = {"layer": FiLM(400)}
+    generator = FiLMGenerator({"z": Features(50)}, layers, "film", start="small")
+    for head in (generator.delta["z"], generator.beta["z"]):
+        assert abs(head.weight.std().item() - 0.02) < 0.001
+    assert FiLMGenerator({"z": Features(50)}, layers, "film").delta["z"].weight.abs().sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"depth": -1}, "depth -1 of a FiLM generator is not at least 0"),
+     ({"start": "one"}, "unknown start 'one' of a FiLM generator; known: zero, small")],
+)  # fmt: skip
+def test_a_depth_or_start_that_there_is_not_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        FiLMGenerator({"z": Features()}, {"layer": FiLM(2)}, "film", **options)

@@ -171,6 +171,15 @@ def test_every_mechanism_trains(conditioning):
     assert own <= changed(before, task.state_dict(), "generator.")
 
 
+def test_depth_and_start_are_those_of_the_generator_and_of_its_average_alone():
+    task = make_task(film_depth=1, film_start="small", discriminator_conditioning="film")
+    for model in (task.generator, task.model):
+        assert len(model.film_generator.hidden["digit"]) == 2
+        assert model.film_generator.delta["digit"].weight.abs().sum() > 0
+    assert len(task.discriminator.film_generator.hidden["digit"]) == 0
+    assert task.discriminator.film_generator.delta["digit"].weight.abs().sum() == 0
+
+
 def test_the_auxiliary_loss_asks_for_the_right_class():
     task = make_task(discriminator_conditioning="auxiliary", auxiliary=2.0)
     logits, asked = torch.randn(4, 10), torch.tensor([1, 2, 3, 4])

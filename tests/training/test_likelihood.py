@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
+from condgen.checkpoint import Checkpoint
 from condgen.conditioning import ClassEmbedding, FrameSequence
 from condgen.data import Clip, Digits, Images, Position, Speech
 from condgen.data.images import as_is
@@ -43,6 +44,20 @@ def test_training_lowers_the_loss(tmp_path):
     before = make_trainer(tmp_path).test(task, data, verbose=False)[0]["test/nats"]
     make_trainer(tmp_path, max_epochs=3, limit_val_batches=0).fit(task, data)
     assert make_trainer(tmp_path).test(task, data, verbose=False)[0]["test/nats"] < before - 10
+
+
+def test_depth_and_start_of_the_generator_reach_it_and_its_checkpoint(tmp_path):
+    assert list(make_task(film_depth=0).state_dict()) == list(make_task().state_dict())
+    task = make_task(film_depth=2, film_start="small", learning_rate=1e-2, warmup_steps=1, ema_decay=0)
+    assert len(task.model.film_generator.hidden["digit"]) == 4
+    assert task.model.film_generator.beta["digit"].weight.abs().sum() > 0
+    before = {name: value.clone() for name, value in task.model.film_generator.named_parameters()}
+    trainer = make_trainer(tmp_path, max_epochs=1, limit_val_batches=0, enable_checkpointing=True)
+    trainer.fit(task, Images(Digits()))
+    assert all(not torch.equal(value, before[n]) for n, value in task.model.film_generator.named_parameters())
+    trainer.save_checkpoint(tmp_path / "deep.ckpt")
+    opened = Checkpoint.open(tmp_path / "deep.ckpt").model().film_generator.state_dict()
+    assert all(torch.equal(value, opened[name]) for name, value in task.model.film_generator.state_dict().items())
 
 
 def test_only_the_networks_matrices_decay(tmp_path):
