@@ -164,7 +164,7 @@ class Announcer(event.Listener):
 
     def on_start(self, event: event.Event) -> None:
         if not self.silent:
-            tqdm.write("compiling the sampling kernels, once on this machine: about a minute ...", file=sys.stderr)
+            tqdm.write("compiling the sampling kernels, once on this machine: some ten seconds ...", file=sys.stderr)
         self.silent = True
 
     def on_end(self, event: event.Event) -> None:
