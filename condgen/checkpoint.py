@@ -41,20 +41,26 @@ class Stored(NamedTuple):
 
     Attributes:
         model: class of the model.
+        arguments: arguments of the task that are the model's, besides its network and its encoders.
         states: name of the state, and what the model's entries in it begin with, for each kind of weights.
     """
 
     model: type[ConditionalModel] | type[ConditionalGenerator]
+    arguments: tuple[str, ...]
     states: dict[str, tuple[str, str]]
 
 
 STORED = {
     # Lightning's averaging of weights puts the average in the place of the state, and the last weights beside it.
     "condgen.training.LikelihoodTask": Stored(
-        ConditionalModel, {"ema": ("state_dict", "model."), "live": ("current_model_state", "model.")}
+        ConditionalModel,
+        ("conditioning", "condition_dropout", "adapted", "film_depth"),
+        {"ema": ("state_dict", "model."), "live": ("current_model_state", "model.")},
     ),
     "condgen.training.AdversarialTask": Stored(
-        ConditionalGenerator, {"ema": ("state_dict", "model."), "live": ("state_dict", "generator.")}
+        ConditionalGenerator,
+        ("conditioning", "film_depth"),
+        {"ema": ("state_dict", "model."), "live": ("state_dict", "generator.")},
     ),
 }
 
@@ -179,8 +185,8 @@ class Checkpoint:
         with self._fitting():
             network = build(nn.Module, settings["network"])
             encoders = build(dict[str, nn.Module], settings["conditions"] or {})
-            depth = settings.get("film_depth", 0)  # which older checkpoints do not have
-            model = stored.model(network, encoders, settings["conditioning"], depth)
+            how = {name: settings[name] for name in stored.arguments if name in settings}
+            model = stored.model(network, encoders, **how)
             self._fill(model, state, prefix)
         return _placed(model.eval(), device)
 

@@ -1,4 +1,4 @@
-"""`condgen fit | validate | test | sample | evaluate | export | show`."""
+"""`condgen fit | validate | test | sample | evaluate | analyze | adapt | export | show`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ commands:
   test        score it on the test split
   sample      draw from a model:      condgen sample MODEL --condition.digit 7 --num_samples 16 --out DIR
   evaluate    measure a model:        condgen evaluate MODEL --out DIR
+  analyze     look into its task representations: condgen analyze MODEL --out DIR
+  adapt       teach it a new class:   condgen adapt MODEL --condition.speaker ann --examples DIR --out NEW
   export      write a model to hand on, with its card: condgen export CHECKPOINT --out DIR
   configs     list the configurations that come with condgen
   pretrained  list the trained models that come with condgen
@@ -46,6 +48,8 @@ COMMANDS = {
     "test": "condgen.commands.fit",
     "sample": "condgen.commands.sample",
     "evaluate": "condgen.commands.evaluate",
+    "analyze": "condgen.commands.analyze",
+    "adapt": "condgen.commands.adapt",
     "export": "condgen.commands.export",
     "configs": "condgen.commands.configurations",
     "pretrained": "condgen.commands.listing",

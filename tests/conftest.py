@@ -26,13 +26,16 @@ def same_on_every_machine():
 def make_model():
     """Build a model in float64 under a global, a local and a spatial condition, all weights random, so that γ ≠ 1."""
 
-    def make(output="categorical", colours=1, conditioning="film", norm="none", size=(5, 4), seed=0, **options):
+    def make(
+        output="categorical", colours=1, conditioning="film", norm="none", size=(5, 4), seed=0, dropped=0.0, **options
+    ):
         torch.manual_seed(seed)
         options = {"layers": 3, "channels": 12, "head": 12, "first_kernel_size": 5, "mixtures": 2, **options}
         levels = options.pop("levels", 2 if output == "bernoulli" else 4)
         network = PixelCNN((colours, *size), levels, output, norm=norm, **options)
         encoders = {"label": ClassEmbedding(4, num_classes=3), "columns": FrameSequence(2, 4), "map": FeatureMap(1, 4)}
-        model = ConditionalModel(network, {} if conditioning == "none" else encoders, conditioning).double().eval()
+        encoders = {} if conditioning == "none" else encoders
+        model = ConditionalModel(network, encoders, conditioning, dropped).double().eval()
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.normal_(std=0.3)
@@ -65,13 +68,16 @@ def make_wavenet():
     `hop` samples per frame: repeated by the network or, for `concat`, by the encoder.
     """
 
-    def make(output="categorical", conditioning="film", norm="none", input="embedding", hop=1, seed=0, **options):
+    def make(
+        output="categorical", conditioning="film", norm="none", input="embedding", hop=1, seed=0, dropped=0.0, **options
+    ):
         torch.manual_seed(seed)
         options = {"levels": 6, "channels": 4, "dilations": [1, 2], "mixtures": 2, "sample_rate": 100, **options}
         factor, hop = (hop, 1) if conditioning == "concat" else (1, hop)
         network = WaveNet(output=output, input=input, norm=norm, hop=hop, **options)
         encoders = {"speaker": ClassEmbedding(4, num_classes=3), "melody": FrameSequence(2, 4, factor=factor)}
-        model = ConditionalModel(network, {} if conditioning == "none" else encoders, conditioning).double().eval()
+        encoders = {} if conditioning == "none" else encoders
+        model = ConditionalModel(network, encoders, conditioning, dropped).double().eval()
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.normal_(std=0.4)

@@ -106,7 +106,14 @@ def test_models_and_all_below_and_sampling_know_no_training_and_no_plotting(file
 
 @files
 def test_only_pictures_import_matplotlib(file):
-    assert "matplotlib" not in top_level(imported_by(file)) or file == ROOT / "evaluation" / "pictures.py"
+    drawing = {ROOT / "evaluation" / "pictures.py", ROOT / "analysis" / "pictures.py"}
+    assert "matplotlib" not in top_level(imported_by(file)) or file in drawing
+
+
+@files
+def test_analysis_knows_no_training(file):
+    if part_of(file) == "analysis":
+        assert not top_level(imported_by(file)) & {"pytorch_lightning", "lightning", "torchmetrics", "torchvision"}
 
 
 @files
@@ -127,7 +134,7 @@ def test_the_command_line_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize(("command", "option"), [("sample", "--ckpt_path"), ("evaluate", "--ckpt_path"),
-                                                 ("show", "--trust")])  # fmt: skip
+                                                 ("show", "--trust"), ("analyze", "--between")])  # fmt: skip
 def test_help_of_a_command_does_not_wait_for_a_framework(command, option):
     code = (
         f"import condgen.cli, sys, contextlib\nwith contextlib.suppress(SystemExit): condgen.cli.main(['{command}', "

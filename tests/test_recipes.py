@@ -238,3 +238,23 @@ def test_the_gallery_shows_what_lies_in_it_and_is_small():
     kept = {path for path in page.parent.iterdir() if path != page}
     assert kept <= linked
     assert sum(path.stat().st_size for path in kept) < 3_000_000
+
+
+@pytest.mark.slow
+def test_the_curve_of_guidance_has_a_row_per_weight_and_repeats_nothing(make, tmp_path):
+    checkpoint = make.trained("pixelcnn_digits", tmp_path / "run", "--model.condition_dropout", "0.3")
+    options = [str(checkpoint), "--weights", "[0, 2]", "--num_samples", "20", "--samplings", "2", "--classifier_steps",
+               "1"]  # fmt: skip
+    first = run("guidance.py", *options, cwd=tmp_path)
+    rows = [line.split(" | ")[:2] for line in first.splitlines()[2:] if line]
+    assert rows == [["| logits", "0"], ["| logits", "2"], ["| FiLM parameters", "2"]]
+    out = tmp_path / "runs" / "guidance"
+    points = json.loads((out / "points.json").read_text())
+    assert [(p["kind"], p["weight"], p["seed"]) for p in points] == [
+        ("guidance", 0, 0), ("guidance", 0, 1), ("guidance", 2, 0), ("guidance", 2, 1), ("film_guidance", 2, 0),
+        ("film_guidance", 2, 1),
+    ]  # fmt: skip
+    assert (out / "guidance.png").is_file()
+    written = (out / "points.json").stat().st_mtime_ns
+    assert run("guidance.py", *options, cwd=tmp_path) == first
+    assert (out / "points.json").stat().st_mtime_ns == written

@@ -28,6 +28,8 @@ def evaluate(
     samplings: int = 1,
     classifier_steps: int | None = None,
     temperature: float = 1.0,
+    guidance: float = 0.0,
+    film_guidance: float = 0.0,
     truncation: float | None = None,
     weights: Literal["ema", "live"] = "ema",
     batch_size: int = 100,
@@ -53,6 +55,8 @@ def evaluate(
         classifier_steps: training steps of the classifiers that read the samples. Left out, 1,000, or fewer where
             these pass 110 times through the training data, but not below 100.
         temperature: temperature of the samples of likelihood models; the likelihood is the model's own.
+        guidance: weight by which the samples' conditions are turned up in the logits; see `condgen sample`.
+        film_guidance: weight by which they are turned up in the FiLM parameters; see `condgen sample`.
         truncation: truncation of the samples of adversarial generators; see `condgen sample`.
         weights: running average of the weights (`ema`), or the last ones (`live`).
         batch_size: examples scored or drawn together.
@@ -79,12 +83,13 @@ def evaluate(
             raise ValueError(f"lesson_samples {lesson_samples} is not at least 0")
         checkpoint = Checkpoint.open(ckpt_path, trust)
         model = checkpoint.model(weights, device)
-        refuse_foreign(model, truncation, temperature=temperature, engine=engine)
+        how: dict[str, Any] = {"temperature": temperature, "guidance": guidance, "film_guidance": film_guidance}
+        refuse_foreign(model, truncation, **how, engine=engine)
         warn_of_untrained(checkpoint.untrained)
         scored = as_likelihood(model)
         tempering: dict[str, Any] = {"truncation": truncation}
         if scored is not None:
-            tempering = {"temperature": temperature, "engine": choose(engine, scored.network).name}
+            tempering = {**how, "engine": choose(engine, scored.network).name}
         module = data_of(checkpoint, model, data or {})
         steps = enough_steps(module) if classifier_steps is None else classifier_steps
         facts = {"checkpoint": checkpoint.sha256, "seed": seed, "samplings": samplings, "weights": weights, **tempering,

@@ -6,7 +6,13 @@ from typing import Any
 
 from condgen.models.conditional import Model, as_likelihood
 
-UNSET: dict[str, Any] = {"temperature": 1.0, "engine": "auto", "keep_rows": 0}  # all others: None
+UNSET: dict[str, Any] = {
+    "temperature": 1.0,
+    "guidance": 0.0,
+    "film_guidance": 0.0,
+    "engine": "auto",
+    "keep_rows": 0,
+}  # else None
 
 
 def refuse_foreign(model: Model, truncation: float | None, **likelihood: Any) -> None:

@@ -16,7 +16,7 @@ from condgen.pretrained import CARD, CONFIG, WEIGHTS
 # recordings would look the same.
 WRITTEN = re.compile(
     r"samples\.npz|(examples|grid|waveforms|samples|real|reals|read_.*)\.png|manifest\.jsonl|report\.(json|md)|"
-    r"\d{4,}\.wav|(sample|real)_\d+\.wav"
+    r"\d{4,}\.wav|(sample|real)_\d+\.wav|(scatter_.*|maps|clusters|ablation|(path|layers)_.*)\.png|path_.*\.wav"
 )
 
 

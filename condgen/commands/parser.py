@@ -32,17 +32,24 @@ class OneLineParser(OneLineErrors, ArgumentParser):
     """Parser of a command that is a function."""
 
 
-def parse(command: Callable[..., None], argv: list[str]) -> dict[str, Any]:
+def parse(command: Callable[..., None], argv: list[str], files: str | None = None) -> dict[str, Any]:
     """Parse the options of a command, `argv[0]`, into the arguments of its function, whose docstring is the help.
 
     Its `ckpt_path` may also stand by itself: `condgen sample digits --out DIR`.
+
+    Args:
+        command: function of the command.
+        argv: command and its options.
+        files: help of the option `examples`, several paths as a shell expands them, where the function has it.
     """
     parser = OneLineParser(prog=f"condgen {argv[0]}", description=str(command.__doc__).splitlines()[0])
     takes_model = "ckpt_path" in signature(command).parameters
     if takes_model:
         parser.add_argument("model", nargs="?", metavar="MODEL", help=MODEL)
         parser.add_argument("--ckpt_path", type=str | None, default=None, help=SUPPRESS)
-    parser.add_function_arguments(command, skip={"ckpt_path", "overwrite", "trust", "command"})
+    parser.add_function_arguments(command, skip={"ckpt_path", "overwrite", "trust", "command", "examples"})
+    if files is not None:
+        parser.add_argument("--examples", nargs="+", required=True, metavar="PATH", help=files)
     parser.add_argument("--trust", nargs="+", default=[], help=TRUST)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
     _refuse_repeats(argv[1:])

@@ -13,8 +13,8 @@ MANY, WORST = 40, 20  # classes from which on a table shows the worst alone, and
 
 def markdown(report: dict[str, Any]) -> str:
     """Write the report."""
-    options = ("temperature", "truncation")
-    tempered = "".join(f", {name} {report[name]:g}" for name in options if report.get(name) is not None)
+    options = ("temperature", "guidance", "film_guidance", "truncation")
+    tempered = "".join(f", {name} {report[name]:g}" for name in options if report.get(name))
     times = f", samples drawn {report['samplings']} times (± standard deviation)" if report["samplings"] > 1 else ""
     lines = [
         "# Evaluation",

@@ -127,13 +127,13 @@ def _upper_rows(model: ConditionalModel, complete: str | None, keep_rows: int, f
         return {}
     if not 0 < keep_rows < shape[1]:
         raise ValueError(f"keep_rows {keep_rows} is not between 1 and {shape[1] - 1}")
-    image = torch.from_numpy(_read_image(complete, shape, model.network.levels, framing))
+    image = torch.from_numpy(read_image(complete, shape, model.network.levels, framing))
     known = torch.zeros(shape[1:], dtype=torch.bool)
     known[:keep_rows] = True
     return {"given": image[None] if image.ndim == 3 else image, "known": known}
 
 
-def _read_image(path: str, shape: tuple[int, ...], levels: int, framing: Framing) -> np.ndarray:
+def read_image(path: str, shape: tuple[int, ...], levels: int, framing: Framing) -> np.ndarray:
     """Read an image of levels from an .npy file; or a picture, fitted to the shape and its levels to the model's."""
     require_file(path, "a picture, or an .npy file with an image of levels")
     if content_of(path) == "an .npy array":

@@ -24,6 +24,8 @@ def sample(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    guidance: float = 0.0,
+    film_guidance: float = 0.0,
     truncation: float | None = None,
     weights: Literal["ema", "live"] = "ema",
     prime: str | None = None,
@@ -56,6 +58,10 @@ def sample(
         temperature: temperature of the distribution: below 1 for typical samples, above 1 for varied ones.
         top_k: most probable levels to draw from each time.
         top_p: probability that the levels to draw from must reach together, taking the most probable first.
+        guidance: weight by which the conditions are turned up, in the logits of each step, of a model that was trained
+            with `condition_dropout`: 1 or 2 for clearer and less varied samples, -1 to draw without conditions. Takes
+            twice the time.
+        film_guidance: weight by which the conditions are turned up in the FiLM parameters; takes no time.
         truncation: bound of the noise of adversarial generators, ± this, for more typical and less varied samples.
         weights: running average of the weights (`ema`), or the last ones (`live`).
         prime: audio file with which every sample begins, at its own level.
@@ -78,7 +84,8 @@ def sample(
     with output_folder(out, overwrite) as folder:
         checkpoint = Checkpoint.open(ckpt_path, trust)
         model, front_end = checkpoint.model(weights, device), checkpoint.front_end()
-        tempering: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        tempering: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p,
+                                     "guidance": guidance, "film_guidance": film_guidance}  # fmt: skip
         completing: dict[str, Any] = {"prime": prime, "complete": complete, "keep_rows": keep_rows}
         refuse_foreign(model, truncation, **tempering, **completing, seconds=seconds, engine=engine)
         combinations = combine(model, condition or {}, front_end, seconds)

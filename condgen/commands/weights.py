@@ -15,6 +15,7 @@ from condgen.conditioning import Encoder
 from condgen.described import describe
 from condgen.training import AdversarialTask, LikelihoodTask
 
+DROPPED = ".film_generator.none."  # entries that only a model has which drops conditions in training
 # Arguments of a task that decide which weights it has.
 BUILT = ("network", "discriminator", "conditions", "conditioning", "discriminator_conditioning", "film_depth")
 
@@ -31,8 +32,9 @@ def start_from(task: LikelihoodTask | AdversarialTask, checkpoint: Checkpoint) -
     own = task.state_dict()
     opponent = OPPONENT if checkpoint.is_export else ()
     state = {key: value for key, value in own.items() if _is_of(key, new) or key.startswith(opponent)}
-    state |= {key: carried(value, own, key, ours, theirs)
-              for key, value in checkpoint.state_for(own).items() if not _is_of(key, left)}  # fmt: skip
+    state |= {key: value for key, value in own.items() if DROPPED in key}
+    state |= {key: carried(value, own, key, ours, theirs) for key, value in checkpoint.state_for(own).items()
+              if not _is_of(key, left) and (key in own or DROPPED not in key)}  # fmt: skip
     differ = contradictions(describe(dict(task.hparams)), checkpoint.hyper_parameters)
     try:
         task.load_state_dict(state)
@@ -113,7 +115,7 @@ def _named_axis(key: str, name: str, encoder: Encoder) -> int | None:
 
 def _is_of(key: str, conditions: Sequence[str]) -> bool:
     """Tell whether an entry of a state belongs to one of some conditions, whose names encoders and heads bear."""
-    return any(f".{name}." in key for name in conditions)
+    return any(f".{name}." in f"{key}." for name in conditions)
 
 
 def _tell(whose: str, new: Sequence[str], left: Sequence[str], path: str) -> None:

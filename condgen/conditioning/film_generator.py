@@ -17,6 +17,7 @@ Conditioning = Literal["none", "bias", "scale", "gate", "film", "concat"]
 Start = Literal["zero", "small"]
 SMALL = 0.02  # standard deviation of the heads' weights where they do not start at zero
 Conditions: TypeAlias = Mapping[str, Value] | FiLMParameters
+Dropout: TypeAlias = float | Mapping[str, float]
 
 
 class Hidden(nn.Sequential):
@@ -78,11 +79,16 @@ class FiLMGenerator(nn.Module):
     the normalisation lacks: a part of δ and β that is the same for every condition. Exclude the heads from weight
     decay: it would pull them back towards "unconditional".
 
+    In training, conditions are dropped: their features replaced by a learned vector, "none", which starts at zero. Each
+    example draws one number for all its conditions, so those of equal probability are dropped together. This is what
+    guidance needs at sampling: Ho and Salimans, "Classifier-Free Diffusion Guidance", 2022, algorithm 1.
+
     Args:
         encoders: encoder per named condition; see `Encoder`.
         layers: FiLM layers of the network by name, from `film_layers(network)`. They are not changed.
         conditioning: mechanism: `none`; `bias` (γ fixed at 1); `scale` (β fixed at 0); `gate` (γ in (0, 2), β fixed at
             0); `film`; `concat` (the condition concatenated to the input of the layer's convolution).
+        dropout: probability that an example's condition is dropped in training, for all conditions or by name.
         depth: number of hidden layers with ReLU between each condition's features and its heads.
         start: initial weights of the heads: `zero`, or `small` normal numbers, with which a new model depends on its
             conditions a little.
@@ -93,6 +99,7 @@ class FiLMGenerator(nn.Module):
         encoders: Mapping[str, nn.Module],
         layers: Mapping[str, FiLM],
         conditioning: Conditioning = "bias",
+        dropout: Dropout = 0.0,
         depth: int = 0,
         start: Start = "zero",
     ) -> None:
@@ -129,6 +136,8 @@ class FiLMGenerator(nn.Module):
                 if conditioning == "concat"
             }
         )
+        self.dropout = _probabilities(dropout, list(features))
+        self.none = nn.ParameterDict({name: nn.Parameter(torch.zeros(features[name])) for name in self.dropout})
         if start == "small":
             for weight in nn.ModuleList([self.delta, self.beta, self.concat]).parameters():
                 nn.init.normal_(weight, std=SMALL)
@@ -157,11 +166,49 @@ class FiLMGenerator(nn.Module):
         if isinstance(conditions, FiLMParameters):
             return conditions
         named = not all(isinstance(value, Tensor) for value in conditions.values())
-        tensors = as_tensors(self.named_encoders, conditions)
-        if named:
-            device = next(self.parameters()).device
-            tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
+        tensors = self._tensors(conditions)
         features = self._encode(tensors)
+        if self.training and self.dropout:
+            rows = max(map(len, features.values()))
+            chance = torch.rand(rows, device=next(self.parameters()).device)
+            features = self._drop(features, {name: chance < p for name, p in self.dropout.items()})
+        film = self._write(features)
+        return film.labelled(labels_of(self.named_encoders, tensors)) if named and film.tensors else film
+
+    def without(self, conditions: Mapping[str, Value]) -> FiLMParameters:
+        """Write (γ, β) of the same rows with the conditions that training drops replaced by "none".
+
+        Args:
+            conditions: tensor per named condition, as for `forward`; those that are never dropped count.
+
+        Raises:
+            ValueError: training dropped none.
+        """
+        if not self.dropout:
+            raise ValueError("guidance needs a model that also knows what is without its conditions: train it with "
+                             "--model.condition_dropout 0.1")  # fmt: skip
+        features = self._encode(self._tensors(conditions))
+        everywhere = torch.ones(1, dtype=torch.bool, device=next(self.parameters()).device)
+        return self._write(self._drop(features, dict.fromkeys(self.dropout, everywhere)))
+
+    def _tensors(self, conditions: Mapping[str, Value]) -> dict[str, Tensor]:
+        """Turn conditions into tensors; those that were none go to the device of the weights."""
+        tensors = as_tensors(self.named_encoders, conditions)
+        if all(isinstance(value, Tensor) for value in conditions.values()):
+            return tensors
+        device = next(self.parameters()).device
+        return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+    def _drop(self, features: dict[str, Tensor], dropped: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Replace features, (batch, features, *size), by "none" in the rows that are dropped, (batch or 1,)."""
+        replaced = {}
+        for name, rows in dropped.items():
+            z, inner = features[name], (1,) * (features[name].ndim - 2)
+            replaced[name] = torch.where(rows.view(-1, 1, *inner), self.none[name].to(z).view(1, -1, *inner), z)
+        return {**features, **replaced}
+
+    def _write(self, features: Mapping[str, Tensor]) -> FiLMParameters:
+        """Write (γ, β) of the conditions' features."""
         delta = self._split([self.delta[name](z) for name, z in features.items() if name in self.delta], self.own_delta)
         beta = self._split([self.beta[name](z) for name, z in features.items() if name in self.beta], self.own_beta)
         inner: list[Tensor | None] = [None] * len(beta)
@@ -171,8 +218,7 @@ class FiLMGenerator(nn.Module):
                 place[i] = _add(place[i], head(features[name]))
         gamma = [None if d is None else 2 * torch.sigmoid(d) if self.conditioning == "gate" else 1 + d for d in delta]
         layers = zip(self.channels, gamma, beta, inner, strict=True)
-        labels = labels_of(self.named_encoders, tensors) if named else {}
-        return FiLMParameters({name: GammaBeta(g, b, i) for name, g, b, i in layers}, labels)
+        return FiLMParameters({name: GammaBeta(g, b, i) for name, g, b, i in layers})
 
     def _encode(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Turn each condition into its features."""
@@ -195,6 +241,18 @@ class FiLMGenerator(nn.Module):
             static = own[None].split(sizes, dim=1)
             layers = [_add(p, s) if n else p for p, s, n in zip(layers, static, self.normalised, strict=True)]
         return layers
+
+
+def _probabilities(dropout: Dropout, conditions: list[str]) -> dict[str, float]:
+    """Return the probability to drop each condition, of those that are ever dropped."""
+    given = dict(dropout) if isinstance(dropout, Mapping) else dict.fromkeys(conditions, dropout)
+    for name, p in given.items():
+        if name not in conditions:
+            raise ValueError(f"condition_dropout names '{name}', which is no condition of the model; its conditions: "
+                             f"{', '.join(conditions) or 'none'}")  # fmt: skip
+        if not 0 <= p < 1:
+            raise ValueError(f"condition_dropout of '{name}' is {p}: a probability, at least 0 and below 1")
+    return {name: float(p) for name, p in given.items() if p}
 
 
 def _add(a: Tensor | None, b: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ class Engine(Protocol[Network]):
 
     @classmethod
     def obstacle(cls, network: Network, temper: Temper) -> str | None:
-        """Say why it cannot draw from a network under such options of `tempered`, if it cannot."""
+        """Say why it cannot draw from a network under such options, if it cannot."""
         ...
 
     @classmethod
@@ -144,7 +144,7 @@ def choose(name: str, network: LikelihoodNetwork, temper: Temper = NO_TEMPER) ->
     Args:
         name: name of the engine, its class path, or `auto`.
         network: network to draw from.
-        temper: options of `tempered` to draw with.
+        temper: options to draw with.
 
     Raises:
         ValueError: there is no engine of that name.

@@ -105,7 +105,7 @@ def drawing(output: OutputFamily, draw: Draw) -> Drawing:
     top_k, top_p = temper.get("top_k"), temper.get("top_p")
     return Drawing(
         FAMILIES.index(output.name), output.levels, output.mixtures, output.channels, least_log_scale(output.levels),
-        float(temper.get("temperature", 1)), top_k or 0, 1.0 if top_p is None else top_p,
+        float(temper.get("temperature", 1)), top_k or 0, 1.0 if top_p is None else top_p, float(draw.guidance),
     )  # fmt: skip
 
 
@@ -131,15 +131,17 @@ def standardised(noise: Tensor, output: OutputFamily) -> Array:
     return noise.contiguous().numpy()
 
 
-def blocks(rows: int, work: int) -> list[slice]:
+def blocks(rows: int, work: int, each: int = 1) -> list[slice]:
     """Split a batch among the threads that PyTorch is set to.
 
     Args:
         rows: number of rows of the batch.
         work: number of multiplications for all rows between two points at which threads wait for each other.
+        each: rows per sample, which stay together.
     """
-    count = max(1, min(torch.get_num_threads(), rows, work // LEAST_WORK))
-    ends = [rows * i // count for i in range(count + 1)]
+    samples = rows // each
+    count = max(1, min(torch.get_num_threads(), samples, work // LEAST_WORK))
+    ends = [samples * i // count * each for i in range(count + 1)]
     return [slice(a, b) for a, b in pairwise(ends)]
 
 
@@ -162,7 +164,7 @@ class Announcer(event.Listener):
 
     def on_start(self, event: event.Event) -> None:
         if not self.silent:
-            tqdm.write("compiling the sampling kernels, once on this machine: about a minute ...", file=sys.stderr)
+            tqdm.write("compiling the sampling kernels, once on this machine: some ten seconds ...", file=sys.stderr)
         self.silent = True
 
     def on_end(self, event: event.Event) -> None:

@@ -85,7 +85,7 @@ class PixelCNNRun:
         width = network.shape[2] * draw.groups
         if self.at.step or steps.start or len(steps) % width:
             raise ValueError("the compiled engine draws whole rows of images, from the first one on")
-        parts = compiled.blocks(len(draw.noise), len(draw.noise) * len(weights) * width)
+        parts = compiled.blocks(len(draw.noise), len(draw.noise) * len(weights) * width, draw.each)
         blocks = [Block(self.engine, draw, part) for part in parts]
         with compiled.announced(), compiled.threads(len(blocks)) as run:
             for row in range(len(steps) // width):

@@ -188,7 +188,7 @@ class WaveNetRun:
     def advance(self, steps: range, draw: Draw) -> tuple[Tensor, WaveNetRun]:
         """Take some steps more."""
         output, rows, frames, values = self.engine.network.output, len(draw.noise), self.frames, []
-        parts = compiled.blocks(rows, rows * len(self.engine.weights.weights) * len(steps))
+        parts = compiled.blocks(rows, rows * len(self.engine.weights.weights) * len(steps), draw.each)
         blocks = [Block(self, steps, draw, part) for part in parts]
         turns = Turns(steps, turn_size(steps, bytes_per_step=4 * rows * output.parameters), self.rings.bank.device,
                       self.turn)  # fmt: skip

@@ -75,6 +75,8 @@ class Drawing(NamedTuple):
         temperature: divisor of logits and factor of scales.
         top_k: number of levels to keep; 0 for all.
         top_p: probability to keep.
+        guidance: weight of the difference that conditions make to the logits: with another than 0, each sample has two
+            rows, with conditions and without.
     """
 
     family: int
@@ -85,6 +87,7 @@ class Drawing(NamedTuple):
     temperature: float
     top_k: int
     top_p: float
+    guidance: float
 
 
 @intrinsic
@@ -344,6 +347,13 @@ def draw(parameters, noise, values, drawing):
 
 
 @compiled
+def guide(logits, present, absent, weight):
+    """Write present + weight · (present − absent)."""
+    for i in range(len(logits)):
+        logits[i] = present[i] + np.float32(weight) * (present[i] - absent[i])
+
+
+@compiled
 def _categorical(logits, uniform, drawing):
     """Invert the distribution function of L levels."""
     count = len(logits)
@@ -504,7 +514,8 @@ def wavenet(net, film, drawing, first, last, past, noise, known, given, drawn, p
     ahead = np.zeros(layers * FAR * wide * rows, np.float32)
     headed = np.ones(rows * (max(skip, head) + 1), np.float32)
     ld_answers = max(padded(head), padded(count))
-    answers = np.zeros(rows * ld_answers, np.float32)
+    answers, guided = np.zeros(rows * ld_answers, np.float32), np.zeros(count, np.float32)
+    each = 1 if drawing.guidance == 0 else 2
     for i in range(steps):
         t = first + i
         paths[:] = 0
@@ -543,12 +554,17 @@ def wavenet(net, film, drawing, first, last, past, noise, known, given, drawn, p
                 at_w + (skip + 1) * padded(head), headed, answers)  # fmt: skip
         for row in range(rows):
             copy(parameters[row, i], answers[row * ld_answers : row * ld_answers + count])
+        for row in range(0, rows, each):
             value = drawn[row, i : i + 1]
             if known[i]:
                 value[0] = given[row, i]
+            elif each == 2:
+                guide(guided, parameters[row, i], parameters[row + 1, i], drawing.guidance)
+                draw(guided, noise[row, i], value, drawing)
             else:
                 draw(parameters[row, i], noise[row, i], value, drawing)
-            last[row] = value[0]
+            for twin in range(row, row + each):
+                drawn[twin, i] = last[twin] = value[0]
 
 
 @compiled
@@ -673,8 +689,8 @@ def pixels(net, film, below, drawing, above, linked, inputs, noise, known, given
     headed = np.ones(rows * (max(features, head) + 1), np.float32)
     out = np.zeros(rows * padded(features), np.float32)
     ld_answers = max(padded(head), padded(count))
-    answers = np.zeros(rows * ld_answers, np.float32)
-    values = np.zeros(channels // steps, np.int64)
+    answers, guided = np.zeros(rows * ld_answers, np.float32), np.zeros(count, np.float32)
+    values, each_sample = np.zeros(channels // steps, np.int64), 1 if drawing.guidance == 0 else 2
     for column in range(width):
         for row in range(rows):
             at = (row * (first + width) + first + column) * channels
@@ -690,18 +706,23 @@ def pixels(net, film, below, drawing, above, linked, inputs, noise, known, given
             at_own = at_w + (features + 1) * padded(head) + step * (head + 1) * padded(count)
             respond(out, START, padded(features), features, np.float32(1), head, count, rows, net.weights, at_w,
                     at_own, headed, answers)  # fmt: skip
+            turn = column * steps + step
             for row in range(rows):
-                answer = parameters[row, column * steps + step]
-                copy(answer, answers[row * ld_answers : row * ld_answers + count])
+                copy(parameters[row, turn], answers[row * ld_answers : row * ld_answers + count])
+            for row in range(0, rows, each_sample):
                 if known[column]:
                     for i in range(len(values)):
                         values[i] = given[row, step * len(values) + i, column]
+                elif each_sample == 2:
+                    guide(guided, parameters[row, turn], parameters[row + 1, turn], drawing.guidance)
+                    draw(guided, noise[row, turn], values, drawing)
                 else:
-                    draw(answer, noise[row, column * steps + step], values, drawing)
-                at = (row * (first + width) + first + column) * channels + step * len(values)
-                for i in range(len(values)):
-                    drawn[row, step * len(values) + i, column] = values[i]
-                    inputs[at + i] = np.float32(values[i]) * np.float32(2 / (drawing.levels - 1)) - np.float32(1)
+                    draw(parameters[row, turn], noise[row, turn], values, drawing)
+                for twin in range(row, row + each_sample):
+                    at = (twin * (first + width) + first + column) * channels + step * len(values)
+                    for i in range(len(values)):
+                        drawn[twin, step * len(values) + i, column] = values[i]
+                        inputs[at + i] = np.float32(values[i]) * np.float32(2 / (drawing.levels - 1)) - np.float32(1)
     descend(net, below, drawn, drawing.levels, above, linked)
 
 

@@ -70,9 +70,7 @@ def chooser(draw: Draw, tape: Tape, stop: int) -> Callable[[Tensor], Tensor]:
     known, given = by_step(draw, stop)
 
     def choose(parameters: Tensor) -> Tensor:
-        distribution = draw.network.output(parameters)
-        tempered = distribution.tempered(**draw.temper) if draw.temper else distribution
-        values: Tensor = tempered.from_uniform(draw.noise.index_select(1, tape.step - draw.first_noise)[:, 0])
+        values = draw.choose(parameters, draw.noise.index_select(1, tape.step - draw.first_noise)[:, 0])
         if known is not None and given is not None:
             values = torch.where(known.index_select(0, tape.step), given.index_select(0, tape.step)[0], values)
         tape.write(parameters, values)

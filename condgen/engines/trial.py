@@ -23,7 +23,7 @@ def difference(fill: Fill, expected: Fill, network: LikelihoodNetwork, temper: T
         fill: drawing of the engine on trial; see `condgen.engines.choice.Engine`.
         expected: drawing of the engine that it must agree with.
         network: network that both have read.
-        temper: options of `tempered` to draw with.
+        temper: options to draw with.
 
     Returns:
         What is wrong with the first engine; `None` if they agree.
@@ -45,7 +45,8 @@ def _drawn(
     fill: Fill, network: LikelihoodNetwork, temper: Temper, film: Film, shape: tuple[int, ...], steps: range
 ) -> tuple[Tensor, Tensor]:
     weight, rng = next(network.parameters()), torch.Generator().manual_seed(0)
-    noise = torch.rand(ROWS, len(steps), network.output.uniforms, generator=rng, dtype=torch.float64)
+    samples = ROWS // 2 if "guidance" in temper else ROWS
+    noise = torch.rand(samples, len(steps), network.output.uniforms, generator=rng, dtype=torch.float64)
     draw = Draw(network, noise.to(weight.device), temper, None, None, tqdm(disable=True))
     return fill(film, draw.canvas(shape), steps, draw), draw.finished()
 

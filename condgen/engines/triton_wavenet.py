@@ -53,6 +53,8 @@ class TritonWaveNet:
         """Say why it cannot run a network, if it cannot."""
         if network.output.name != "categorical" or network.layers[0].film.norm != "none":
             return "it draws from categorical outputs, of networks without a normalisation"
+        if "guidance" in temper:
+            return "it draws each row for itself, and guidance takes two"
         if temper.get("top_k") is not None or temper.get("top_p") is not None:
             return "it knows no top_k and no top_p"
         if any(parameter.dtype != torch.float32 for parameter in network.parameters()):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Literal, NamedTuple, TypeAlias, cast, get_args
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from condgen.conditioning import Encoder, FiLMGenerator, FiLMParameters
+from condgen.conditioning.adapted import AdaptedFiLMGenerator
 from condgen.conditioning.contract import require
-from condgen.conditioning.film_generator import ConcatHead, Conditioning, Conditions, Head, Start
+from condgen.conditioning.film_generator import ConcatHead, Conditioning, Conditions, Dropout, Head, Start
 from condgen.models.contract import DiscriminatorNetwork, GeneratorNetwork, LikelihoodNetwork, StreamingNetwork
 from condgen.quantization import check_levels
 
@@ -26,6 +28,8 @@ class ConditionalModel(nn.Module):
         network: likelihood network, such as `PixelCNN` or `WaveNet`; see `condgen.models.contract`.
         conditions: encoder per named condition.
         conditioning: mechanism by which the conditions act; see `FiLMGenerator`.
+        condition_dropout: probability that an example's condition is dropped in training; see `FiLMGenerator`.
+        adapted: names of classes with FiLM parameters of their own, by condition; see `AdaptedFiLMGenerator`.
         film_depth: depth of the FiLM generator; see `FiLMGenerator`.
         film_start: initial weights of its heads, `zero` or `small`.
 
@@ -38,6 +42,8 @@ class ConditionalModel(nn.Module):
         network: nn.Module,
         conditions: Mapping[str, nn.Module],
         conditioning: Conditioning = "bias",
+        condition_dropout: Dropout = 0.0,
+        adapted: Mapping[str, Sequence[str]] | None = None,
         film_depth: int = 0,
         film_start: Start = "zero",
     ) -> None:
@@ -45,8 +51,9 @@ class ConditionalModel(nn.Module):
         self.network: LikelihoodNetwork = require(network, LikelihoodNetwork)
         if self.network.sample_rate is not None:
             require(network, StreamingNetwork)
+        make = partial(AdaptedFiLMGenerator, adapted) if adapted else FiLMGenerator
         layers = self.network.film_layers
-        self.film_generator = FiLMGenerator(conditions, layers, conditioning, film_depth, film_start)
+        self.film_generator = make(conditions, layers, conditioning, condition_dropout, film_depth, film_start)
 
     @property
     def encoders(self) -> dict[str, Encoder]:
@@ -109,7 +116,7 @@ class ConditionalGenerator(nn.Module):
         super().__init__()
         self.network: GeneratorNetwork = require(network, GeneratorNetwork)
         layers = self.network.film_layers
-        self.film_generator = FiLMGenerator(conditions, layers, conditioning, film_depth, film_start)
+        self.film_generator = FiLMGenerator(conditions, layers, conditioning, 0.0, film_depth, film_start)
 
     @property
     def encoders(self) -> dict[str, Encoder]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from condgen.conditioning import FiLMParameters
 from condgen.engines.choice import Chosen, choose
 from condgen.engines.draw import Draw, Given, Temper, progress_bar
 from condgen.models import ConditionalModel
@@ -33,8 +34,9 @@ class Samples(NamedTuple):
         x: levels on the data grid, (samples, channels, height, width) or (samples, 1, time). Where lengths differ,
             what is behind a sample's end is silence.
         log_prob: log p(x | conditions) under the weights as the engine reads them (the model's own, but for
-            `compiled_bfloat16`), at temperature 1 and without top-k or top-p, in nats, (samples,); positions that were
-            given are not counted. `None` for a generator, which has none.
+            `compiled_bfloat16`), at temperature 1 and without top-k, top-p or guidance, in nats, (samples,); with
+            `film_guidance`, of the FiLM parameters that it leads to. Positions that were given are not counted. `None`
+            for a generator, which has none.
         engine: name of the engine that drew them.
         why: reason why this one did, in a few words.
     """
@@ -69,6 +71,8 @@ def sample(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    guidance: float = 0.0,
+    film_guidance: float = 0.0,
     given: Tensor | NDArray[Any] | None = None,
     known: Tensor | NDArray[Any] | None = None,
     batch_size: int = 64,
@@ -96,6 +100,12 @@ def sample(
         top_k: number of levels, the most probable ones, to draw from; categorical outputs only.
         top_p: probability, 0.000001 at least, that the levels to draw from reach, as few as do; categorical outputs
             only.
+        guidance: weight w by which the conditions are turned up: each step draws from the logits (1 + w) · (with
+            conditions) − w · (without those that training dropped), which takes twice the time; −1 draws without them.
+            Bernoulli and categorical outputs only. Ho and Salimans, "Classifier-Free Diffusion Guidance", 2022,
+            equation 6.
+        film_guidance: weight w of the same step in the FiLM parameters, f_without + (1 + w) · (f − f_without), which
+            takes no time.
         given: levels to complete, (rows, …) or (1, …) for all: images, or the beginning of a waveform.
         known: positions of `given` to keep, shaped like its images or waveforms, of booleans; for a waveform,
             `None` keeps all that is given. A known position only matters to the positions after it.
@@ -115,7 +125,7 @@ def sample(
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is not at least 1")
     output = model.network.output
-    temper = check_temper(output.name, temperature, top_k, top_p)
+    temper = check_temper(output.name, temperature, top_k, top_p, guidance)
     asked, weight, network = prepared(model, conditions), next(model.parameters()), model.network
     given, known = (None if x is None else torch.as_tensor(x) for x in (given, known))
     counts = {
@@ -142,9 +152,9 @@ def sample(
                     of, seeds, indices = ([part[row] for row in rows] for part in samples)
                     noise = uniform_noise(seeds, indices, (count, output.uniforms)).to(weight.device)
                     draw = Draw(network, noise, temper, _given_rows(kept, of, weight.device), own, bar)
-                    film, canvas = model.film(take_rows(asked, of, weight)), draw.canvas(shape)
-                    steps = range(draw.first, count)
-                    x = chosen.engine.fill(film, canvas, steps, draw) if steps else canvas
+                    film = guided_film(model, take_rows(asked, of, weight), guidance, film_guidance, len(rows))
+                    canvas, steps = draw.canvas(shape), range(draw.first, count)
+                    x = (chosen.engine.fill(film, canvas, steps, draw) if steps else canvas)[:: draw.each]
                     finished += [*zip(rows, x, draw.finished(rows), strict=True)]
             except KeyboardInterrupt:
                 if not finished:
@@ -164,8 +174,38 @@ def _ordered(
     return rows, Samples(x, torch.stack([log_prob for _, _, log_prob in ordered]), chosen.name, chosen.why)
 
 
-def check_temper(output: str, temperature: float, top_k: int | None, top_p: float | None) -> Temper:
-    """Check how to draw; return the options of `tempered`, none of them for the model's own distribution."""
+def guided_film(
+    model: ConditionalModel, conditions: Prepared, guidance: float, film_guidance: float, samples: int
+) -> FiLMParameters:
+    """Return the FiLM parameters of conditions, turned up; with guidance of logits, two rows for each sample, one with
+    its conditions and one without."""
+    if not math.isfinite(film_guidance):
+        raise ValueError(f"film_guidance {film_guidance} is not a finite number")
+    film = model.film(conditions)
+    if not guidance and not film_guidance:
+        return film
+    if isinstance(conditions, FiLMParameters):
+        raise ValueError("guidance needs conditions and not FiLM parameters, which do not say what is without them")
+    absent = model.film_generator.without(conditions)
+    film = absent.interpolate(film, 1 + film_guidance) if film_guidance else film
+    if not guidance:
+        return film
+    rows = film.batch_size  # 1 serves all samples
+    pairs = [place for i in range(rows) for place in (i, rows + i)] * (samples // rows)
+    return FiLMParameters.stack([film, absent]).select(pairs)
+
+
+def check_temper(
+    output: str, temperature: float, top_k: int | None, top_p: float | None, guidance: float = 0.0
+) -> Temper:
+    """Check how to draw; return the options to draw with, none of them for the model's own distribution."""
+    if guidance:
+        if not -1 <= guidance < float("inf"):
+            raise ValueError(f"guidance {guidance} is not at least -1, which draws without conditions, and finite")
+        if output not in ("categorical", "bernoulli"):
+            raise ValueError(f"guidance is for categorical and Bernoulli outputs, whose logits it moves; this model's "
+                             f"output is '{output}': use film_guidance")  # fmt: skip
+        return {**check_temper(output, temperature, top_k, top_p), "guidance": float(guidance)}
     if not 1e-4 <= temperature < float("inf"):  # far below, the logits would overflow
         raise ValueError(f"temperature {temperature} is not at least 0.0001 (which all but draws the mode) and finite")
     if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int | np.integer) or top_k < 1):

@@ -47,6 +47,8 @@ class LikelihoodTask(pl.LightningModule):
         network: likelihood model, such as `condgen.models.PixelCNN` or `condgen.models.WaveNet`.
         conditions: encoder per named condition. Conditions that the data has and the model lacks are left out.
         conditioning: mechanism by which the conditions act: `none`, `bias`, `scale`, `gate`, `film` or `concat`.
+        condition_dropout: probability that an example's conditions are replaced by "none", for all of them or by name,
+            such as `{digit: 0.1}`; 0.1 lets sampling turn the conditions up, by guidance.
         learning_rate: highest learning rate of AdamW.
         warmup_steps: steps over which the learning rate rises from 0; if left out, a twentieth of the run, 100 at most.
         schedule: course of the learning rate afterwards: it stays (`constant`) or falls to 0 by the last step
@@ -59,6 +61,7 @@ class LikelihoodTask(pl.LightningModule):
             end; if left out, a twentieth of the run; 0 for none.
         compile: choice to run the network through `torch.compile` while training, after a minute of compilation; if
             left out, where it gains: in 16 bits, with images or sounds of one length, and a C++ compiler at hand.
+        adapted: classes with FiLM parameters of their own, by condition, which `condgen adapt --what film` learns.
         film_depth: number of hidden layers between each condition's features and its linear heads.
         film_start: initial weights of these heads, `zero` or `small`; see `FiLMGenerator`.
     """
@@ -68,6 +71,7 @@ class LikelihoodTask(pl.LightningModule):
         network: nn.Module,
         conditions: dict[str, nn.Module] | None = None,
         conditioning: Conditioning = "bias",
+        condition_dropout: float | dict[str, float] = 0.0,
         learning_rate: float = 1e-3,
         warmup_steps: int | None = None,
         schedule: Schedule = "cosine",
@@ -75,12 +79,15 @@ class LikelihoodTask(pl.LightningModule):
         ema_decay: float = 0.999,
         samples_every_n_epochs: int | None = None,
         compile: bool | None = None,
+        adapted: dict[str, list[str]] | None = None,
         film_depth: int = 0,
         film_start: Start = "zero",
     ) -> None:
         super().__init__()
         store_hyperparameters(self)
-        self.model = ConditionalModel(network, conditions or {}, conditioning, film_depth, film_start)
+        self.model = ConditionalModel(
+            network, conditions or {}, conditioning, condition_dropout, adapted, film_depth, film_start
+        )
         self.compile_network = compile
         self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
         self.schedule, self.weight_decay = schedule, weight_decay

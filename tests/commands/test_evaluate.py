@@ -123,17 +123,19 @@ def test_options_of_sampling_reach_the_sampler(tmp_path, monkeypatch):
 
     for user in ("condgen.evaluation.samples", "condgen.commands.measuring"):
         monkeypatch.setattr(f"{user}.sampler", lambda model: draw)
-    options = ["--temperature", "0.7", "--seed", "3", "--num_samples", "12", "--lesson_samples", "20", "--limit", "10",
-               "--batch_size", "7", "--classifier_steps", "2"]  # fmt: skip
+    options = ["--temperature", "0.7", "--guidance", "1.5", "--film_guidance", "0.5", "--seed", "3", "--num_samples",
+               "12", "--lesson_samples", "20", "--limit", "10", "--batch_size", "7", "--classifier_steps",
+               "2"]  # fmt: skip
     assert main(["evaluate", "--ckpt_path", checkpoint, "--out", str(tmp_path / "out"), *options]) == 0
     found, pictured, taught = asked
     assert (found["count"], pictured["count"], taught["count"]) == (12, 120, 20)
     assert (found["batch_size"], taught["batch_size"]) == (7, 7)
-    assert {found["temperature"], taught["temperature"], pictured["temperature"]} == {0.7}
+    for name, value in (("temperature", 0.7), ("guidance", 1.5), ("film_guidance", 0.5)):
+        assert {found[name], taught[name], pictured[name]} == {value}
     assert found["seed"] == 3
     assert len({found["seed"], taught["seed"]}) == 2
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert (report["temperature"], report["seed"]) == (0.7, 3)
+    assert (report["temperature"], report["guidance"], report["film_guidance"], report["seed"]) == (0.7, 1.5, 0.5, 3)
     assert report["likelihood"]["examples"] == 10
 
 

@@ -5,7 +5,7 @@ import pytest
 
 @pytest.mark.parametrize("option", [
     ["--temperature", "0.9"], ["--top_k", "3"], ["--top_p", "0.5"], ["--engine", "naive"], ["--keep_rows", "2"],
-    ["--complete", "x.npy"], ["--prime", "x.wav"], ["--seconds", "1.0"],
+    ["--complete", "x.npy"], ["--prime", "x.wav"], ["--seconds", "1.0"], ["--guidance", "1"], ["--film_guidance", "1"],
 ])  # fmt: skip
 def test_options_of_likelihood_models_are_refused(option, cdcgan, sample, tmp_path, one_line):
     assert sample(cdcgan, tmp_path / "o", "--condition.digit", "all", *option) == 1

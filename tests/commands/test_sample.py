@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from condgen.checkpoint import Checkpoint
 from condgen.cli import main
 from condgen.engines.draw import Draw
+from condgen.sampling import sample as draw_samples
 
 
 def rows(out):
@@ -74,6 +77,28 @@ def test_all_stands_for_every_class_and_options_are_passed_on(pixelcnn, sample, 
     with np.load(out / "samples.npz") as file:
         assert file["digit"].tolist() == [digit for digit in range(10) for _ in range(2)]
         assert (file["samples"][::2] == file["samples"][1::2]).all()  # the mode alone is drawn: no noise is left
+
+
+def test_guidance_reaches_the_sampler_and_the_manifest(make, sample, tmp_path, one_line):
+    checkpoint = make.trained("pixelcnn_digits", tmp_path / "run", "--model.condition_dropout", "0.3")
+    model = Checkpoint.open(checkpoint).model()
+    assert model.film_generator.dropout == {"digit": 0.3}
+    options = ["--condition.digit", "3,5", "--num_samples", "2", "--device", "cpu"]
+    for name in ("guidance", "film_guidance"):
+        out = tmp_path / name
+        assert sample(str(checkpoint), out, *options, f"--{name}", "1.5") == 0
+        digits = torch.tensor([3, 3, 5, 5])
+        expected = draw_samples(model, {"digit": digits}, progress=False, **{name: 1.5}).x
+        assert (np.load(out / "samples.npz")["samples"] == expected.numpy()).all()
+        assert {row[name] for row in rows(out)} == {1.5}
+    assert sample(str(checkpoint), tmp_path / "o", *options, "--guidance", "-3") == 1
+    one_line("guidance -3.0 is not at least -1, which draws without conditions")
+
+
+def test_guidance_of_a_model_that_knows_no_none_is_one_line(pixelcnn, sample, tmp_path, one_line):
+    assert sample(pixelcnn, tmp_path / "o", "--condition.digit", "3", "--guidance", "1") == 1
+    one_line("train it with --model.condition_dropout 0.1")
+    assert not (tmp_path / "o").exists()
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ ORDERS = [(["a", "b", "c"], ["c", "a", "b"]), (["a", "b", "c"], ["b", "d"]), (["
           (["a", "b"], ["x", "y"])]  # fmt: skip
 
 
-def pixelcnn(names, encoder=ClassEmbedding):
+def pixelcnn(names, encoder=ClassEmbedding, dropout=0.0):
     network = PixelCNN((1, 4, 4), levels=3, channels=2, layers=1, head=2)
-    return LikelihoodTask(network, {"kind": encoder(features=4, names=names)})
+    return LikelihoodTask(network, {"kind": encoder(features=4, names=names)}, condition_dropout=dropout)
 
 
 def wavenet(names):
@@ -133,3 +133,15 @@ def test_conditions_that_come_and_go_leave_all_others_carried_over(build, capsys
     assert capsys.readouterr().err.splitlines() == [
         "condgen: conditions: new, and untrained: fresh", "condgen: conditions: left in old.ckpt: old",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.0, 0.1), (0.1, 0.0), (0.1, 0.2)])
+def test_a_run_may_begin_or_cease_to_drop_conditions(before, after):
+    old, task = kept(pixelcnn(["a", "b"], dropout=before)), pixelcnn(["a", "b"], dropout=after)
+    start_from(task, old)
+    own, theirs = task.state_dict(), old.content["state_dict"]
+    none = "model.film_generator.none.kind"
+    assert (none in own) == bool(after)
+    for key, value in own.items():
+        expected = theirs.get(key, torch.zeros_like(value) if key == none else None)
+        assert torch.equal(value, expected), key

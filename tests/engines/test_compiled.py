@@ -376,7 +376,7 @@ def test_compilation_is_announced_once_on_a_line_of_its_own(capsys):
     with compiled.announced():
         for number in (1, 1.5):
             kernels.numba.njit(lambda x: x + 1)(number)
-    assert capsys.readouterr().err == "compiling the sampling kernels, once on this machine: about a minute ...\n"
+    assert capsys.readouterr().err == "compiling the sampling kernels, once on this machine: some ten seconds ...\n"
 
 
 def test_only_the_first_process_on_a_machine_compiles_and_says_so(tmp_path):

@@ -463,4 +463,24 @@ MUTANTS = [
         "evaluation/heard.py", "key=judged.__contains__)", "key=lambda row: row not in judged)",
         ("evaluation/test_judges.py::test_voices_are_learnt_from_clips_that_are_not_judged",),
     ),
+    Mutant(
+        "guided_the_wrong_way", "guidance moves away from the conditions and not towards them",
+        "engines/draw.py", "self.guidance * (present - absent)", "self.guidance * (absent - present)",
+        ("sampling/test_guidance.py",),
+    ),
+    Mutant(
+        "pairs_of_other_samples", "a sample is guided away from what another one is without its conditions",
+        "sampling/ancestral.py", "for place in (i, rows + i)]", "for place in (i, 2 * rows - 1 - i)]",
+        ("sampling/test_guidance.py",),
+    ),
+    Mutant(
+        "conditions_dropped_apart", "each condition of an example is dropped by a chance of its own",
+        "conditioning/film_generator.py", "{name: chance < p for", "{name: torch.rand_like(chance) < p for",
+        ("conditioning/test_condition_dropout.py",),
+    ),
+    Mutant(
+        "checkpoint_forgets_dropout", "a checkpoint's model does not know that conditions were dropped",
+        "checkpoint.py", '("conditioning", "condition_dropout"),', '("conditioning",),',
+        ("commands/test_sample.py::test_guidance_reaches_the_sampler_and_the_manifest",),
+    ),
 ]  # fmt: skip
