@@ -193,7 +193,7 @@ def _clustered(axes: Axes, points: Numbers, words: Sequence[str], members: np.nd
     elif len(classes) <= LEGEND:
         for word, paint in zip(classes, colours(len(classes)), strict=True):
             axes.scatter([], [], s=18, color=paint, label=word)
-        axes.legend(fontsize=7, frameon=False)
+        axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), handletextpad=0.1)
 
 
 def magma(shades: Numbers) -> NDArray[np.uint8]:

@@ -51,7 +51,7 @@ def analysed(folder: Path, checkpoint: Checkpoint, model: Model, wanted: Wanted)
     feature_maps(of.film, wanted.layers, wanted.maps)  # fails before any long work
     ends(of, wanted.between)
     of = taught(of, wanted.seed, wanted.classifier_steps)
-    report: dict[str, Any] = {"subject": facts(of), "left_out": {}}
+    report: dict[str, Any] = {"subject": facts(of), "readers": of.readers(), "left_out": {}}
     for name, (words, section) in SECTIONS.items():
         print(f"condgen: {words}", file=sys.stderr)
         try:

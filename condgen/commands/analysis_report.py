@@ -24,6 +24,9 @@ def markdown(report: dict[str, Any]) -> str:
              f"{of['network']}, conditioning `{of['conditioning']}`, {layers} FiLM layers with {maps:,} feature maps; "
              f"conditions: {', '.join([*classes, *of['averaged']])}. A row is one of the {of['rows']}.",
              *_averaged(of["averaged"])]  # fmt: skip
+    if report["readers"]:
+        right = ", ".join(f"{name} {share:.1%}" for name, share in report["readers"].items())
+        lines += ["", f"Of real held-out examples, the classifiers that read samples read right: {right}."]
     for name, title in TITLES.items():
         if name in report:
             lines += ["", f"## {title}", "", *WRITERS[name](report[name])]

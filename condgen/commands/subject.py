@@ -25,6 +25,7 @@ from condgen.models.conditional import Model, as_generator
 from condgen.models.contract import AudioNetwork, audio
 from condgen.sampling import sampler
 
+HEARD = 300  # steps of training a classifier of sound
 MOST = 400  # rows: of more combinations of classes, and of more held-out examples, so many
 
 
@@ -122,6 +123,14 @@ class Subject:
         options: dict[str, Any] = {"length": self.length} if chosen else {}
         return sampler(self.model)(self.model, film, num_samples=num_samples, seed=seeds, **options).x.cpu()
 
+    def readers(self) -> dict[str, float]:
+        """Return the share of real held-out examples that each classifier reads right."""
+        if not self.classifiers:
+            return {}
+        real = view(self.data).split("test").images
+        return {name: classifier.accuracy(real.x, real.conditions[name])
+                for name, classifier in self.classifiers.items() if name in real.conditions}  # fmt: skip
+
     def read(self, x: Tensor, condition: str) -> Tensor:
         """Return what a classifier reads in samples, (samples, classes): probabilities.
 
@@ -157,10 +166,17 @@ def subject(
 
 
 def taught(of: Subject, seed: int, steps: int | None = None) -> Subject:
-    """Train the classifiers that read samples, where there are data; see `condgen evaluate` for the steps."""
+    """Train the classifiers that read samples, where there are data.
+
+    Args:
+        of: model with its data.
+        seed: seed of the classifiers.
+        steps: training steps; left out, as `condgen evaluate` has it, but 300 at most for sound, which takes longer.
+    """
     if of.data is None:
         return of
-    steps = enough_steps(of.data) if steps is None else steps
+    usual = enough_steps(of.data)
+    steps = steps if steps is not None else usual if of.audio is None else min(usual, HEARD)
     print(f"condgen: training the classifiers of {', '.join(of.data.names)}, {steps:,} steps each", file=sys.stderr)
     return replace(of, classifiers=train_classifiers(of.data, steps, seed))
 
