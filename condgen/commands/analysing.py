@@ -21,6 +21,7 @@ from condgen.analysis import (
     standardised,
     statistics,
     whole,
+    without,
 )
 from condgen.analysis.clusters import FEWEST, Clusters
 from condgen.analysis.maps import choose_layers
@@ -122,10 +123,11 @@ def landscape(folder: Path, of: Subject, wanted: Wanted) -> dict[str, Any]:
         "row": [""] * len(points)
     }
     places = {"full": points, **drawn}
-    told = {
-        name: {place: neighbours(where, words, seed=wanted.seed) for place, where in places.items()}
-        for name, words in labels.items()
-    }
+    told = {}
+    for name, words in labels.items():
+        others = [other for condition, other in labels.items() if condition != name]
+        left = {"without": without(points, *others)} if others else {}
+        told[name] = {place: neighbours(where, words, seed=wanted.seed) for place, where in {**places, **left}.items()}
     titles = {
         (name, place): f"{place}, coloured by {name}; neighbours tell {found.accuracy:.0%}"
         for name, each in told.items()

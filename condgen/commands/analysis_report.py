@@ -11,6 +11,7 @@ GREEK = {"gamma": "γ", "beta": "β", "both": "both"}
 TITLES = {"figures": "γ and β by feature map", "clusters": "Sub-clusters", "map": "Maps of whole representations",
           "arithmetic": "Arithmetic", "paths": "Between two classes",
           "ablation": "What carries the condition"}  # fmt: skip
+PLACES = {"full": "all numbers", "without": "all numbers, less the means of the other conditions"}
 SIDES = {"as_is": "as they are", "standardised": "standardised"}
 
 
@@ -100,7 +101,7 @@ def _clusters(found: dict[str, Any]) -> list[str]:
 
 def _map(found: dict[str, Any]) -> list[str]:
     """Write the section of maps."""
-    rows = [[name, "all numbers" if place == "full" else place, str(n["k"]),
+    rows = [[name, PLACES.get(place, place), str(n["k"]),
              *(_share(n[kind]) for kind in ("accuracy", "shuffled", "majority"))]
             for name, places in found["neighbours"].items() for place, n in places.items() if n]  # fmt: skip
     lines = [f"{found['rows']} representations of {found['numbers']:,} numbers each."]
