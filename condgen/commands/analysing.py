@@ -85,6 +85,8 @@ def figures(folder: Path, of: Subject, wanted: Wanted) -> dict[str, Any]:
         colour = next((name for name, words in side.labels.items() if len(set(words)) > 1), None)
         save_scatter(folder / f"scatter_{kind}.png", side, colour, unit=_unit(side, kind))
         report[kind] = asdict(statistics(side, wanted.seed))
+    each = {name: statistics(feature_maps(of.film, [name], wanted.maps)) for name in dict.fromkeys(maps.layers)}
+    report["by_layer"] = {name: {"between": s.between, "negative": s.negative} for name, s in each.items()}
     return report
 
 

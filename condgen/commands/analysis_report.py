@@ -66,6 +66,14 @@ def _figures(found: dict[str, Any]) -> list[str]:
         lines += ["", f"Main axis of a map's points (γ, β), median over {len(axes):,} maps: anisotropy "
                   f"{anisotropy:.2f} (shuffled {shuffled:.2f}); {steep:.0%} of the axes are nearer to β than to "
                   "γ."]  # fmt: skip
+    if len(found["by_layer"]) > 1:
+        free = [part for part in parts if part != "both"]
+        lines += ["", *table(
+            ["layer", *(f"η², {GREEK[part]}" for part in parts), *(f"{GREEK[part]} below 0" for part in free)],
+            [[name, *(figure(layer["between"].get(part)) for part in parts),
+              *(_share(layer["negative"].get(part)) for part in free)]
+             for name, layer in found["by_layer"].items()],
+        )]  # fmt: skip
     spread = [value for _, value, _ in found["spread"].values()]
     lines += ["", "Numbers of different maps compare only up to the scale of what they modulate. Standardised, they "
               "are those of features with a spread of 1: " + _how(parts) + " The median spread s of a layer's maps "

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from condgen.analysis import pooled
+from condgen.analysis import groups_of, pooled
 from condgen.checkpoint import Checkpoint
 from condgen.commands.conditions import combine, stacked
 from condgen.commands.measuring import data_of, enough_steps
@@ -46,13 +46,17 @@ class Wanted(NamedTuple):
     seed: int = 0
     classifier_steps: int | None = None
 
+    def groups(self, of: Subject) -> dict[str, list[str]]:
+        """Return the layers that are moved or taken away together: each that is asked for alone, or neighbours."""
+        return {name: [name] for name in self.layers} or groups_of(of.film, 10 if of.audio is None else 6)
+
     def drawn(self, of: Subject) -> int:
         """Return how many samples are drawn at each step of a path: of sound, which takes longer, fewer."""
         return self.num_samples or (60 if of.audio is None else 12)
 
     def count(self, of: Subject) -> int:
         """Return how many held-out examples are scored."""
-        return self.examples or (200 if of.audio is None else 12)
+        return self.examples or (200 if of.audio is None else 8)
 
 
 @dataclass(frozen=True)
