@@ -463,4 +463,24 @@ MUTANTS = [
         "evaluation/heard.py", "key=judged.__contains__)", "key=lambda row: row not in judged)",
         ("evaluation/test_judges.py::test_voices_are_learnt_from_clips_that_are_not_judged",),
     ),
+    Mutant(
+        "share_of_the_means", "the share of variance between maps counts each map once, and not once a row",
+        "analysis/statistics.py", "between * len(values) / total", "between / total",
+        ("analysis/test_statistics.py::test_the_share_of_both_weighs_each_part_by_its_variance",),
+    ),
+    Mutant(
+        "ablation_keeps_the_rest", "an ablation takes away what it should keep, and the other way round",
+        "analysis/ablation.py", "both[0] if mine else both[1]", "both[1] if mine else both[0]",
+        ("analysis/test_ablation.py::test_what_carries_the_condition_is_found",),
+    ),
+    Mutant(
+        "mean_over_the_first_clip", "the mean over classes has the local conditions of the first example",
+        "commands/held_out.py", "part[row : row + 1].expand", "part[:1].expand",
+        ("commands/test_held_out.py::test_the_mean_over_classes_keeps_what_is_local",),
+    ),
+    Mutant(
+        "path_scored_backwards", "held-out examples are scored along the path in the other direction",
+        "commands/travelling.py", "bits(of, examples, make(start, end))", "bits(of, examples, make(end, start))",
+        ("commands/test_held_out.py::test_a_path_is_scored_from_one_class_to_the_other",),
+    ),
 ]  # fmt: skip
