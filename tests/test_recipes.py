@@ -258,3 +258,11 @@ def test_the_curve_of_guidance_has_a_row_per_weight_and_repeats_nothing(make, tm
     written = (out / "points.json").stat().st_mtime_ns
     assert run("guidance.py", *options, cwd=tmp_path) == first
     assert (out / "points.json").stat().st_mtime_ns == written
+
+
+@pytest.mark.slow
+def test_the_page_of_task_representations_is_made_of_what_there_is(tmp_path):
+    found = run("task_representations.py", "--classifier_steps", "2", cwd=tmp_path)
+    assert re.search(r"^\| digits \| bias \| 10 \| 960 \|.* bits/dim \|$", found, re.MULTILINE)
+    pictures = {path.name for path in (tmp_path / "recipes" / "task_representations").iterdir()}
+    assert pictures == {"digits_path_digit.png", "digits_layers_digit.png", "digits_ablation.png"}
