@@ -15,23 +15,25 @@ import json
 import math
 import random
 import statistics
+import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import torch
-from compare_conditioning import condgen
 from jsonargparse import auto_cli
 from torch import Tensor
 from tqdm import tqdm
 
 from condgen.checkpoint import Checkpoint
+from condgen.cli import main as condgen
 from condgen.data import Batch, Speech
 from condgen.data.batch import count_dims
 from condgen.evaluation.classifier import ImageClassifier
 from condgen.evaluation.samples import sample_like, train_classifiers
 from condgen.evaluation.views import view
-from condgen.models.conditional import as_likelihood
+from condgen.models.conditional import ConditionalModel, as_likelihood
 
 WHATS = ("embedding", "film")
 FIGURES = {"bits": "bits per sample", "speaker": "speaker read as asked, %", "digit": "digit read as asked, %"}
@@ -45,9 +47,11 @@ class Judge:
         speaker: speaker.
         cache: file for the classifiers.
         steps: training steps of each classifier.
+        device: device of the models.
     """
 
-    def __init__(self, data: Speech, speaker: str, cache: Path, steps: int) -> None:
+    def __init__(self, data: Speech, speaker: str, cache: Path, steps: int, device: str = "cpu") -> None:
+        self.device = device
         self.data, self.classifiers = data, classifiers_of(data, cache, steps)
         test = data.dataset("test")
         rows = (data.class_ids("test")["speaker"] == data.names["speaker"].index(speaker)).nonzero()[:, 0].tolist()
@@ -71,21 +75,25 @@ class Judge:
     @torch.no_grad()
     def __call__(self, path: Path | str) -> dict[str, float]:
         """Return the figures of a model."""
-        model = as_likelihood(Checkpoint.open(path).model())
+        model = as_likelihood(Checkpoint.open(path).model("ema", self.device))
         if model is None:
             raise SystemExit(f"{path} is no likelihood model")
         clips = self.clips._replace(conditions={name: self._ids(name, model.encoders[name].names, values)
                                                 for name, values in self.clips.conditions.items()})  # fmt: skip
-        nats = 0.0
-        for rows in torch.arange(len(clips.x)).split(5):
-            longest = max(self.lengths[row] for row in rows)  # the rows are in order of their length
-            x, scored = clips.x[rows, :, :longest], None if clips.scored is None else clips.scored[rows, :longest]
-            hops = {name: values.shape[-1] * longest // clips.x.shape[-1] for name, values in clips.conditions.items()}
-            own = {name: values[rows] if values.ndim == 1 else values[rows, :, : hops[name]]
-                   for name, values in clips.conditions.items() if name in model.encoders}  # fmt: skip
-            nats -= model.log_prob(x, own, scored).sum().item()
         x, lengths = sample_like(model, clips, seed=0)
-        return {"bits": nats / (count_dims(clips) * math.log(2)), **self.read(x, lengths or [])}
+        return {"bits": self._bits(model, clips), **self.read(x, lengths or [])}
+
+    def _bits(self, model: ConditionalModel, clips: Batch) -> float:
+        """Return the bits per sample of all clips, some of like lengths at a time."""
+        nats, size = 0.0, clips.x.shape[-1]
+        for rows in torch.arange(len(clips.x)).split(5):
+            longest = max(self.lengths[row] for row in rows)
+            own = {name: values[rows] if values.ndim == 1 else values[rows, :, : values.shape[-1] * longest // size]
+                   for name, values in clips.conditions.items() if name in model.encoders}  # fmt: skip
+            scored = None if clips.scored is None else clips.scored[rows, :longest].to(self.device)
+            given = {name: values.to(self.device) for name, values in own.items()}
+            nats -= model.log_prob(clips.x[rows, :, :longest].to(self.device), given, scored).sum().item()
+        return nats / (count_dims(clips) * math.log(2))
 
     def _ids(self, name: str, names: list[str] | None, values: Tensor) -> Tensor:
         """Return class ids as a model counts them; all other conditions as they are."""
@@ -127,9 +135,14 @@ def cell(
     if not written.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         begin = time.monotonic()
-        condgen(folder / "log", "adapt", base, "--examples", *chosen(data, speaker, count, seed), "--what", what,
-                "--condition.speaker", speaker, "--out", str(folder / "model"), "--steps", str(steps), "--batch_size",
-                "2", "--seed", str(seed), "--overwrite", "--device", "cpu")  # fmt: skip
+        examples = chosen(data, speaker, count, seed)
+        options = {"what": what, "condition.speaker": speaker, "out": folder / "model", "steps": steps,
+                   "batch_size": 2, "seed": seed, "device": judge.device}  # fmt: skip
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        with open(folder / "log", "w") as log, redirect_stdout(log), redirect_stderr(log):
+            status = condgen(["adapt", base, *words, "--overwrite", "--examples", *examples])
+        if status:
+            sys.exit(f"adapting failed; see {folder / 'log'}")
         learnt, begin = time.monotonic() - begin, time.monotonic()
         figures = judge(folder / "model")
         told = {"what": what, "clips": count, "seed": seed, **figures, "seconds": learnt,
@@ -204,6 +217,7 @@ def main(
     seeds: int = 3,
     steps: int = 40,
     classifier_steps: int = 300,
+    device: str = "cpu",
     threads: int = 1,
 ) -> None:
     """Run everything; write report.json, table.md and curve.png, and print the table.
@@ -218,6 +232,7 @@ def main(
         seeds: number of choices of clips, from 0.
         steps: steps of learning, of two clips each.
         classifier_steps: training steps of the classifiers that read samples.
+        device: `cpu`, `cuda`, …
         threads: threads that measuring takes.
     """
     torch.set_num_threads(threads)
@@ -225,7 +240,7 @@ def main(
     folder.mkdir(parents=True, exist_ok=True)
     data: Any = Checkpoint.open(joint).data({"root": root, "cache": str(folder / "prepared")})
     data.setup()
-    judge = Judge(data, speaker, folder / "classifiers.pt", classifier_steps)
+    judge = Judge(data, speaker, folder / "classifiers.pt", classifier_steps, device)
     cells = [(what, count, seed) for seed in range(seeds) for count in clips or (1, 5, 20) for what in WHATS]
     given = (base, data, judge)
     report: dict[str, Any] = {"base": base, "joint_model": joint, "speaker": speaker, "steps": steps, "cells": [],
