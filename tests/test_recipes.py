@@ -1,6 +1,7 @@
 """Every recipe runs, in miniature."""
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -266,3 +267,31 @@ def test_the_page_of_task_representations_is_made_of_what_there_is(tmp_path):
     assert re.search(r"^\| digits \| bias \| 10 \| 960 \|.* bits/dim \|$", found, re.MULTILINE)
     pictures = {path.name for path in (tmp_path / "recipes" / "task_representations").iterdir()}
     assert pictures == {"digits_path_digit.png", "digits_layers_digit.png", "digits_ablation.png"}
+
+
+@pytest.mark.slow
+def test_the_few_shot_curve_has_a_row_per_cell_and_repeats_nothing(tmp_path, make):
+    for speakers, name in ((("george", "theo", "lucas"), "joint"), (("george", "theo"), "base")):
+        for digit, (number, speaker), take in itertools.product(range(2), enumerate(speakers), range(9)):
+            make.tone(tmp_path / name / f"{digit}_{speaker}_{take}.wav", 150 + 90 * number + 300 * digit, 1600)
+        data = ["--data.source.root", str(tmp_path / name), "--data.cache", str(tmp_path / "cache")]
+        (tmp_path / f"{name}.ckpt").write_bytes(
+            Path(make.trained("wavenet_fsdd", tmp_path / f"{name}_run", *data)).read_bytes()
+        )
+    options = ["base.ckpt", "joint", "--joint", "joint.ckpt", "--clips", "[3]", "--seeds", "1", "--steps", "2",
+               "--classifier_steps", "2"]  # fmt: skip
+    first = run("few_shot.py", *options, cwd=tmp_path)
+    rows = [line.split("|")[1:3] for line in first.splitlines()[2:]]
+    assert [tuple(map(str.strip, row)) for row in rows] == [
+        ("nothing: the mean of all speakers", "0"), ("embedding", "3"), ("film", "3"),
+        ("all, with the other speakers", "all"), ("real clips", ""),
+    ]  # fmt: skip
+    out = tmp_path / "runs" / "few_shot"
+    assert (out / "curve.png").is_file()
+    report = json.loads((out / "report.json").read_text())
+    assert {(cell["what"], cell["clips"]) for cell in report["cells"]} == {(what, 3) for what in ("embedding", "film")}
+    adapted = json.loads((out / "film_3_0" / "model" / "config.json").read_text())["adapted"]
+    assert (adapted["class"], adapted["examples"], adapted["what"]) == ("lucas", 3, "film")
+    written = (out / "film_3_0" / "figures.json").stat().st_mtime_ns
+    assert run("few_shot.py", *options, cwd=tmp_path) == first
+    assert (out / "film_3_0" / "figures.json").stat().st_mtime_ns == written

@@ -54,7 +54,7 @@ def adapt(
         what: numbers that are learnt: the class's row of the `embedding`, from which γ and β are made, or `film`: every
             γ and β itself.
         average_of: classes whose mean is the start: `a,b,c`, or `all`.
-        steps: steps of Adam.
+        steps: steps of Adam; 0 for the start itself.
         learning_rate: learning rate at the start, in units of how much the known classes differ; it falls to 0.
         prior: weight of the prior around the start, which is as wide as the known classes differ; 0 for none.
         batch_size: examples of a step, at most.

@@ -14,7 +14,7 @@ from condgen.commands.going_on import epochs_done
 from condgen.commands.model_card import figures_of
 from condgen.conditioning import Encoder
 from condgen.conditioning.adapted import WRITTEN
-from condgen.conditioning.names import find_class, spelled
+from condgen.conditioning.names import spelled
 from condgen.models.conditional import ConditionalModel, as_likelihood
 from condgen.training.adaptation import What
 
@@ -65,18 +65,17 @@ def new_class(model: ConditionalModel, given: Mapping[str, str]) -> tuple[str, s
         several = " and ".join(f"'{word}' of '{name}'" for name, word in new.items())
         raise ValueError(f"{several} are new to the model, and one class is learnt at a time; it knows {known}")
     ((name, word),) = new.items()
-    if not word or word == "all" or "/" in word or not word.isprintable():
+    if not word or "/" in word or not word.isprintable():
         raise ValueError(f"condition '{name}': a class cannot be called '{word}'")
     return name, word
 
 
-def _is_known(encoder: Encoder, word: str) -> bool:
-    """Tell whether a word means a class already, by name, by number or by position."""
+def _is_known(encoder: Encoder, words: str) -> bool:
+    """Tell whether words mean classes already, by name, by number or by position."""
     try:
-        find_class(encoder.names or [], spelled(word))
+        return bool(encoder.parse(words))
     except ValueError as error:
-        return "has several" in str(error)
-    return True
+        return "has several names" in str(error)
 
 
 def grown(

@@ -15,7 +15,8 @@ from condgen.conditioning import Encoder
 from condgen.described import describe
 from condgen.training import AdversarialTask, LikelihoodTask
 
-DROPPED = ".film_generator.none."  # entries that only a model has which drops conditions in training
+# Entries that only some models have: those that drop conditions in training, and those with adapted classes.
+OPTIONAL = (".film_generator.none.", ".film_generator.offsets.")
 # Arguments of a task that decide which weights it has.
 BUILT = ("network", "discriminator", "conditions", "conditioning", "discriminator_conditioning", "film_depth")
 
@@ -32,9 +33,9 @@ def start_from(task: LikelihoodTask | AdversarialTask, checkpoint: Checkpoint) -
     own = task.state_dict()
     opponent = OPPONENT if checkpoint.is_export else ()
     state = {key: value for key, value in own.items() if _is_of(key, new) or key.startswith(opponent)}
-    state |= {key: value for key, value in own.items() if DROPPED in key}
+    state |= {key: value for key, value in own.items() if _is_optional(key)}
     state |= {key: carried(value, own, key, ours, theirs) for key, value in checkpoint.state_for(own).items()
-              if not _is_of(key, left) and (key in own or DROPPED not in key)}  # fmt: skip
+              if not _is_of(key, left) and (key in own or not _is_optional(key))}  # fmt: skip
     differ = contradictions(describe(dict(task.hparams)), checkpoint.hyper_parameters)
     try:
         task.load_state_dict(state)
@@ -48,6 +49,9 @@ def start_from(task: LikelihoodTask | AdversarialTask, checkpoint: Checkpoint) -
     if any(key.startswith(opponent) for key in own):
         _say(f"{checkpoint.path} is an exported model, which has no discriminator: that starts anew")
     _tell("conditions", new, left, str(checkpoint.path))
+    adapted = checkpoint.hyper_parameters.get("adapted") or {}
+    lost = [c for name, classes in adapted.items() for c in classes if not any(_is_offset(key, name) for key in own)]
+    _tell("FiLM parameters of classes' own", [], lost, str(checkpoint.path))
     for name, encoder in ours.items():
         if encoder.named_axes and name in theirs:
             names, known = list(encoder.names or ()), theirs[name]
@@ -116,6 +120,16 @@ def _named_axis(key: str, name: str, encoder: Encoder) -> int | None:
 def _is_of(key: str, conditions: Sequence[str]) -> bool:
     """Tell whether an entry of a state belongs to one of some conditions, whose names encoders and heads bear."""
     return any(f".{name}." in f"{key}." for name in conditions)
+
+
+def _is_optional(key: str) -> bool:
+    """Tell whether an entry of a state is one that not every model has."""
+    return any(part in key for part in OPTIONAL)
+
+
+def _is_offset(key: str, condition: str) -> bool:
+    """Tell whether an entry holds the FiLM parameters of adapted classes of a condition."""
+    return f".film_generator.offsets.{condition}." in key
 
 
 def _tell(whose: str, new: Sequence[str], left: Sequence[str], path: str) -> None:

@@ -33,7 +33,7 @@ class Adaptation:
     Attributes:
         what: numbers that are learnt: the row of the class in the `embedding`, from which the heads make (γ, β); or
             `film`, an offset of every γ and β of its own, which is more free.
-        steps: steps of Adam, over which the learning rate falls to 0.
+        steps: steps of Adam, over which the learning rate falls to 0; none for the start itself.
         learning_rate: learning rate, in units of the prior's width.
         batch_size: examples of a step, at most.
         prior: weight of the prior; 0 for none.
@@ -48,7 +48,7 @@ class Adaptation:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("batch_size", 1), ("prior", 0)):
+        for name, least in (("steps", 0), ("batch_size", 1), ("prior", 0)):
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name} {getattr(self, name)} is not at least {least}")
         if not 0 < self.learning_rate < math.inf:
@@ -111,7 +111,7 @@ def learn(model: ConditionalModel, condition: str, examples: BatchSet, plan: Ada
         width = _width(frozen, condition, examples.__getitems__([0]), free, plan.what)
         u = torch.zeros_like(free.start, requires_grad=True)
         optimizer = torch.optim.Adam([u], lr=plan.learning_rate)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, plan.steps)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, plan.steps))
         order = _order(len(examples), plan.batch_size)
         bar = tqdm(range(plan.steps), desc=f"learning {plan.what}", unit="step", delay=2, leave=False)
         for step in bar:

@@ -15,9 +15,10 @@ ORDERS = [(["a", "b", "c"], ["c", "a", "b"]), (["a", "b", "c"], ["b", "d"]), (["
           (["a", "b"], ["x", "y"])]  # fmt: skip
 
 
-def pixelcnn(names, encoder=ClassEmbedding, dropout=0.0):
+def pixelcnn(names, encoder=ClassEmbedding, dropout=0.0, adapted=None):
     network = PixelCNN((1, 4, 4), levels=3, channels=2, layers=1, head=2)
-    return LikelihoodTask(network, {"kind": encoder(features=4, names=names)}, condition_dropout=dropout)
+    conditions = {"kind": encoder(features=4, names=names)}
+    return LikelihoodTask(network, conditions, condition_dropout=dropout, adapted=adapted)
 
 
 def wavenet(names):
@@ -145,3 +146,18 @@ def test_a_run_may_begin_or_cease_to_drop_conditions(before, after):
     for key, value in own.items():
         expected = theirs.get(key, torch.zeros_like(value) if key == none else None)
         assert torch.equal(value, expected), key
+
+
+def test_adapted_classes_are_carried_into_a_model_that_has_them_and_left_by_one_that_has_not(capsys):
+    names, adapted = ["a", "b"], {"kind": ["b"]}
+    checkpoint = kept(pixelcnn(names, adapted=adapted))
+    start_from(with_them := pixelcnn(names, adapted=adapted), checkpoint)
+    assert all(
+        torch.equal(value, checkpoint.content["state_dict"][key]) for key, value in with_them.state_dict().items()
+    )
+    assert "of classes' own" not in capsys.readouterr().err
+    start_from(without := pixelcnn(names), checkpoint)
+    assert all(torch.equal(value, checkpoint.content["state_dict"][key]) for key, value in without.state_dict().items())
+    assert "FiLM parameters of classes' own: left in old.ckpt: b" in capsys.readouterr().err
+    start_from(begun := pixelcnn(names, adapted=adapted), kept(pixelcnn(names)))
+    assert not begun.model.film_generator.offsets["kind"].numbers.any()

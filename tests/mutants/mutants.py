@@ -503,4 +503,25 @@ MUTANTS = [
         "commands/travelling.py", "bits(of, examples, make(start, end))", "bits(of, examples, make(end, start))",
         ("commands/test_held_out.py::test_a_path_is_scored_from_one_class_to_the_other",),
     ),
+    Mutant(
+        "adapting_moves_a_neighbour", "what is learnt of a new class goes to the row of another one",
+        "training/adaptation.py", "torch.cat([others, row.unsqueeze(self.axis)], self.axis)",
+        "torch.cat([row.unsqueeze(self.axis), others], self.axis)",
+        ("training/test_adaptation.py::test_only_the_new_class_moves_and_its_loss_falls",),
+    ),
+    Mutant(
+        "adapted_under_one_digit", "examples of a new class are learnt under another digit than their own",
+        "commands/given_examples.py", "return known[place]", "return known[0]",
+        ("commands/test_adapt.py::test_examples_are_prepared_as_training_clips_are_and_keep_their_digits",),
+    ),
+    Mutant(
+        "average_of_all", "a new class starts as the mean of all classes, whatever is asked",
+        "commands/grown.py", "torch.tensor(ids)).mean", "torch.arange(len(encoder.names or ()))).mean",
+        ("commands/test_adapt.py::test_a_second_class_leaves_the_first_as_it_was",),
+    ),
+    Mutant(
+        "offset_for_others", "FiLM parameters of an adapted class are added to those of all others",
+        "conditioning/adapted.py", "rows = torch.zeros(encoder.classes,", "rows = torch.ones(encoder.classes,",
+        ("conditioning/test_adapted.py",),
+    ),
 ]  # fmt: skip

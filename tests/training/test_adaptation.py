@@ -107,6 +107,14 @@ def test_a_strong_prior_keeps_the_start_and_a_weak_one_lets_go(what):
     assert moved[0] < 0.05 < moved[1] < moved[2]
 
 
+@whats
+def test_no_steps_give_the_start(what):
+    model = make()
+    learnt = learn(model, "kind", drawn(model, conditions(2), 3), Adaptation(what, steps=0))
+    assert (learnt.before, learnt.moved) == (learnt.after, 0)
+    assert all(torch.equal(value, model.film_generator.state_dict()[key]) for key, value in learnt.state.items())
+
+
 def test_seeds_decide_the_order_and_nothing_else_does():
     def state(seed, noise):
         torch.manual_seed(noise)
@@ -129,7 +137,7 @@ def test_every_mechanism_learns(conditioning, what):
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    ({"steps": 0}, "steps 0 is not at least 1"), ({"batch_size": 0}, "batch_size 0 is not at least 1"),
+    ({"steps": -1}, "steps -1 is not at least 0"), ({"batch_size": 0}, "batch_size 0 is not at least 1"),
     ({"prior": -1.0}, "prior -1.0 is not at least 0"), ({"prior": math.nan}, "prior nan"),
     ({"learning_rate": 0.0}, "learning_rate 0.0"), ({"learning_rate": math.inf}, "learning_rate inf"),
 ])  # fmt: skip
