@@ -13,13 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from mechanism_data import LEVELS, RATE, is_held_out, load
 from torch import Tensor, nn
 
-from condgen.analysis import feature_maps, smoothness, variance_between
 from condgen.commands.quiet import quiet
 from condgen.conditioning import ClassEmbedding, ClassMap, FiLMParameters
 from condgen.conditioning.film_generator import Conditioning, Start
@@ -215,13 +213,21 @@ def train(task: LikelihoodTask | AdversarialTask, data: Images | Speech, steps: 
     return task.model.eval()
 
 
-def share_between_maps(film: FiLMParameters) -> float:
+def share_between_maps(film: FiLMParameters) -> float | None:
     """Return η²: the share of the variance of (γ, β) that lies between feature maps, not between a map's conditions.
 
-    Parts that no condition changes, such as what a norm lacks with `concat`, are left out.
+    A map's points are its conditions and, where its parameters vary in space, its positions. Parts that no condition
+    changes are left out; `None` if there are no others.
     """
-    parts = [values for values in dict(feature_maps(film).parts).values() if np.ptp(values, axis=0).any()]
-    return variance_between(np.stack(parts, axis=2))
+    between = total = 0.0
+    for part in ("gamma", "beta", "inner"):
+        found = [pair.parts[part] for pair in film.values() if part in pair.parts]
+        maps = [values.transpose(0, 1).flatten(1).double() for values in found if len(values) > 1]
+        if maps:
+            means = torch.cat([values.mean(1) for values in maps])
+            within = torch.cat([values.var(1, correction=0) for values in maps]).mean()
+            between, total = between + float(means.var(correction=0)), total + float(means.var(correction=0) + within)
+    return between / total if total else None
 
 
 def every_condition(model: Model) -> dict[str, Tensor]:
@@ -231,12 +237,12 @@ def every_condition(model: Model) -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def evenness(model: Model, test: Batch, classifier: ImageClassifier) -> float:
-    """Measure how smooth the way from one condition to another is: 1 for 8 equal steps, 1/8 if all happens in one.
+def largest_step(model: Model, test: Batch, classifier: ImageClassifier) -> float:
+    """Measure how smooth the way from one condition to another is: its largest of 8 steps over the mean one.
 
-    A step is the change of an example's log-likelihood as its FiLM parameters go straight from its own conditions to
-    others; for a generator, that of the classifier's probabilities for the picture that the same noise becomes. See
-    `condgen.analysis.Smoothness`.
+    It is 1 where all are equal and 8 where all happens in one. A step is the change of an example's log-likelihood as
+    its FiLM parameters go straight from its own conditions to others; for a generator, of the classifier's
+    probabilities for the picture that the same noise becomes.
     """
     rng = torch.Generator().manual_seed(0)
     classes = class_conditions(cast(ConditionalModel, model))
@@ -253,8 +259,8 @@ def evenness(model: Model, test: Batch, classifier: ImageClassifier) -> float:
         elif generator is not None and z is not None:
             x = generator.network.quantization.encode(generator(z, film).float())
             found.append(classifier(x).softmax(1))
-    ways = torch.stack(found, 1).double().numpy()
-    return float(np.mean([smoothness(way).evenness for way in ways]))
+    steps = torch.stack(found).diff(dim=0).abs().sum(2)
+    return float((steps.amax(0) / steps.mean(0).clamp(min=1e-12)).mean())
 
 
 @torch.inference_mode()
@@ -319,7 +325,7 @@ def measure(cell: Cell, place: Place, model: Model) -> dict[str, Any]:
             found["between maps"] = share_between_maps(model.film(every_condition(model)))
         rows = some_rows(len(data.dataset("test")), 10 if place.quick else 50)
         test = Batch(*data.dataset("test").__getitems__(rows))
-        found["evenness"] = evenness(model, test, next(iter(readers.values())))
+        found["largest step"] = largest_step(model, test, next(iter(readers.values())))
     return found
 
 

@@ -102,7 +102,7 @@ def of_mechanisms(results: list[Result], family: str) -> list[str]:
     rows = {f"`{c}`" if c != POSITION_WISE else c: runs(results, "mechanisms", family, conditioning=c)
             for c in MECHANISMS}  # fmt: skip
     columns = quality(family) | {"η²": column(figure("between maps"), ".2f")}
-    columns |= {"evenness": column(figure("evenness"), ".2f")}
+    columns |= {"largest step": column(figure("largest step"), ".2f")}
     if figure("bits")(next(iter(rows["`film`"].values()), {"figures": {}})) is not None:
         beside_film = beside(figure("bits"), rows["`film`"])
         columns = {"generator's parameters": generator_size, "bits": columns.pop("bits"), "less `film`": beside_film,
@@ -163,7 +163,7 @@ def of_generators(results: list[Result], family: str) -> list[str]:
             found = runs(results, "generators", family, conditioning=conditioning, depth=depth, start=start)
             rows[f"`{conditioning}`, depth {depth}, {start}"] = found
     columns = {**quality(family), "η²": column(figure("between maps"), ".2f"),
-               "evenness": column(figure("evenness"), ".2f")}  # fmt: skip
+               "largest step": column(figure("largest step"), ".2f")}  # fmt: skip
     return table("generator", columns, rows)
 
 
@@ -248,7 +248,7 @@ def plots(folder: Path, results: list[Result]) -> None:
             quality = ("covered", figure("samples", "coverage")) if family == "GAN digits" else ("bits", figure("bits"))
             panels += [(f"{family}: {quality[0]}", rows, quality[1])]
             panels += [(f"{family}: read as asked, %", rows, mean_reading("samples", "read as asked"))]
-            panels += [(f"{family}: evenness of the way", told, figure("evenness"))]
+            panels += [(f"{family}: largest step on the way", told, figure("largest step"))]
     if panels:
         draw(folder / "mechanisms.png", panels, 3)
     panels = []

@@ -117,9 +117,12 @@ def test_every_cell_is_listed_once_and_has_a_file_of_its_own(tmp_path):
 def test_the_share_between_maps_is_that_of_a_sum_by_hand():
     gamma = torch.tensor([[0.0, 4.0], [2.0, 6.0]])  # means 1 and 5, within 1
     beta = torch.tensor([[0.0, 0.0], [2.0, 2.0]])  # means 1 and 1, within 1
-    assert cells.share_between_maps(FiLMParameters({"layer": GammaBeta(gamma, beta)})) == pytest.approx(4 / (4 + 1 + 1))
-    beside = GammaBeta(torch.tensor([[7.0, -7.0]]), inner=gamma)  # γ that no condition changes
-    assert cells.share_between_maps(FiLMParameters({"layer": beside})) == pytest.approx(4 / 5)
+    constant = torch.tensor([[7.0, -7.0]])
+    film = FiLMParameters({"layer": GammaBeta(gamma, beta), "other": GammaBeta(beta=constant)})
+    assert cells.share_between_maps(film) == pytest.approx(4 / (4 + 1 + 1))
+    assert cells.share_between_maps(FiLMParameters({"layer": GammaBeta(beta=constant)})) is None
+    spatial = FiLMParameters({"layer": GammaBeta(beta=gamma.reshape(2, 2, 1, 1).expand(2, 2, 3, 3))})
+    assert cells.share_between_maps(spatial) == pytest.approx(4 / 5)
 
 
 class Along(ConditionalModel):
@@ -138,11 +141,11 @@ class Along(ConditionalModel):
 
 
 @pytest.mark.parametrize(
-    ("function", "even"), [(lambda place: 3 * place, 1), (lambda place: 5.0 * (place > 0.3), 1 / 8)]
+    ("function", "largest"), [(lambda place: 3 * place, 1), (lambda place: 5.0 * (place > 0.3), 8)]
 )
-def test_an_even_way_has_evenness_1_and_one_on_which_all_happens_at_once_one_eighth(function, even):
+def test_the_largest_step_is_1_on_an_even_way_and_8_where_all_happens_at_once(function, largest):
     test = Batch(torch.zeros(4, 1, 8, 8), {"digit": torch.tensor([0, 1, 0, 1])})
-    assert cells.evenness(Along(function), test, None) == pytest.approx(even)
+    assert cells.largest_step(Along(function), test, None) == pytest.approx(largest)
 
 
 def test_an_interval_is_students():
