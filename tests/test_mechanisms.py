@@ -13,6 +13,7 @@ import soundfile
 import torch
 from scipy import stats
 
+from condgen.analysis import variance_between
 from condgen.conditioning import ClassEmbedding, FiLMParameters, GammaBeta
 from condgen.data import Batch, Digits
 from condgen.models import ConditionalModel, PixelCNN
@@ -123,6 +124,12 @@ def test_the_share_between_maps_is_that_of_a_sum_by_hand():
     assert cells.share_between_maps(FiLMParameters({"layer": GammaBeta(beta=constant)})) is None
     spatial = FiLMParameters({"layer": GammaBeta(beta=gamma.reshape(2, 2, 1, 1).expand(2, 2, 3, 3))})
     assert cells.share_between_maps(spatial) == pytest.approx(4 / 5)
+
+
+def test_the_share_between_maps_is_that_of_the_packages_analysis():
+    gamma, beta = torch.randn(2, 7, 5, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 6)
+    found = cells.share_between_maps(FiLMParameters({"layer": GammaBeta(gamma, beta)}))
+    assert found == pytest.approx(variance_between(torch.stack([gamma, beta], 2).double().numpy()))
 
 
 class Along(ConditionalModel):
