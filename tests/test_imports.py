@@ -136,7 +136,8 @@ def test_the_command_line_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize(("command", "option"), [("sample", "--ckpt_path"), ("evaluate", "--ckpt_path"),
-                                                 ("show", "--trust"), ("analyze", "--between")])  # fmt: skip
+                                                 ("show", "--trust"), ("analyze", "--between"),
+                                                 ("play", "--port")])  # fmt: skip
 def test_help_of_a_command_does_not_wait_for_a_framework(command, option):
     code = (
         f"import condgen.cli, sys, contextlib\nwith contextlib.suppress(SystemExit): condgen.cli.main(['{command}', "

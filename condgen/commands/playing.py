@@ -175,6 +175,12 @@ def answer(playground: Playground, choices: Choices) -> Answer:
     return Answer(drawn, bits, unit, film, _plot(playground, choices, ends, film))
 
 
+def look(playground: Playground, choices: Choices) -> bytes | None:
+    """Return the picture of the layer that is looked at, as in the answer, without drawing anything new."""
+    ends = _ends(playground, choices, _asked(playground, choices))
+    return _plot(playground, choices, ends, _film(playground, choices, ends)[0])
+
+
 def _asked(playground: Playground, choices: Choices) -> Combination:
     """Turn words into conditions, without the batch axis."""
     labels, values = dict[str, str](), dict[str, Tensor]()
