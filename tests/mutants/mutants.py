@@ -470,7 +470,7 @@ MUTANTS = [
     ),
     Mutant(
         "pairs_of_other_samples", "a sample is guided away from what another one is without its conditions",
-        "sampling/ancestral.py", "for place in (i, rows + i)]", "for place in (i, 2 * rows - 1 - i)]",
+        "sampling/ancestral.py", "rows + i % others)]", "rows + others - 1 - i % others)]",
         ("sampling/test_guidance.py",),
     ),
     Mutant(
