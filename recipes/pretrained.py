@@ -40,7 +40,9 @@ class Pretrained(NamedTuple):
     seconds: float | None = None
 
 
-GPU = "eight minutes of one NVIDIA H200 beside eight other trainings, in 16 bits, the learning rate falling by time"
+GPU = (
+    "eight minutes of one NVIDIA H200 beside some eight other trainings, in 16 bits, the learning rate falling by time"
+)
 CORE = "one core of a virtual machine with AVX2"
 MODELS = {
     "digits": Pretrained(
@@ -58,7 +60,12 @@ MODELS = {
     ),
     "spoken_digits": Pretrained(
         "condgen fit -c wavenet_fsdd --data.source.root FSDD", FSDD, GPU,
-        "--num_samples 300 --samplings 3 --classifier_steps 300", seconds=0.45,
+        "--num_samples 300 --samplings 3 --classifier_steps 300 --guidance 0.7", seconds=0.45,
+    ),
+    "spoken_digits_gan": Pretrained(
+        "condgen fit -c cdcgan_fsdd --data.source.root FSDD --model.network.channels 16 "
+        "--model.discriminator.channels 16 --data.batch_size 32 --trainer.max_epochs 134", FSDD,
+        GPU.replace("16", "32"), "--num_samples 300 --samplings 3 --classifier_steps 300 --lesson_samples 0",
     ),
     "espeak": Pretrained(
         "condgen fit -c wavenet_espeak --model.network.channels 64 --model.network.layers 20 --model.network.head 128 "

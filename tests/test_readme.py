@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from condgen.cli import main
+from condgen.cli import COMMANDS, main
 from condgen.commands.configurations import shipped
 from condgen.models import contract
 
@@ -30,6 +30,8 @@ SMALL = {
     "wavenet_espeak": """--data.source.texts '["seven", "eleven", "heaven"]' --data.source.pitches [50]""",
     "wavenet_folder": "--data.crop 800",
     "evaluate": "--num_samples 40 --limit 40 --classifier_steps 10",
+    "analyze": "--samples 2 --classifier_steps 2",
+    "adapt": "--steps 1",
 }
 
 
@@ -60,6 +62,13 @@ def photos(folder):
         Image.fromarray(rng.integers(0, 256, (40 + i, 60, 3), dtype=np.uint8)).save(path)
 
 
+def horses(folder):
+    """Write three pictures of a class that no model has seen."""
+    folder.mkdir()
+    for i in range(3):
+        Image.new("RGB", (50, 40 + i), (120, 80, 40 * i)).save(folder / f"{i}.png")
+
+
 def voices(folder):
     """Write twelve recordings of each of two voices, some of them stereo."""
     for (pitch, name), i in itertools.product(enumerate(("ann", "bob"), 2), range(12)):
@@ -76,11 +85,15 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme")
     photos(folder / "my_photos")
     voices(folder / "my_voices")
+    horses(folder / "my_horses")
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
         for command in commands():
             program, *arguments = shlex.split(command)
-            if program == "condgen":
+            if program == "condgen" and arguments[0] == "play":  # it goes on until it is stopped
+                assert "play" in COMMANDS
+                assert main([*arguments, "--help"]) == 0
+            elif program == "condgen":
                 assert main([*arguments, *small(command)]) == 0, command
             elif program == "make":
                 made = subprocess.run([program, "-n", *arguments], cwd=ROOT, capture_output=True)
