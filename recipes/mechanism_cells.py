@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from condgen.commands.quiet import quiet
 from condgen.conditioning import ClassEmbedding, ClassMap, FiLMParameters
 from condgen.conditioning.film_generator import Conditioning, Start
-from condgen.data import Images, Speech
+from condgen.data import Images, Labelled, Speech
 from condgen.data.batch import Batch, count_dims
 from condgen.evaluation.classifier import ImageClassifier
 from condgen.evaluation.likelihood import class_conditions, likelihood, other_labels, some_rows
-from condgen.evaluation.samples import Fidelity, assess, generate, sample_like, train_classifiers
+from condgen.evaluation.samples import Generated, fidelity, generate, matching_rows, sample_like, train_classifiers
 from condgen.evaluation.views import view
 from condgen.models import ConditionalModel, Discriminator, Generator, PixelCNN, WaveNet
 from condgen.models.conditional import Model, as_generator, as_likelihood
@@ -76,10 +76,10 @@ class Family:
 
 FAMILIES = {
     "digits": Family("digits", ("digit",), 24, 500, 4e-3, None, 500, 400, 25),
-    "shifted digits": Family("shifted", ("digit",), 24, 350, 4e-3, 250, 250, 400, 37),
-    "tones": Family("tones", ("pitch", "timbre"), 24, 500, 4e-3, 90, 120, 250, 29),
-    "spoken digits": Family("speech", ("speaker", "digit"), 24, 400, 4e-3, 60, 120, 250, 40),
-    "GAN digits": Family("digits", ("digit",), 40, 900, 4e-4, None, 500, 400, 28),
+    "shifted digits": Family("shifted", ("digit",), 24, 250, 4e-3, 200, 200, 250, 25),
+    "tones": Family("tones", ("pitch", "timbre"), 24, 400, 4e-3, 60, 90, 150, 13),
+    "spoken digits": Family("speech", ("speaker", "digit"), 24, 300, 4e-3, 40, 90, 150, 24),
+    "GAN digits": Family("digits", ("digit",), 40, 900, 4e-4, None, 500, 400, 25),
 }
 
 
@@ -291,11 +291,30 @@ def of_pairs(cell: Cell, place: Place, model: ConditionalModel, samples: int) ->
     return found
 
 
-def averaged(of_classifiers: Mapping[str, Fidelity]) -> dict[str, Any]:
-    """Return the share read as asked of each condition, and the coverage, a mean over classifiers."""
-    coverages = [found.coverage for found in of_classifiers.values()]
-    read = {name: found.accuracy for name, found in of_classifiers.items()}
-    return {"read as asked": read, "coverage": sum(coverages) / len(coverages)}
+@cache
+def pictures(place: Place, family: Family) -> tuple[Labelled, Labelled]:
+    """Return training and test examples as classifiers see them."""
+    seen = view(place.data(family))
+    return seen.split("train").images, seen.split("test").images
+
+
+def read(place: Place, family: Family, x: Tensor, asked: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the share of pictures read as asked, per condition, and their coverage, a mean over classifiers."""
+    test, readers = pictures(place, family)[1], classifiers(place, family)
+    found = {name: fidelity(c, x, asked[name], test.x, test.conditions[name]) for name, c in readers.items()}
+    coverages = [each.coverage for each in found.values()]
+    return {"read as asked": {name: each.accuracy for name, each in found.items()},
+            "coverage": sum(coverages) / len(coverages)}  # fmt: skip
+
+
+def read_both(place: Place, family: Family, drawn: Generated) -> dict[str, Any]:
+    """Read samples, and equally many training examples of the same classes."""
+    train = pictures(place, family)[0]
+    asked = {name: drawn.conditions[name] for name in train.conditions}
+    rows = matching_rows(train.conditions, asked)
+    same = {name: ids[rows] for name, ids in train.conditions.items()}
+    x = view(place.data(family)).pictures(drawn.x, drawn.lengths or [])
+    return {"samples": read(place, family, x, asked), "real": read(place, family, train.x[rows], same)}
 
 
 def measure(cell: Cell, place: Place, model: Model) -> dict[str, Any]:
@@ -307,25 +326,18 @@ def measure(cell: Cell, place: Place, model: Model) -> dict[str, Any]:
         found |= of_pairs(cell, place, scores, samples)
     if cell.study == "pairs":
         return found
-    data, readers = place.data(family), classifiers(place, family)
+    data = place.data(family)
     if scores is not None:
         measured = likelihood(scores, data, place.examples(family))
         gaps = {name: value - measured.bits_per_dim for name, value in measured.swapped.items()}
         found |= {"bits": measured.bits_per_dim, "swap gap": gaps}
-    drawn = generate(model, data, samples, **(SAMPLING if scores is not None else {}))
-    readings = assess(drawn, data, readers)
-    for kind, sets in (
-        ("samples", [r.samples for r in readings.values()]),
-        ("real", [r.floor for r in readings.values()]),
-    ):
-        found[kind] = {"read as asked": {n: s.accuracy for n, s in zip(readings, sets, strict=True)},
-                       "coverage": sum(s.coverage for s in sets) / len(sets)}  # fmt: skip
+    found |= read_both(place, family, generate(model, data, samples, **(SAMPLING if scores is not None else {})))
     if model.encoders:
         with torch.no_grad():
             found["between maps"] = share_between_maps(model.film(every_condition(model)))
         rows = some_rows(len(data.dataset("test")), 10 if place.quick else 50)
         test = Batch(*data.dataset("test").__getitems__(rows))
-        found["largest step"] = largest_step(model, test, next(iter(readers.values())))
+        found["largest step"] = largest_step(model, test, next(iter(classifiers(place, family).values())))
     return found
 
 

@@ -14,7 +14,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,8 @@ def every_cell(family: str, seed: int) -> Iterator[Cell]:
         if len(conditions) > 1:
             yield Cell("pairs", family, conditioning, seed)
             yield Cell("pairs", family, conditioning, seed, joint=True)
-        elif family != "shifted digits" and (family, conditioning) != ("GAN digits", "bias"):
-            yield from (Cell("generators", family, conditioning, seed, **options) for options in DEEPER)
+    if family in ("digits", "GAN digits"):
+        yield from (Cell("generators", family, "film", seed, **options) for options in DEEPER)
     if family == "tones":
         yield from (Cell("pairs", family, "film", seed, depth=depth) for depth in (1, 2))
 
@@ -76,18 +76,13 @@ def train_all(place: Place, cells: list[Cell], workers: int) -> None:
         tqdm(desc="cells", total=len(cells), initial=len(cells) - len(todo)) as bar,
     ):
         try:
-            # Families of the same data share its classifiers, which one of them makes; its cells wait for that.
+            # Families of the same data share its classifiers, which one of them makes.
             first = {FAMILIES[cell.family].data: cell.family for cell in todo}
-            made = {pool.submit(prepare, place, family): data for data, family in first.items()}
-            jobs: list[Future[None]] = []
-            for ready in as_completed(made):
-                ready.result()
-                due = [cell for cell in todo if FAMILIES[cell.family].data == made[ready]]
-                jobs += [pool.submit(train, cell, place) for cell in due]
-                for job in jobs[-len(due) :]:
-                    job.add_done_callback(lambda _: bar.update())
-            for job in as_completed(jobs):
+            for made in as_completed([pool.submit(prepare, place, family) for family in first.values()]):
+                made.result()
+            for job in as_completed([pool.submit(train, cell, place) for cell in todo]):
                 job.result()
+                bar.update()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

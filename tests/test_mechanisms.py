@@ -176,15 +176,15 @@ def test_the_study_runs_in_miniature_and_repeats_nothing(tmp_path):
 
     first = run()
     assert first.returncode == 0, first.stderr[-2000:]
-    assert "25 of 25 cells to train" in first.stdout
+    assert "22 of 22 cells to train" in first.stdout
     files = {file: file.stat().st_mtime_ns for file in (tmp_path / "out" / "results").iterdir()}
-    assert len(files) == 25
+    assert len(files) == 22
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert all(result["processor"] and result["seconds"]["training"] > 0 for result in results)
     next(iter(files)).unlink()
-    assert "1 of 25 cells to train" in run().stdout
-    assert sum(file.stat().st_mtime_ns == written for file, written in files.items()) == 24
-    for row in ("| `gate` |", "| position-wise bias |", "| `film`, joint lookup |", "| `film`, depth 2, zero |"):
+    assert "1 of 22 cells to train" in run().stdout
+    assert sum(file.stat().st_mtime_ns == written for file, written in files.items()) == 21
+    for row in ("| `gate` |", "| position-wise bias |", "| `film`, joint lookup |", "| depth 2, zero |"):
         assert row in (tmp_path / "out" / "tables.md").read_text()
     assert all((tmp_path / "out" / name).stat().st_size < 500_000 for name in ("mechanisms.png", "pairs.png"))
 
