@@ -33,7 +33,7 @@ def every_cell(family: str, seed: int) -> Iterator[Cell]:
         # A WaveNet's positions are no places: a clip may begin anywhere.
         if conditioning != POSITION_WISE or len(conditions) == 1:
             yield Cell("mechanisms", family, conditioning, seed)
-    for conditioning in ("film", "bias"):
+    for conditioning in ("film", "bias") if family == "tones" else ("film",):
         if len(conditions) > 1:
             yield Cell("pairs", family, conditioning, seed)
             yield Cell("pairs", family, conditioning, seed, joint=True)
