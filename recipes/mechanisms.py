@@ -13,13 +13,17 @@ import json
 import multiprocessing
 import os
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from jsonargparse import auto_cli
-from mechanism_cells import FAMILIES, POSITION_WISE, Cell, Place, classifiers, run
+from mechanism_cells import FAMILIES, POSITION_WISE, Cell, Place, build, count, fit, matched
+from mechanism_measures import classifiers, measure
 from mechanism_tables import MECHANISMS, plots, tables
 from tqdm import tqdm
 
@@ -55,7 +59,38 @@ def prepare(place: Place, family: str) -> None:
         place.data(FAMILIES[family], pairs=True)
 
 
-def train(cell: Cell, place: Place) -> None:
+def processor() -> str:
+    """Return the name of the processor."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def run(cell: Cell, place: Place) -> dict[str, Any]:
+    """Train and measure a cell; return its result."""
+    torch.set_num_threads(1)
+    family = FAMILIES[cell.family]
+    data, began = place.data(family, cell.study == "pairs"), time.process_time()
+    features = matched(cell, data.names)
+    task = build(cell, data.names, features)
+    model = fit(task, data, 2 if place.quick else family.steps, cell.seed)
+    trained = time.process_time()
+    figures = measure(cell, place, model)
+    return {
+        "cell": asdict(cell),
+        "figures": figures,
+        "features": features,
+        "parameters": {
+            "network": count(task.model.get_submodule("network")),
+            "generator": count(task.model.film_generator),
+        },
+        "seconds": {"training": trained - began, "measuring": time.process_time() - trained},
+        "processor": processor(),
+        "torch": torch.__version__,
+    }
+
+
+def run_and_store(cell: Cell, place: Place) -> None:
     """Run a cell, and write its result; an interrupted one must be repeated."""
     result = json.dumps(run(cell, place), indent=1) + "\n"
     partial = cell.file(place).with_suffix(f".{os.getpid()}.partial")
@@ -80,7 +115,7 @@ def train_all(place: Place, cells: list[Cell], workers: int) -> None:
             first = {FAMILIES[cell.family].data: cell.family for cell in todo}
             for made in as_completed([pool.submit(prepare, place, family) for family in first.values()]):
                 made.result()
-            for job in as_completed([pool.submit(train, cell, place) for cell in todo]):
+            for job in as_completed([pool.submit(run_and_store, cell, place) for cell in todo]):
                 job.result()
                 bar.update()
         except BaseException:
