@@ -91,7 +91,8 @@ def generator_size(found: Runs) -> str:
 
 
 def table(first: str, columns: Mapping[str, Callable[[Runs], str]], rows: Mapping[str, Runs]) -> list[str]:
-    """Write a table; rows without results are left out."""
+    """Write a table, with the number of seeds of each row; rows without results are left out."""
+    columns = {"seeds": lambda found: str(len(found)), **columns}
     lines = [f"| {first} | {' | '.join(columns)} |", "| --- " * (len(columns) + 1) + "|"]
     return [*lines, *(f"| {name} | {' | '.join(cell(found) for cell in columns.values())} |"
                       for name, found in rows.items() if found)]  # fmt: skip
@@ -101,15 +102,12 @@ def of_mechanisms(results: list[Result], family: str) -> list[str]:
     """Write the table of all mechanisms of a family."""
     rows = {f"`{c}`" if c != POSITION_WISE else c: runs(results, "mechanisms", family, conditioning=c)
             for c in MECHANISMS}  # fmt: skip
-    columns = quality(family) | {"η²": column(figure("between maps"), ".2f")}
-    columns |= {"largest step": column(figure("largest step"), ".2f")}
-    if figure("bits")(next(iter(rows["`film`"].values()), {"figures": {}})) is not None:
-        beside_film = beside(figure("bits"), rows["`film`"])
-        columns = {"generator's parameters": generator_size, "bits": columns.pop("bits"), "less `film`": beside_film,
-                   **columns}  # fmt: skip
-    else:
-        columns = {"generator's parameters": generator_size, **columns}
-    return [*table("conditioning", columns, rows), real_line(family, next(iter(rows.values())), len(columns))]
+    columns = quality(family)
+    if "bits" in columns:
+        columns = {"bits": columns["bits"], "less `film`": beside(figure("bits"), rows["`film`"]), **columns}
+    columns = {"generator's parameters": generator_size, **columns, "η²": column(figure("between maps"), ".2f"),
+               "largest step": column(figure("largest step"), ".2f")}  # fmt: skip
+    return [*table("conditioning", columns, rows), real_line(family, next(filter(None, rows.values())), len(columns))]
 
 
 def quality(family: str) -> dict[str, Callable[[Runs], str]]:
@@ -127,8 +125,8 @@ def real_line(family: str, found: Runs, cells: int) -> str:
     """Write what classifiers make of an equal number of real training examples."""
     known = dict(list(found.items())[:1])
     filled = [of_each("real", "read as asked")(known), column(figure("real", "coverage"), ".0f", 100)(known)]
-    before = ["–"] * (1 if family == "GAN digits" else 4)
-    after = ["–"] * (cells - len(before) - len(filled))
+    before = ["–"] * (2 if family == "GAN digits" else 5)
+    after = ["–"] * (1 + cells - len(before) - len(filled))  # with the number of seeds
     return f"| real training examples | {' | '.join([*before, *filled, *after])} |"
 
 
@@ -193,15 +191,13 @@ def tables(results: list[Result]) -> str:
 
 
 def dots(axes: Any, rows: Mapping[str, Runs], value: Value) -> None:
-    """Draw a dot per seed, and the mean with its interval, of each row."""
+    """Draw a dot per seed, and the mean, with its interval from three seeds on, of each row."""
     for i, found in enumerate(rows.values()):
         known = [v for v in map(value, found.values()) if v is not None]
         if known:
             axes.plot(known, [i] * len(known), "o", color="tab:blue", alpha=0.35, markersize=4)
             mean, half = interval(known)
-            axes.errorbar(
-                mean, i, xerr=0 if math.isnan(half) else half, fmt="d", color="black", capsize=3, markersize=5
-            )
+            axes.errorbar(mean, i, xerr=half if len(known) > 2 else 0, fmt="d", color="black", capsize=3, markersize=5)
     axes.set_yticks(range(len(rows)), list(rows), fontsize=8)
     axes.tick_params(axis="x", labelsize=8)
     axes.grid(alpha=0.3)

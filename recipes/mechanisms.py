@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -48,8 +49,17 @@ def every_cell(family: str, seed: int) -> Iterator[Cell]:
 
 
 def be_quiet() -> None:
-    """Let a worker write nothing to the terminal, where the progress of all is shown."""
+    """Let a worker write nothing to the terminal, where the progress of all is shown, and end when its parent does."""
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (until the process ends)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """Wait for the end of the process that started this one, and end then."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def prepare(place: Place, family: str) -> None:

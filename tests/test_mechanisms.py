@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -163,6 +164,15 @@ def test_an_interval_is_students():
     assert math.isnan(tables.interval([1.0])[1])
     assert tables.write([0.5, None], ".0f", 100) == "50"
     assert tables.write([None], ".0f") == "–"
+
+
+def test_the_page_has_the_tables_of_the_results_that_lie_beside_it_and_is_small():
+    page = RECIPES / "mechanisms" / "README.md"
+    results = json.loads((page.parent / "results.json").read_text())
+    assert tables.tables(results) in page.read_text()
+    linked = {(page.parent / name).resolve() for name in re.findall(r"\]\((?!http)([^)]+)\)", page.read_text())}
+    assert {path for path in page.parent.iterdir() if path != page} == linked
+    assert sum(path.stat().st_size for path in linked if path.suffix == ".png") < 1_000_000
 
 
 @pytest.mark.slow
