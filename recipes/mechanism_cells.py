@@ -63,10 +63,10 @@ class Family:
 
 
 FAMILIES = {
-    "tones": Family("tones", ("pitch", "timbre"), 24, 500, 8e-3, 60, 90, 14),
-    "shifted digits": Family("shifted", ("digit",), 24, 300, 4e-3, 200, 200, 15),
-    "digits": Family("digits", ("digit",), 24, 500, 4e-3, None, 500, 24),
-    "spoken digits": Family("speech", ("speaker", "digit"), 24, 400, 8e-3, 40, 90, 20),
+    "tones": Family("tones", ("pitch", "timbre"), 24, 500, 8e-3, 60, 90, 20),
+    "shifted digits": Family("shifted", ("digit",), 24, 300, 4e-3, 200, 200, 18),
+    "digits": Family("digits", ("digit",), 24, 500, 4e-3, None, 500, 30),
+    "spoken digits": Family("speech", ("speaker", "digit"), 24, 400, 8e-3, 40, 90, 40),
     "GAN digits": Family("digits", ("digit",), 40, 900, 4e-4, None, 500, 24),
 }
 
