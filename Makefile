@@ -18,7 +18,7 @@ mutants: .venv/installed-dev
 	$(BIN)/python tests/mutants/run.py $(ONLY)
 
 # A page per concept, from the docstrings, in build/docs.
-CONCEPTS := conditioning conditioning.contract distributions quantization models models.contract engines sampling data evaluation training checkpoint exported pretrained loaded drawn
+CONCEPTS := conditioning conditioning.contract distributions quantization models models.contract engines sampling data evaluation analysis training checkpoint exported pretrained loaded drawn
 docs: .venv/installed-dev
 	$(BIN)/pdoc -o build/docs -d google condgen $(CONCEPTS:%=condgen.%)
 

@@ -1,4 +1,4 @@
-"""`condgen fit | validate | test | sample | evaluate | analyze | adapt | export | show`."""
+"""`condgen fit | validate | test | sample | evaluate | analyze | adapt | play | export | show`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ commands:
   evaluate    measure a model:        condgen evaluate MODEL --out DIR
   analyze     look into its task representations: condgen analyze MODEL --out DIR
   adapt       teach it a new class:   condgen adapt MODEL --condition.speaker ann --examples DIR --out NEW
+  play        play with it in the browser: condgen play MODEL
   export      write a model to hand on, with its card: condgen export CHECKPOINT --out DIR
   configs     list the configurations that come with condgen
   pretrained  list the trained models that come with condgen
@@ -50,6 +51,7 @@ COMMANDS = {
     "evaluate": "condgen.commands.evaluate",
     "analyze": "condgen.commands.analyze",
     "adapt": "condgen.commands.adapt",
+    "play": "condgen.commands.play",
     "export": "condgen.commands.export",
     "configs": "condgen.commands.configurations",
     "pretrained": "condgen.commands.listing",

@@ -106,7 +106,9 @@ def test_models_and_all_below_and_sampling_know_no_training_and_no_plotting(file
 
 @files
 def test_only_pictures_import_matplotlib(file):
-    drawing = {ROOT / "evaluation" / "pictures.py", ROOT / "analysis" / "pictures.py"}
+    drawing = {
+        ROOT / place for place in ("evaluation/pictures.py", "analysis/pictures.py", "analysis/layer_picture.py")
+    }
     assert "matplotlib" not in top_level(imported_by(file)) or file in drawing
 
 
@@ -134,7 +136,8 @@ def test_the_command_line_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize(("command", "option"), [("sample", "--ckpt_path"), ("evaluate", "--ckpt_path"),
-                                                 ("show", "--trust"), ("analyze", "--between")])  # fmt: skip
+                                                 ("show", "--trust"), ("analyze", "--between"),
+                                                 ("play", "--port")])  # fmt: skip
 def test_help_of_a_command_does_not_wait_for_a_framework(command, option):
     code = (
         f"import condgen.cli, sys, contextlib\nwith contextlib.suppress(SystemExit): condgen.cli.main(['{command}', "

@@ -262,6 +262,14 @@ def test_the_curve_of_guidance_has_a_row_per_weight_and_repeats_nothing(make, tm
 
 
 @pytest.mark.slow
+def test_the_page_of_task_representations_is_made_of_what_there_is(tmp_path):
+    found = run("task_representations.py", "--classifier_steps", "2", cwd=tmp_path)
+    assert re.search(r"^\| digits \| bias \| 10 \| 960 \|.* bits/dim \|$", found, re.MULTILINE)
+    pictures = {path.name for path in (tmp_path / "recipes" / "task_representations").iterdir()}
+    assert pictures == {"digits_path_digit.png", "digits_layers_digit.png", "digits_ablation.png"}
+
+
+@pytest.mark.slow
 def test_the_few_shot_curve_has_a_row_per_cell_and_repeats_nothing(tmp_path, make):
     for speakers, name in ((("george", "theo", "lucas"), "joint"), (("george", "theo"), "base")):
         for digit, (number, speaker), take in itertools.product(range(2), enumerate(speakers), range(9)):

@@ -25,7 +25,7 @@ from condgen.analysis.pictures import (
     save_scatter,
     save_strips,
 )
-from condgen.analysis.projection import Neighbours, neighbours, project, whole
+from condgen.analysis.projection import Neighbours, neighbours, project, whole, without
 from condgen.analysis.scales import before_film, feature_spread, standardised
 from condgen.analysis.statistics import Axis, Statistics, main_axis, statistics, variance_between
 
@@ -70,4 +70,5 @@ __all__ = [
     "turning_points",
     "variance_between",
     "whole",
+    "without",
 ]

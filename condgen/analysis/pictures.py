@@ -193,7 +193,7 @@ def _clustered(axes: Axes, points: Numbers, words: Sequence[str], members: np.nd
     elif len(classes) <= LEGEND:
         for word, paint in zip(classes, colours(len(classes)), strict=True):
             axes.scatter([], [], s=18, color=paint, label=word)
-        axes.legend(fontsize=7, frameon=False)
+        axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), handletextpad=0.1)
 
 
 def magma(shades: Numbers) -> NDArray[np.uint8]:
@@ -285,25 +285,30 @@ def save_ablation(path: str | os.PathLike[str], found: Ablation, unit: str, note
         unit: unit of the losses, in words.
         note: record of how they were made.
     """
-    names = list(found.only)
-    with figure(path, 11, max(3.4, 1.6 + 0.3 * len(names)), note) as canvas:
+    # What only γ knows is what is left with β at its mean.
+    gamma, beta = (found.parts.get(part) for part in ("gamma", "beta"))
+    rows = {} if gamma is None or beta is None else {"γ": (beta, gamma), "β": (gamma, beta)}
+    rows |= {name: (loss, found.without[name]) for name, loss in found.only.items()}
+    with figure(path, 11, 2.8 + 0.28 * len(rows), note) as canvas:
         left, right = canvas.subplots(1, 2, width_ratios=[1.3, 1])
-        places = np.arange(len(names))
-        left.hlines(places, *np.array([[found.own] * len(names), [found.mean] * len(names)]), color="0.9", zorder=0)
-        left.scatter(list(found.only.values()), places, color="#4477aa", label="only these know the condition")
-        left.scatter(list(found.without.values()), places, color="#ee6677", label="all but these know it")
-        left.set_yticks(places, names, fontsize=8)
-        left.invert_yaxis()
+        for place, losses in enumerate(rows.values()):
+            left.plot([found.own, found.mean], [place, place], color="0.9", zorder=0)
+            for loss, paint in zip(losses, ("#4477aa", "#ee6677"), strict=True):
+                left.scatter(loss, place, color=paint, zorder=3)
+        left.scatter([], [], color="#4477aa", label="only this knows the condition")
+        left.scatter([], [], color="#ee6677", label="all but this know it")
+        left.set_yticks(range(len(rows)), list(rows), fontsize=9)
+        left.set_ylim(len(rows) - 0.4, -0.6)
         right.plot([0, *found.noise], [found.own, *found.noise.values()], "o-", color="#228833")
-        right.set_xlabel("noise, in standard deviations over conditions")
+        right.set_xlabel("noise on γ and β, in their standard deviations over conditions", fontsize=9)
+        lines = ((found.own, "-", "all know it"), (found.mean, "--", "none does: the mean of all"),
+                 (found.shuffled, ":", "another's condition (shuffled)"))  # fmt: skip
         for axes, line in ((left, left.axvline), (right, right.axhline)):
-            for value, style, name in ((found.own, "-", "its own"), (found.mean, "--", "the mean of all"),
-                                       (found.shuffled, ":", "another's (shuffled)")):  # fmt: skip
-                line(value, color="black", linestyle=style, linewidth=0.8, label=name)
+            for value, style, told in lines:
+                line(value, color="black", linestyle=style, linewidth=0.8, label=told)
             plainly(axes)
         left.set_xlabel(unit)
         right.set_ylabel(unit)
-        if names:
-            left.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)
         most = found.own + 1.5 * max(found.shuffled - found.own, found.mean - found.own, 1e-3)
         right.set_ylim(top=min(most, right.get_ylim()[1]))
+        canvas.legend(*left.get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside lower center", ncols=5)

@@ -42,6 +42,15 @@ def whole(film: FiLMParameters) -> Numbers:
     return pooled(film).flatten().detach().cpu().double().numpy()
 
 
+def without(points: Numbers, *words: Sequence[str]) -> Numbers:
+    """Take the mean of each class away from its points, of one condition after another: what is left is of the others,
+    where conditions add up and every class goes with every other."""
+    for labels in map(np.asarray, words):
+        means = {word: points[labels == word].mean(axis=0) for word in set(labels.tolist())}
+        points = points - np.stack([means[word] for word in labels.tolist()])
+    return points
+
+
 def project(points: Numbers, method: Method = "tsne", seed: int = 0) -> Numbers:
     """Lay points, (rows, numbers), out on a map, (rows, 2).
 

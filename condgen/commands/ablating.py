@@ -15,7 +15,6 @@ from condgen.analysis import (
     Representation,
     ablate,
     arithmetic,
-    groups_of,
     over_rows,
     save_ablation,
 )
@@ -83,7 +82,7 @@ def _read_sums(of: Subject, wanted: Wanted, first: str, second: str) -> dict[str
 
 def ablation(folder: Path, of: Subject, wanted: Wanted) -> dict[str, Any]:
     """Measure and draw what is lost with each part of the representation."""
-    groups = {name: [name] for name in wanted.layers} or groups_of(of.film)
+    groups = wanted.groups(of)
     if as_generator(of.model) is not None:
         loss, count = _loss_of_samples(of, wanted), -(-wanted.count(of) // of.film.batch_size) * of.film.batch_size
     else:

@@ -21,6 +21,7 @@ from condgen.analysis import (
     standardised,
     statistics,
     whole,
+    without,
 )
 from condgen.analysis.clusters import FEWEST, Clusters
 from condgen.analysis.maps import choose_layers
@@ -51,7 +52,7 @@ def analysed(folder: Path, checkpoint: Checkpoint, model: Model, wanted: Wanted)
     feature_maps(of.film, wanted.layers, wanted.maps)  # fails before any long work
     ends(of, wanted.between)
     of = taught(of, wanted.seed, wanted.classifier_steps)
-    report: dict[str, Any] = {"subject": facts(of), "left_out": {}}
+    report: dict[str, Any] = {"subject": facts(of), "readers": of.readers(), "left_out": {}}
     for name, (words, section) in SECTIONS.items():
         print(f"condgen: {words}", file=sys.stderr)
         try:
@@ -84,6 +85,8 @@ def figures(folder: Path, of: Subject, wanted: Wanted) -> dict[str, Any]:
         colour = next((name for name, words in side.labels.items() if len(set(words)) > 1), None)
         save_scatter(folder / f"scatter_{kind}.png", side, colour, unit=_unit(side, kind))
         report[kind] = asdict(statistics(side, wanted.seed))
+    each = {name: statistics(feature_maps(of.film, [name], wanted.maps)) for name in dict.fromkeys(maps.layers)}
+    report["by_layer"] = {name: {"between": s.between, "negative": s.negative} for name, s in each.items()}
     return report
 
 
@@ -122,10 +125,11 @@ def landscape(folder: Path, of: Subject, wanted: Wanted) -> dict[str, Any]:
         "row": [""] * len(points)
     }
     places = {"full": points, **drawn}
-    told = {
-        name: {place: neighbours(where, words, seed=wanted.seed) for place, where in places.items()}
-        for name, words in labels.items()
-    }
+    told = {}
+    for name, words in labels.items():
+        others = [other for condition, other in labels.items() if condition != name]
+        left = {"without": without(points, *others)} if others else {}
+        told[name] = {place: neighbours(where, words, seed=wanted.seed) for place, where in {**places, **left}.items()}
     titles = {
         (name, place): f"{place}, coloured by {name}; neighbours tell {found.accuracy:.0%}"
         for name, each in told.items()

@@ -11,6 +11,7 @@ GREEK = {"gamma": "γ", "beta": "β", "both": "both"}
 TITLES = {"figures": "γ and β by feature map", "clusters": "Sub-clusters", "map": "Maps of whole representations",
           "arithmetic": "Arithmetic", "paths": "Between two classes",
           "ablation": "What carries the condition"}  # fmt: skip
+PLACES = {"full": "all numbers", "without": "all numbers, less the means of the other conditions"}
 SIDES = {"as_is": "as they are", "standardised": "standardised"}
 
 
@@ -24,6 +25,9 @@ def markdown(report: dict[str, Any]) -> str:
              f"{of['network']}, conditioning `{of['conditioning']}`, {layers} FiLM layers with {maps:,} feature maps; "
              f"conditions: {', '.join([*classes, *of['averaged']])}. A row is one of the {of['rows']}.",
              *_averaged(of["averaged"])]  # fmt: skip
+    if report["readers"]:
+        right = ", ".join(f"{name} {share:.1%}" for name, share in report["readers"].items())
+        lines += ["", f"Of real held-out examples, the classifiers that read samples read right: {right}."]
     for name, title in TITLES.items():
         if name in report:
             lines += ["", f"## {title}", "", *WRITERS[name](report[name])]
@@ -62,6 +66,14 @@ def _figures(found: dict[str, Any]) -> list[str]:
         lines += ["", f"Main axis of a map's points (γ, β), median over {len(axes):,} maps: anisotropy "
                   f"{anisotropy:.2f} (shuffled {shuffled:.2f}); {steep:.0%} of the axes are nearer to β than to "
                   "γ."]  # fmt: skip
+    if len(found["by_layer"]) > 1:
+        free = [part for part in parts if part != "both"]
+        lines += ["", *table(
+            ["layer", *(f"η², {GREEK[part]}" for part in parts), *(f"{GREEK[part]} below 0" for part in free)],
+            [[name, *(figure(layer["between"].get(part)) for part in parts),
+              *(_share(layer["negative"].get(part)) for part in free)]
+             for name, layer in found["by_layer"].items()],
+        )]  # fmt: skip
     spread = [value for _, value, _ in found["spread"].values()]
     lines += ["", "Numbers of different maps compare only up to the scale of what they modulate. Standardised, they "
               "are those of features with a spread of 1: " + _how(parts) + " The median spread s of a layer's maps "
@@ -97,7 +109,7 @@ def _clusters(found: dict[str, Any]) -> list[str]:
 
 def _map(found: dict[str, Any]) -> list[str]:
     """Write the section of maps."""
-    rows = [[name, "all numbers" if place == "full" else place, str(n["k"]),
+    rows = [[name, PLACES.get(place, place), str(n["k"]),
              *(_share(n[kind]) for kind in ("accuracy", "shuffled", "majority"))]
             for name, places in found["neighbours"].items() for place, n in places.items() if n]  # fmt: skip
     lines = [f"{found['rows']} representations of {found['numbers']:,} numbers each."]

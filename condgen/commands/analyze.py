@@ -49,10 +49,11 @@ def analyze(
         between: two classes of a condition to go between, such as `digit=3,8`; left out, the two nearest to each other
             of every condition.
         num_samples: samples to draw and have read at each step of a path; left out, 60 images or 12 clips.
-        examples: held-out examples that likelihoods and ablations are measured on; left out, 200 images or 12 clips.
+        examples: held-out examples that likelihoods and ablations are measured on; left out, 200 images or 8 clips.
         seconds: length of audio, where nothing says; left out, that of the exported model, or 0.5.
         seed: seed of the samples, the classifiers and the controls.
-        classifier_steps: training steps of the classifiers that read samples; left out, as `condgen evaluate` has it.
+        classifier_steps: training steps of the classifiers that read samples; left out, as `condgen evaluate` has it,
+            but 300 at most for sound.
         weights: running average of the weights (`ema`), or the last ones (`live`).
         device: `auto`, `cpu`, `cuda`, …
         trust: modules besides condgen whose classes the checkpoint may name.

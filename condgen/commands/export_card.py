@@ -65,9 +65,10 @@ def card_of(name: str, checkpoint: Checkpoint, bits: str, report: Mapping[str, A
     known: dict[str, list[str]] = {}
     for word, text in card(checkpoint, name):
         known.setdefault(word, []).append(text)
+    as_measured = "".join(f" --{n} {value:g}" for n, value in tempering(report or {}).items() if value != 1)
+    use = fenced("bash", *(command + as_measured for command in known["draw from it"]))
     sections = {
-        "Use": [*fenced("bash", *known["draw from it"]), "", *fenced("python", "import condgen", "",
-                                                                    f'model = condgen.load("{name}")')],
+        "Use": [*use, "", *fenced("python", "import condgen", "", f'model = condgen.load("{name}")')],
         "Conditions": [f"- {text}" for text in known["condition"]],
         "Data": [*known["data"], "", f"Licence of the data: {said.data_licence or UNSAID}"],
         "Training": [*(fenced("bash", said.trained_by) if said.trained_by else [UNSAID]), "",
@@ -79,6 +80,14 @@ def card_of(name: str, checkpoint: Checkpoint, bits: str, report: Mapping[str, A
     for title in SECTIONS:
         lines += ["", f"## {title}", "", *sections[title]]
     return "\n".join(lines) + "\n"
+
+
+def tempering(report: Mapping[str, Any]) -> dict[str, float]:
+    """Return how the samples of a report were drawn, as far as that was said."""
+    options = ("temperature", "guidance", "film_guidance", "truncation")
+    guided = ("guidance", "film_guidance")
+    return {name: report[name] for name in options
+            if report.get(name) is not None and (report[name] or name not in guided)}  # fmt: skip
 
 
 def fenced(language: str, *lines: str) -> list[str]:
@@ -99,7 +108,7 @@ def figures(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {name} read as asked, {read['count']:,} samples | {asked:.1%} | {real:.1%} |"
         yield f"| held-out examples covered, features of {name} | {read['coverage']:.1%} | {floor['coverage']:.1%} |"
         yield f"| Fréchet distance, features of {name} | {read['frechet']:.2f} | {floor['frechet']:.2f} |"
-    tempered = [f"{name} {report[name]:g}" for name in ("temperature", "truncation") if report.get(name) is not None]
+    tempered = [f"{name} {value:g}" for name, value in tempering(report).items()]
     yield ""
     times = report.get("samplings", 1)
     drawn = [f"means of samples drawn {times} times"] if times > 1 else []

@@ -51,7 +51,8 @@ def parse(command: Callable[..., None], argv: list[str], files: str | None = Non
     if files is not None:
         parser.add_argument("--examples", nargs="+", required=True, metavar="PATH", help=files)
     parser.add_argument("--trust", nargs="+", default=[], help=TRUST)
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
+    if "overwrite" in signature(command).parameters:
+        parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
     _refuse_repeats(argv[1:])
     try:
         given = parser.parse_args(argv[1:]).as_dict()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from condgen.analysis import pooled
+from condgen.analysis import groups_of, pooled
 from condgen.checkpoint import Checkpoint
 from condgen.commands.conditions import combine, stacked
 from condgen.commands.measuring import data_of, enough_steps
@@ -25,6 +25,7 @@ from condgen.models.conditional import Model, as_generator
 from condgen.models.contract import AudioNetwork, audio
 from condgen.sampling import sampler
 
+HEARD = 300  # steps of training a classifier of sound
 MOST = 400  # rows: of more combinations of classes, and of more held-out examples, so many
 
 
@@ -45,13 +46,17 @@ class Wanted(NamedTuple):
     seed: int = 0
     classifier_steps: int | None = None
 
+    def groups(self, of: Subject) -> dict[str, list[str]]:
+        """Return the layers that are moved or taken away together: each that is asked for alone, or neighbours."""
+        return {name: [name] for name in self.layers} or groups_of(of.film, 10 if of.audio is None else 6)
+
     def drawn(self, of: Subject) -> int:
         """Return how many samples are drawn at each step of a path: of sound, which takes longer, fewer."""
         return self.num_samples or (60 if of.audio is None else 12)
 
     def count(self, of: Subject) -> int:
         """Return how many held-out examples are scored."""
-        return self.examples or (200 if of.audio is None else 12)
+        return self.examples or (200 if of.audio is None else 8)
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,14 @@ class Subject:
         options: dict[str, Any] = {"length": self.length} if chosen else {}
         return sampler(self.model)(self.model, film, num_samples=num_samples, seed=seeds, **options).x.cpu()
 
+    def readers(self) -> dict[str, float]:
+        """Return the share of real held-out examples that each classifier reads right."""
+        if not self.classifiers:
+            return {}
+        real = view(self.data).split("test").images
+        return {name: classifier.accuracy(real.x, real.conditions[name])
+                for name, classifier in self.classifiers.items() if name in real.conditions}  # fmt: skip
+
     def read(self, x: Tensor, condition: str) -> Tensor:
         """Return what a classifier reads in samples, (samples, classes): probabilities.
 
@@ -157,10 +170,17 @@ def subject(
 
 
 def taught(of: Subject, seed: int, steps: int | None = None) -> Subject:
-    """Train the classifiers that read samples, where there are data; see `condgen evaluate` for the steps."""
+    """Train the classifiers that read samples, where there are data.
+
+    Args:
+        of: model with its data.
+        seed: seed of the classifiers.
+        steps: training steps; left out, as `condgen evaluate` has it, but 300 at most for sound, which takes longer.
+    """
     if of.data is None:
         return of
-    steps = enough_steps(of.data) if steps is None else steps
+    usual = enough_steps(of.data)
+    steps = steps if steps is not None else usual if of.audio is None else min(usual, HEARD)
     print(f"condgen: training the classifiers of {', '.join(of.data.names)}, {steps:,} steps each", file=sys.stderr)
     return replace(of, classifiers=train_classifiers(of.data, steps, seed))
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from condgen.analysis import groups_of, magma, path, save_path, save_strips, smoothness, turning_points, whole
+from condgen.analysis import magma, path, save_path, save_strips, smoothness, turning_points, whole
 from condgen.commands.held_out import bits, film_of, held_out, unit_of
 from condgen.commands.subject import LeftOut, Subject, Wanted
 from condgen.conditioning import FiLMParameters
@@ -143,7 +143,7 @@ def _by_layer(
     weights: Sequence[float], report: dict[str, Any],
 ) -> None:  # fmt: skip
     """Move one group of layers at a time, and the first so many of them."""
-    groups = {name: [name] for name in wanted.layers} or groups_of(of.film)
+    groups = wanted.groups(of)
     if len(groups) < 2:
         return
     if "bits" in report:

@@ -151,6 +151,17 @@ class FiLMGenerator(nn.Module):
         """The encoder of each condition by name."""
         return {name: cast(Encoder, encoder) for name, encoder in self.encoders.items()}
 
+    @property
+    def free(self) -> dict[str, list[str]]:
+        """The parts of each layer, `gamma` and `beta`, that are not fixed. What concatenation adds before a
+        normalisation counts as `beta`."""
+        scales, shifts = len(self.delta) > 0, len(self.beta) + len(self.concat) > 0
+        found = {}
+        for name, normalised in zip(self.channels, self.normalised, strict=True):
+            free = {"gamma": scales or (normalised and self.own_delta is not None), "beta": shifts or normalised}
+            found[name] = [part for part, is_free in free.items() if is_free]
+        return found
+
     def forward(self, conditions: Conditions) -> FiLMParameters:
         """Write (γ, β) for every FiLM layer.
 

@@ -29,6 +29,7 @@ from condgen.engines.kernels import WIDTH, Array, Drawing, Film
 Precision = Literal["float32", "bfloat16"]
 Call = Callable[[], tuple[Tensor, Tensor]]
 LEAST_WORK = 4 * 10**7  # multiplications, about a millisecond, that are worth waking a thread
+COMPILING = "compiling the sampling kernels, once on this machine: some ten seconds ..."
 FAMILIES = ("bernoulli", "categorical", "logistic_mixture", "gaussian")
 EVERY = slice(None)
 
@@ -164,7 +165,7 @@ class Announcer(event.Listener):
 
     def on_start(self, event: event.Event) -> None:
         if not self.silent:
-            tqdm.write("compiling the sampling kernels, once on this machine: some ten seconds ...", file=sys.stderr)
+            tqdm.write(COMPILING, file=sys.stderr)
         self.silent = True
 
     def on_end(self, event: event.Event) -> None:

@@ -164,8 +164,8 @@ def sample_like(model: Model, real: Batch, seed: int, **options: Any) -> tuple[T
         options = {**options, "length": lengths}
     elif lengths is not None:
         lengths = [generator.network.shape[-1]] * len(lengths)
-    # Without conditions there is one row only.
-    count = 1 if own else len(real.x)
+    # Without conditions there is one row only, unless lengths make rows.
+    count = 1 if own or options.get("length") else len(real.x)
     return sampler(model)(model, own, num_samples=count, seed=seed, **options).x.cpu(), lengths
 
 

@@ -73,6 +73,7 @@ def sample(
     top_p: float | None = None,
     guidance: float = 0.0,
     film_guidance: float = 0.0,
+    without: FiLMParameters | None = None,
     given: Tensor | NDArray[Any] | None = None,
     known: Tensor | NDArray[Any] | None = None,
     batch_size: int = 64,
@@ -106,6 +107,8 @@ def sample(
             equation 6.
         film_guidance: weight w of the same step in the FiLM parameters, f_without + (1 + w) · (f − f_without), which
             takes no time.
+        without: FiLM parameters without conditions, a row each or one for all, for guidance of FiLM parameters, which
+            do not say it; of conditions, the model knows it.
         given: levels to complete, (rows, …) or (1, …) for all: images, or the beginning of a waveform.
         known: positions of `given` to keep, shaped like its images or waveforms, of booleans; for a waveform,
             `None` keeps all that is given. A known position only matters to the positions after it.
@@ -131,6 +134,7 @@ def sample(
     counts = {
         "lengths": 1 if length is None else np.size(length),
         "rows of `given`": 1 if given is None else len(given),
+        "rows of `without`": 1 if without is None else without.batch_size,
     }
     samples = origins(asked, num_samples, seed, first_index, counts)
     total = len(samples.rows)
@@ -152,7 +156,8 @@ def sample(
                     of, seeds, indices = ([part[row] for row in rows] for part in samples)
                     noise = uniform_noise(seeds, indices, (count, output.uniforms)).to(weight.device)
                     draw = Draw(network, noise, temper, _given_rows(kept, of, weight.device), own, bar)
-                    film = guided_film(model, take_rows(asked, of, weight), guidance, film_guidance, len(rows))
+                    absent = None if without is None else without.select(of).to(weight)
+                    film = guided_film(model, take_rows(asked, of, weight), guidance, film_guidance, len(rows), absent)
                     canvas, steps = draw.canvas(shape), range(draw.first, count)
                     x = (chosen.engine.fill(film, canvas, steps, draw) if steps else canvas)[:: draw.each]
                     finished += [*zip(rows, x, draw.finished(rows), strict=True)]
@@ -175,8 +180,9 @@ def _ordered(
 
 
 def guided_film(
-    model: ConditionalModel, conditions: Prepared, guidance: float, film_guidance: float, samples: int
-) -> FiLMParameters:
+    model: ConditionalModel, conditions: Prepared, guidance: float, film_guidance: float, samples: int,
+    without: FiLMParameters | None = None,
+) -> FiLMParameters:  # fmt: skip
     """Return the FiLM parameters of conditions, turned up; with guidance of logits, two rows for each sample, one with
     its conditions and one without."""
     if not math.isfinite(film_guidance):
@@ -184,15 +190,17 @@ def guided_film(
     film = model.film(conditions)
     if not guidance and not film_guidance:
         return film
-    if isinstance(conditions, FiLMParameters):
-        raise ValueError("guidance needs conditions and not FiLM parameters, which do not say what is without them")
-    absent = model.film_generator.without(conditions)
-    film = absent.interpolate(film, 1 + film_guidance) if film_guidance else film
+    if without is None:
+        if isinstance(conditions, FiLMParameters):
+            raise ValueError("guidance needs conditions and not FiLM parameters, which do not say what is without "
+                             "them: give these too, as `without`")  # fmt: skip
+        without = model.film_generator.without(conditions)
+    film = without.interpolate(film, 1 + film_guidance) if film_guidance else film
     if not guidance:
         return film
-    rows = film.batch_size  # 1 serves all samples
-    pairs = [place for i in range(rows) for place in (i, rows + i)] * (samples // rows)
-    return FiLMParameters.stack([film, absent]).select(pairs)
+    rows, others = film.batch_size, without.batch_size  # 1 serves all samples
+    pairs = [place for i in range(samples) for place in (i % rows, rows + i % others)]
+    return FiLMParameters.stack([film, without]).select(pairs)
 
 
 def check_temper(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from condgen.analysis import neighbours, project, whole
+from condgen.analysis import neighbours, project, whole, without
 from condgen.conditioning import FiLMParameters, GammaBeta
 
 
@@ -51,3 +51,14 @@ def test_a_whole_representation_holds_every_number_with_frames_averaged():
     gamma, beta = torch.randn(2, 3), torch.randn(2, 3, 4)
     film = FiLMParameters({"a": GammaBeta(gamma, beta)})
     assert whole(film) == pytest.approx(torch.cat([gamma, beta.mean(2)], 1).numpy(), abs=1e-6)
+
+
+def test_without_one_condition_the_other_is_seen():
+    """Far apart by one condition, and by another one nearby."""
+    rng = np.random.default_rng(3)
+    pairs = [(one, other) for one in range(6) for other in range(8)]
+    grid = 50 * rng.normal(size=(6, 1, 30)) + rng.normal(size=(1, 8, 30)) + 0.01 * rng.normal(size=(6, 8, 30))
+    points, ones, others = grid.reshape(48, 30), [str(one) for one, _ in pairs], [str(other) for _, other in pairs]
+    assert neighbours(points, ones).accuracy == 1
+    assert neighbours(points, others).accuracy < 0.1
+    assert neighbours(without(points, ones), others).accuracy == 1

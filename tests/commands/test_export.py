@@ -269,6 +269,19 @@ def test_the_card_says_what_it_was_told_and_the_figures_of_the_report(trained, t
     assert "Not said" not in card
 
 
+def test_the_card_says_with_which_guidance_the_figures_were_measured(trained, tmp_path):
+    checkpoint = trained("pixelcnn_digits")
+    for guidance in (0.0, 0.7):
+        report = {**report_of(checkpoint), "guidance": guidance, "film_guidance": 0.0}
+        (tmp_path / "report.json").write_text(json.dumps(report))
+        out = tmp_path / f"out_{guidance}"
+        assert main(["export", checkpoint, "--out", str(out), "--report", str(tmp_path / "report.json")]) == 0
+        card = (out / "README.md").read_text()
+        assert (f"--out samples --guidance {guidance:g}\n" in card) == bool(guidance)
+        assert (f"temperature 1, guidance {guidance:g}." in card) == bool(guidance)
+        assert "film_guidance" not in card
+
+
 def test_figures_of_another_model_stand_on_no_card(trained, one_line):
     checkpoint = trained("pixelcnn_digits")
     for report, words in ((report_of(trained("cdcgan_digits")), "is of another checkpoint"),

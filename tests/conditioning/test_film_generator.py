@@ -381,3 +381,12 @@ def test_a_small_start_is_of_the_size_that_it_says():
 def test_a_depth_or_start_that_there_is_not_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         FiLMGenerator({"z": Features()}, {"layer": FiLM(2)}, "film", **options)
+
+
+@pytest.mark.parametrize("norm", ["none", "channel"])
+@pytest.mark.parametrize("conditioning", ["none", "bias", "scale", "gate", "film", "concat"])
+def test_what_is_free_is_what_is_written(make_model, make_conditions, conditioning, norm):
+    model = make_model(conditioning=conditioning, norm=norm)
+    film = model.film(make_conditions(model, 2))
+    written = {name: {"beta" if part == "inner" else part for part in pair.parts} for name, pair in film.items()}
+    assert {name: {*parts} for name, parts in model.film_generator.free.items()} == written

@@ -4,18 +4,19 @@ import pytest
 import torch
 
 from condgen.conditioning import ClassEmbedding
-from condgen.data import Images, Labelled
+from condgen.data import Batch, Images, Labelled
 from condgen.evaluation.samples import (
     Generated,
     assess,
     fidelity,
     generate,
     matching_rows,
+    sample_like,
     summary,
     teach,
     train_classifiers,
 )
-from condgen.models import ConditionalGenerator, Generator
+from condgen.models import ConditionalGenerator, ConditionalModel, Generator, WaveNet
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,15 @@ def test_samples_teach_as_much_as_they_hold(digits):
     assert real > 0.9
     assert taught[0] > real - 0.05
     assert taught[1] < 0.1  # each class taught as the one before it
+
+
+def test_an_unconditional_model_of_sound_says_one_clip_per_real_one_of_its_length():
+    model = ConditionalModel(WaveNet(5, channels=4, dilations=[1], sample_rate=100), {}, "none").eval()
+    scored = torch.arange(7) < torch.tensor([[3], [7], [5]])
+    real = Batch(torch.zeros(3, 1, 7, dtype=torch.uint8), {"speaker": torch.tensor([0, 1, 0])}, scored)
+    x, lengths = sample_like(model, real, seed=0, progress=False)
+    assert x.shape == (3, 1, 7)
+    assert lengths == [3, 7, 5]
 
 
 def test_matching_rows_have_the_same_classes_and_repeat_only_where_they_must():

@@ -470,7 +470,7 @@ MUTANTS = [
     ),
     Mutant(
         "pairs_of_other_samples", "a sample is guided away from what another one is without its conditions",
-        "sampling/ancestral.py", "for place in (i, rows + i)]", "for place in (i, 2 * rows - 1 - i)]",
+        "sampling/ancestral.py", "rows + i % others)]", "rows + others - 1 - i % others)]",
         ("sampling/test_guidance.py",),
     ),
     Mutant(
@@ -480,8 +480,28 @@ MUTANTS = [
     ),
     Mutant(
         "checkpoint_forgets_dropout", "a checkpoint's model does not know that conditions were dropped",
-        "checkpoint.py", '("conditioning", "condition_dropout", "adapted"', '("conditioning", "adapted"',
+        "checkpoint.py", '"condition_dropout", "adapted"', '"adapted"',
         ("commands/test_sample.py::test_guidance_reaches_the_sampler_and_the_manifest",),
+    ),
+    Mutant(
+        "share_of_the_means", "the share of variance between maps counts each map once, and not once a row",
+        "analysis/statistics.py", "between * len(values) / total", "between / total",
+        ("analysis/test_statistics.py::test_the_share_of_both_weighs_each_part_by_its_variance",),
+    ),
+    Mutant(
+        "ablation_keeps_the_rest", "an ablation takes away what it should keep, and the other way round",
+        "analysis/ablation.py", "both[0] if mine else both[1]", "both[1] if mine else both[0]",
+        ("analysis/test_ablation.py::test_what_carries_the_condition_is_found",),
+    ),
+    Mutant(
+        "mean_over_the_first_clip", "the mean over classes has the local conditions of the first example",
+        "commands/held_out.py", "part[row : row + 1].expand", "part[:1].expand",
+        ("commands/test_held_out.py::test_the_mean_over_classes_keeps_what_is_local",),
+    ),
+    Mutant(
+        "path_scored_backwards", "held-out examples are scored along the path in the other direction",
+        "commands/travelling.py", "bits(of, examples, make(start, end))", "bits(of, examples, make(end, start))",
+        ("commands/test_held_out.py::test_a_path_is_scored_from_one_class_to_the_other",),
     ),
     Mutant(
         "adapting_moves_a_neighbour", "what is learnt of a new class goes to the row of another one",

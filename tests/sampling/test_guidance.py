@@ -168,6 +168,20 @@ def test_guidance_needs_a_model_that_knows_none_and_conditions(make_model, make_
         sampled(model, model.film(make_conditions(model, 2)), **{option: 1.0})
 
 
+def test_parameters_are_guided_as_conditions_are_where_it_is_given_what_is_without_them(guided):
+    model, conditions, options = guided
+    film, without = model.film(conditions), model.film_generator.without(conditions)
+    asked = {"guidance": 1.5, "film_guidance": 0.5, "seed": 3, "batch_size": 3, **options}
+    expected = sampled(model, conditions, num_samples=2, **asked)
+    assert torch.equal(sampled(model, film, without=without, num_samples=2, **asked).x, expected.x)
+    several = sampled(model, film.select(0), without=without, **asked).x
+    for i in range(4):
+        alone = sampled(model, film.select(0), without=without.select(i), first_index=i, **asked)
+        assert torch.equal(alone.x[0], several[i])
+    with pytest.raises(ValueError, match="4 rows of conditions and 3 rows of `without`"):
+        sampled(model, film, without=without.select([0, 1, 2]), **asked)
+
+
 def test_streams_are_drawn_without_guidance(make_wavenet, make_melodies):
     model = make_wavenet(dropped=0.1)
     with pytest.raises(TypeError, match="guidance"):

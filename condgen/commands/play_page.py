@@ -1,0 +1,289 @@
+"""The page of `condgen play`: it wires widgets to `playing.answer`, and shows what `play_view` makes of it."""
+
+from __future__ import annotations
+
+import html
+import random
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from fastapi import FastAPI
+from numba.core import event
+
+from condgen.commands.play_view import ALL, NO_TRUNCATION, Moves, chosen, heading, number_of, plot, stage, summary
+from condgen.commands.play_view import told_moves as told
+from condgen.commands.playing import Answer, Choices, Playground, answer, look, most_varied
+from condgen.engines.compiled import COMPILING
+from condgen.models.conditional import as_likelihood
+from condgen.models.contract import audio
+
+SYSTEM = ["ui-sans-serif", "system-ui", "sans-serif"]  # fonts that nobody has to be asked for
+CSS = """
+.gradio-container { max-width: 1280px !important; padding: 12px 20px !important }
+h1 { font-size: 1.5rem !important; margin: 0 !important }
+.heading p { margin: 0; color: var(--body-text-color-subdued) }
+.samples { display: grid; gap: 10px }
+.samples figure { margin: 0 }
+.samples img { width: 100%; image-rendering: pixelated; border-radius: 4px; background: white }
+.samples img.sound, img.plot { width: 100%; image-rendering: auto; border-radius: 4px; background: white }
+.samples audio { width: 100%; margin-bottom: 6px }
+.samples figcaption { text-align: center; font-size: 0.8rem; line-height: 1.3; font-variant-numeric: tabular-nums }
+.status { min-height: 1.5em }
+.error { color: #b91c1c }
+.warning { color: #b45309 }
+.moves { font-size: 0.8rem; color: var(--body-text-color-subdued) }
+"""
+RANGE = 5.0  # of moves of γ and β
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+DRAWS: dict[str, Any] = {**QUIET, "trigger_mode": "always_last", "concurrency_limit": 1, "concurrency_id": "model"}
+
+
+@dataclass(frozen=True)
+class Widgets:
+    """What one chooses with.
+
+    Attributes:
+        conditions: widget of each condition.
+        mixed: widget of each condition that can be mixed, for the other end.
+        others: widgets of other fields of `Choices`, by their names.
+        place: widgets of the layer and the feature map that one looks at, by their names.
+    """
+
+    conditions: dict[str, gr.components.Component]
+    mixed: dict[str, gr.components.Component]
+    others: dict[str, gr.components.Component]
+    place: dict[str, gr.components.Component]
+
+    @property
+    def asking(self) -> list[gr.components.Component]:
+        """The widgets on which samples depend."""
+        return [*self.conditions.values(), *self.mixed.values(), *self.others.values()]
+
+    @property
+    def all(self) -> list[gr.components.Component]:
+        """All widgets."""
+        return [*self.asking, *self.place.values()]
+
+    def choices(self, values: Sequence[Any], moves: Moves) -> Choices:
+        """Make choices of the values of all widgets."""
+        left = iter(values)
+        conditions, mixed, others = ({name: next(left) for name in part} for part in (
+            self.conditions, self.mixed, {**self.others, **self.place}))  # fmt: skip
+        return chosen(conditions, mixed, others, moves)
+
+
+class Compiling(event.Listener):
+    """Notes that kernels are being compiled."""
+
+    def __init__(self) -> None:
+        self.heard = False
+
+    def on_start(self, event: event.Event) -> None:
+        self.heard = True
+
+    def on_end(self, event: event.Event) -> None:
+        pass
+
+
+def page(name: str, playground: Playground) -> FastAPI:
+    """Make the page of a model, as an application to serve."""
+    with gr.Blocks(title=f"condgen play {name}", analytics_enabled=False) as blocks:
+        gr.HTML(heading(name, playground), elem_classes="heading")
+        with gr.Row():
+            with gr.Column(scale=3, min_width=260):
+                conditions, mixed = _conditions(playground)
+                others = _drawing(playground, bool(mixed))
+            with gr.Column(scale=5, min_width=320):
+                status, shown = gr.HTML(elem_id="status", elem_classes="status"), gr.HTML(elem_id="stage")
+            with gr.Column(scale=5, min_width=320, visible=bool(playground.layers)):
+                picture = gr.HTML(elem_id="plot")
+                place, sliders = _film(playground)
+        widgets, moves = Widgets(conditions, mixed, others, place), gr.State({})
+        _wire(blocks, playground, widgets, moves, [status, shown, picture])
+        if playground.layers:
+            _wire_moves(playground, widgets, moves, sliders, [status, picture])
+    theme = gr.themes.Default(primary_hue="blue", font=SYSTEM, font_mono=["ui-monospace", "monospace"])
+    return gr.mount_gradio_app(FastAPI(), blocks, "/", footer_links=[], theme=theme, css=CSS, max_file_size="100mb")
+
+
+def _conditions(playground: Playground) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Make the widgets of the conditions, and those of the other end for all that can be mixed."""
+    conditions, mixed = dict[str, Any](), dict[str, Any]()
+    for name, kind in playground.kinds.items():
+        if kind in ("class", "tags"):
+            first, second = _first(playground, name) if kind == "class" else ([], [])
+            several = {"choices": playground.names(name), "multiselect": kind == "tags", "min_width": 100}
+            with gr.Row():
+                conditions[name] = gr.Dropdown(value=first, label=name, elem_id=f"condition-{name}", **several)
+                mixed[name] = gr.Dropdown(value=second, label="mixed with", elem_id=f"mixed-{name}", **several)
+        elif kind == "text":
+            conditions[name] = gr.Textbox("what to say", label=f"{name} (Enter speaks it)", elem_id=f"condition-{name}")
+        elif kind == "audio":
+            conditions[name] = gr.Audio(type="filepath", label=f"{name} of a recording", elem_id=f"condition-{name}")
+        elif kind == "array":
+            conditions[name] = gr.File(file_types=[".npy"], label=f"{name}: .npy, a row per value",
+                                       elem_id=f"condition-{name}")  # fmt: skip
+    return conditions, mixed
+
+
+def _first(playground: Playground, name: str) -> tuple[str, str]:
+    """Choose two classes to begin with, trained ones where there are any."""
+    known = playground.names(name)
+    trained = [word for word in known if word not in playground.untrained.get(name, ())] or known
+    return trained[0], trained[min(1, len(trained) - 1)]
+
+
+def _drawing(playground: Playground, mixes: bool) -> dict[str, Any]:
+    """Make the widgets that say how to draw: those that the model heeds."""
+    likelihood = as_likelihood(playground.model) is not None
+    by_logits, by_film = playground.guided
+    found: dict[str, Any] = {}
+    if mixes:
+        found["mix"] = gr.Slider(0, 1, 0, step=0.01, label="mix", info="share of the other in γ and β", elem_id="mix")
+    if likelihood:
+        found["temperature"] = gr.Slider(0.1, 1.5, 1, step=0.05, label="temperature", elem_id="temperature")
+    else:
+        info = f"bound of the noise; {NO_TRUNCATION:g}: none"
+        found["truncation"] = gr.Slider(0.1, NO_TRUNCATION, NO_TRUNCATION, step=0.1, label="truncation", info=info,
+                                        elem_id="truncation")  # fmt: skip
+    if by_logits:
+        found["guidance"] = gr.Slider(-1, 4, 0, step=0.1, label="guidance", info="in the logits", elem_id="guidance")
+    if by_film:
+        found["film_guidance"] = gr.Slider(-1, 4, 0, step=0.1, label="guidance of γ and β", elem_id="film_guidance")
+    if playground.seconds is not None:
+        most = max(3.0, 2 * playground.seconds)
+        found["seconds"] = gr.Slider(0.05, most, playground.seconds, step=0.05, label="seconds", elem_id="seconds")
+    if audio(playground.model.network) is None:
+        found["num_samples"] = gr.Slider(1, 36, 9, step=1, label="pictures", elem_id="num_samples")
+    found["seed"] = gr.Number(0, label="seed", precision=0, minimum=0, elem_id="seed")
+    other = gr.Button("another seed", size="sm", elem_id="another")
+    other.click(lambda: random.randrange(10**6), None, found["seed"], **QUIET)
+    return found
+
+
+def _film(playground: Playground) -> tuple[dict[str, Any], list[Any]]:
+    """Make the widgets of the place that one looks at, and of what is moved there."""
+    if not playground.layers:
+        return {}, []
+    layer, number = _place(playground)
+    with gr.Row():
+        place: dict[str, Any] = {"layer": gr.Dropdown(list(playground.layers), value=layer, label="FiLM layer",
+                                                      min_width=140, elem_id="layer")}  # fmt: skip
+        place["number"] = gr.Dropdown(_numbers(playground, layer), value=str(number), label="feature map",
+                                      min_width=90, elem_id="number")  # fmt: skip
+        if len(playground.classes) > 1:
+            place["colour"] = gr.Dropdown(playground.classes, value=playground.classes[0], label="points of each",
+                                          min_width=90, elem_id="colour")  # fmt: skip
+    free = playground.model.film_generator.free[layer]
+    with gr.Row():
+        sliders = [gr.Slider(-RANGE, RANGE, 0, step=0.05, label=f"Δ{greek}", visible=part in free, min_width=120,
+                             elem_id=part) for part, greek in (("gamma", "γ"), ("beta", "β"))]  # fmt: skip
+    return place, sliders
+
+
+def _place(playground: Playground) -> tuple[str, int]:
+    """Choose where to look first: where classes differ most, if there is all that they need."""
+    trained = {name: _first(playground, name)[0] for name in playground.classes}
+    try:
+        found = most_varied(playground, Choices({**trained, **{n: "what to say" for n, kind in playground.kinds.items()
+                                                               if kind == "text"}}))  # fmt: skip
+    except (ValueError, OSError):
+        found = None
+    return found or (next(iter(playground.layers)), 0)
+
+
+def _numbers(playground: Playground, layer: str) -> list[str]:
+    return [ALL, *map(str, range(playground.layers[layer]))]
+
+
+def _wire(
+    blocks: gr.Blocks, playground: Playground, widgets: Widgets, moves: gr.State, outputs: Sequence[gr.HTML]
+) -> None:
+    """Let every choice draw anew."""
+
+    def draw(*values: Any) -> Iterator[tuple[Any, ...]]:
+        start = time.monotonic()
+        for words, found in _work(lambda: _drawn(playground, widgets.choices(values[:-1], values[-1]))):
+            if found is None:
+                yield words, gr.skip(), gr.skip()
+            else:
+                shown, choices, notes = found
+                line = summary(shown, choices, time.monotonic() - start)
+                yield line + notes, stage(shown), plot(shown.plot)
+
+    typed = [widget for widget in widgets.asking if isinstance(widget, gr.Textbox)]
+    changed = [widget.change for widget in widgets.asking if widget not in typed] + [widget.submit for widget in typed]
+    gr.on([blocks.load, *changed, moves.change], draw, [*widgets.all, moves], list(outputs), **DRAWS)
+
+
+def _drawn(playground: Playground, choices: Choices) -> tuple[Answer, Choices, str]:
+    """Answer, with the warnings on the way."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        shown = answer(playground, choices)
+    notes = dict.fromkeys(str(w.message) for w in found if issubclass(w.category, UserWarning))
+    return shown, choices, "".join(f'<div class="warning">{html.escape(note)}</div>' for note in notes)
+
+
+def _work(task: Callable[[], Any]) -> Iterator[tuple[str, Any]]:
+    """Work in a thread that Ctrl-C does not wait for; tell meanwhile what is going on, and then the result or, in a
+    line, the error."""
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(task())
+        except BaseException as error:
+            future.set_exception(error)
+
+    compiling = Compiling()
+    with event.install_listener("numba:compile", compiling):
+        threading.Thread(target=run, daemon=True).start()
+        while not wait([future], timeout=0.3).done:
+            yield (COMPILING if compiling.heard else "drawing …"), None
+    error = future.exception()
+    if error is None:
+        yield "", future.result()
+    else:
+        yield f'<span class="error">{html.escape(" ".join(str(error).split()) or type(error).__name__)}</span>', None
+
+
+def _wire_moves(
+    playground: Playground, widgets: Widgets, moves: gr.State, sliders: Sequence[gr.Slider], outputs: Sequence[gr.HTML]
+) -> None:
+    """Let sliders move γ and β of the place that one looks at, and show it when one looks elsewhere."""
+    listed = gr.HTML(elem_id="moves")
+    back = gr.Button("put all back", size="sm", elem_id="back")
+    layer, number = widgets.place["layer"], widgets.place["number"]
+
+    def move(layer: str, number: str, gamma: float, beta: float, moves: Moves) -> tuple[Moves, str]:
+        now = {**moves, (layer, number_of(number)): (gamma, beta)}
+        return now, told(now)
+
+    def turn(layer: str, number: str, moves: Moves) -> list[Any]:
+        known = _numbers(playground, layer)
+        number = number if number in known else ALL
+        change, free = moves.get((layer, number_of(number)), (0.0, 0.0)), playground.model.film_generator.free[layer]
+        updates = [gr.Slider(value=value, visible=part in free)
+                   for part, value in zip(("gamma", "beta"), change, strict=True)]  # fmt: skip
+        return [gr.Dropdown(choices=known, value=number), *updates]
+
+    def see(*values: Any) -> tuple[Any, ...]:
+        try:
+            return gr.skip(), plot(look(playground, widgets.choices(values[:-1], values[-1])))
+        except (ValueError, OSError) as error:
+            return f'<span class="error">{html.escape(str(error))}</span>', gr.skip()
+
+    for slider in sliders:
+        slider.input(move, [layer, number, *sliders, moves], [moves, listed], **QUIET, trigger_mode="always_last")
+    seen = {"fn": see, "inputs": [*widgets.all, moves], "outputs": list(outputs)}
+    gr.on([layer.input, number.input], turn, [layer, number, moves], [number, *sliders], **QUIET).then(**seen, **QUIET)
+    if "colour" in widgets.place:
+        widgets.place["colour"].input(**seen, **QUIET)
+    back.click(lambda: ({}, "", 0, 0), None, [moves, listed, *sliders], **QUIET)
