@@ -23,8 +23,8 @@ from PIL import Image
 from condgen.cli import main as condgen
 
 PICTURES = {
-    "digits": ("path_digit", "layers_digit", "ablation"),
-    "mnist_gan": ("scatter_as_is", "path_digit"),
+    "digits": ("path_digit", "ablation"),
+    "mnist_gan": ("scatter_as_is", "maps", "path_digit", "layers_digit", "ablation"),
     "spoken_digits": ("maps", "clusters", "path_digit", "path_speaker", "ablation"),
 }
 SILENCE = 0.25  # seconds between the sounds of a path
