@@ -14,7 +14,7 @@ from condgen.data import Clip, Digits, FreeSpokenDigits, Images, Labelled, Speec
 from condgen.data.batch import Split
 
 RATE = 4000  # samples per second of all sounds
-LEVELS = 64  # mu-law levels of all sounds
+LEVELS = 16  # mu-law levels of all sounds
 PITCHES = [160, 190, 226, 269, 320, 380]  # Hz
 TIMBRES = {  # amplitudes of the first four harmonics
     "sine": (1, 0, 0, 0), "hollow": (1, 0, 0.8, 0), "bright": (1, 0.8, 0.6, 0.5), "octave": (0.4, 1, 0, 0.6),
@@ -131,7 +131,7 @@ def load(name: str, folder: Path, fsdd: Path | None, pairs: bool) -> Images | Sp
     """
     data: Images | Speech
     if name in ("digits", "shifted"):
-        data = Images(Digits() if name == "digits" else ShiftedDigits(), batch_size=32)
+        data = Images(Digits() if name == "digits" else ShiftedDigits(), batch_size=32 if name == "digits" else 24)
     else:
         spoken = None if name == "tones" else cut(str(fsdd), folder / "spoken")
         source: SpeechSource = Tones(str(folder / "tones")) if spoken is None else FreeSpokenDigits(spoken)

@@ -156,15 +156,13 @@ def of_pairs(results: list[Result], family: str) -> list[str]:
 
 def of_generators(results: list[Result], family: str) -> list[str]:
     """Write the table of depths and starts of the FiLM generator."""
-    rows: dict[str, Runs] = {}
-    for conditioning in ("film", "bias"):
-        rows[f"`{conditioning}`, depth 0, zero"] = runs(results, "mechanisms", family, conditioning=conditioning)
-        for depth, start in ((1, "zero"), (2, "zero"), (0, "small")):
-            found = runs(results, "generators", family, conditioning=conditioning, depth=depth, start=start)
-            rows[f"`{conditioning}`, depth {depth}, {start}"] = found
+    rows = {"depth 0, zero": runs(results, "mechanisms", family, conditioning="film")}
+    for depth, start in ((1, "zero"), (2, "zero"), (0, "small")):
+        found = runs(results, "generators", family, conditioning="film", depth=depth, start=start)
+        rows[f"depth {depth}, {start}"] = found
     columns = {**quality(family), "η²": column(figure("between maps"), ".2f"),
                "largest step": column(figure("largest step"), ".2f")}  # fmt: skip
-    return table("generator", columns, rows)
+    return table("generator of `film`", columns, rows)
 
 
 def costs(results: list[Result]) -> list[str]:

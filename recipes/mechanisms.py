@@ -13,13 +13,17 @@ import json
 import multiprocessing
 import os
 import sys
+import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from jsonargparse import auto_cli
-from mechanism_cells import FAMILIES, POSITION_WISE, Cell, Place, classifiers, run
+from mechanism_cells import FAMILIES, POSITION_WISE, Cell, Place, build, count, fit, matched
+from mechanism_measures import classifiers, measure
 from mechanism_tables import MECHANISMS, plots, tables
 from tqdm import tqdm
 
@@ -33,12 +37,12 @@ def every_cell(family: str, seed: int) -> Iterator[Cell]:
         # A WaveNet's positions are no places: a clip may begin anywhere.
         if conditioning != POSITION_WISE or len(conditions) == 1:
             yield Cell("mechanisms", family, conditioning, seed)
-    for conditioning in ("film", "bias"):
+    for conditioning in ("film", "bias") if family == "tones" else ("film",):
         if len(conditions) > 1:
             yield Cell("pairs", family, conditioning, seed)
             yield Cell("pairs", family, conditioning, seed, joint=True)
-        elif family != "shifted digits" and (family, conditioning) != ("GAN digits", "bias"):
-            yield from (Cell("generators", family, conditioning, seed, **options) for options in DEEPER)
+    if family in ("digits", "GAN digits"):
+        yield from (Cell("generators", family, "film", seed, **options) for options in DEEPER)
     if family == "tones":
         yield from (Cell("pairs", family, "film", seed, depth=depth) for depth in (1, 2))
 
@@ -55,7 +59,38 @@ def prepare(place: Place, family: str) -> None:
         place.data(FAMILIES[family], pairs=True)
 
 
-def train(cell: Cell, place: Place) -> None:
+def processor() -> str:
+    """Return the name of the processor."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def run(cell: Cell, place: Place) -> dict[str, Any]:
+    """Train and measure a cell; return its result."""
+    torch.set_num_threads(1)
+    family = FAMILIES[cell.family]
+    data, began = place.data(family, cell.study == "pairs"), time.process_time()
+    features = matched(cell, data.names)
+    task = build(cell, data.names, features)
+    model = fit(task, data, 2 if place.quick else family.steps, cell.seed)
+    trained = time.process_time()
+    figures = measure(cell, place, model)
+    return {
+        "cell": asdict(cell),
+        "figures": figures,
+        "features": features,
+        "parameters": {
+            "network": count(task.model.get_submodule("network")),
+            "generator": count(task.model.film_generator),
+        },
+        "seconds": {"training": trained - began, "measuring": time.process_time() - trained},
+        "processor": processor(),
+        "torch": torch.__version__,
+    }
+
+
+def run_and_store(cell: Cell, place: Place) -> None:
     """Run a cell, and write its result; an interrupted one must be repeated."""
     result = json.dumps(run(cell, place), indent=1) + "\n"
     partial = cell.file(place).with_suffix(f".{os.getpid()}.partial")
@@ -76,18 +111,13 @@ def train_all(place: Place, cells: list[Cell], workers: int) -> None:
         tqdm(desc="cells", total=len(cells), initial=len(cells) - len(todo)) as bar,
     ):
         try:
-            # Families of the same data share its classifiers, which one of them makes; its cells wait for that.
+            # Families of the same data share its classifiers, which one of them makes.
             first = {FAMILIES[cell.family].data: cell.family for cell in todo}
-            made = {pool.submit(prepare, place, family): data for data, family in first.items()}
-            jobs: list[Future[None]] = []
-            for ready in as_completed(made):
-                ready.result()
-                due = [cell for cell in todo if FAMILIES[cell.family].data == made[ready]]
-                jobs += [pool.submit(train, cell, place) for cell in due]
-                for job in jobs[-len(due) :]:
-                    job.add_done_callback(lambda _: bar.update())
-            for job in as_completed(jobs):
+            for made in as_completed([pool.submit(prepare, place, family) for family in first.values()]):
+                made.result()
+            for job in as_completed([pool.submit(run_and_store, cell, place) for cell in todo]):
                 job.result()
+                bar.update()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -23,6 +23,7 @@ sys.path.insert(0, str(RECIPES))  # recipes import each other by name
 
 import mechanism_cells as cells  # noqa: E402
 import mechanism_data as data  # noqa: E402
+import mechanism_measures as measures  # noqa: E402
 import mechanism_tables as tables  # noqa: E402
 import mechanisms  # noqa: E402
 
@@ -120,15 +121,15 @@ def test_the_share_between_maps_is_that_of_a_sum_by_hand():
     beta = torch.tensor([[0.0, 0.0], [2.0, 2.0]])  # means 1 and 1, within 1
     constant = torch.tensor([[7.0, -7.0]])
     film = FiLMParameters({"layer": GammaBeta(gamma, beta), "other": GammaBeta(beta=constant)})
-    assert cells.share_between_maps(film) == pytest.approx(4 / (4 + 1 + 1))
-    assert cells.share_between_maps(FiLMParameters({"layer": GammaBeta(beta=constant)})) is None
+    assert measures.share_between_maps(film) == pytest.approx(4 / (4 + 1 + 1))
+    assert measures.share_between_maps(FiLMParameters({"layer": GammaBeta(beta=constant)})) is None
     spatial = FiLMParameters({"layer": GammaBeta(beta=gamma.reshape(2, 2, 1, 1).expand(2, 2, 3, 3))})
-    assert cells.share_between_maps(spatial) == pytest.approx(4 / 5)
+    assert measures.share_between_maps(spatial) == pytest.approx(4 / 5)
 
 
 def test_the_share_between_maps_is_that_of_the_packages_analysis():
     gamma, beta = torch.randn(2, 7, 5, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 6)
-    found = cells.share_between_maps(FiLMParameters({"layer": GammaBeta(gamma, beta)}))
+    found = measures.share_between_maps(FiLMParameters({"layer": GammaBeta(gamma, beta)}))
     assert found == pytest.approx(variance_between(torch.stack([gamma, beta], 2).double().numpy()))
 
 
@@ -152,7 +153,7 @@ class Along(ConditionalModel):
 )
 def test_the_largest_step_is_1_on_an_even_way_and_8_where_all_happens_at_once(function, largest):
     test = Batch(torch.zeros(4, 1, 8, 8), {"digit": torch.tensor([0, 1, 0, 1])})
-    assert cells.largest_step(Along(function), test, None) == pytest.approx(largest)
+    assert measures.largest_step(Along(function), test, None) == pytest.approx(largest)
 
 
 def test_an_interval_is_students():
@@ -176,22 +177,22 @@ def test_the_study_runs_in_miniature_and_repeats_nothing(tmp_path):
 
     first = run()
     assert first.returncode == 0, first.stderr[-2000:]
-    assert "25 of 25 cells to train" in first.stdout
+    assert "22 of 22 cells to train" in first.stdout
     files = {file: file.stat().st_mtime_ns for file in (tmp_path / "out" / "results").iterdir()}
-    assert len(files) == 25
+    assert len(files) == 22
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert all(result["processor"] and result["seconds"]["training"] > 0 for result in results)
     next(iter(files)).unlink()
-    assert "1 of 25 cells to train" in run().stdout
-    assert sum(file.stat().st_mtime_ns == written for file, written in files.items()) == 24
-    for row in ("| `gate` |", "| position-wise bias |", "| `film`, joint lookup |", "| `film`, depth 2, zero |"):
+    assert "1 of 22 cells to train" in run().stdout
+    assert sum(file.stat().st_mtime_ns == written for file, written in files.items()) == 21
+    for row in ("| `gate` |", "| position-wise bias |", "| `film`, joint lookup |", "| depth 2, zero |"):
         assert row in (tmp_path / "out" / "tables.md").read_text()
     assert all((tmp_path / "out" / name).stat().st_size < 500_000 for name in ("mechanisms.png", "pairs.png"))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--families", "[tunes]"], "no family 'tunes'; there are: digits, shifted digits, tones"),
+    [(["--families", "[tunes]"], "no family 'tunes'; there are: tones, shifted digits, digits"),
      (["--fsdd", "nowhere"], "nowhere is no folder; --fsdd names that of the Free Spoken Digit Dataset"),
      (["--families", '["spoken digits"]'], "'spoken digits' needs the Free Spoken Digit Dataset"),
      (["--workers", "0"], "workers 0 and seeds 5 are to be at least 1")],
