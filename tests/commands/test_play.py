@@ -96,27 +96,27 @@ def slide(page, widget, number):
 
 
 def wait(page, script, *arguments):
-    page.wait_for_function(script, arg=[*arguments])
+    page.wait_for_function(script, arg=[*arguments], polling=200)
 
 
 def shows(page, words):
     wait(page, "([words]) => document.querySelector('#status').innerText.startsWith(words)", words)
 
 
-def source(page, place):
-    return page.locator(f"{place} img").first.get_attribute("src")
+def shown(page, place):
+    return page.locator(place).inner_html()
 
 
 def changes(page, place, before):
-    wait(page, "([p, before]) => document.querySelector(p + ' img').src != before", place, before)
-    return source(page, place)
+    wait(page, "([place, before]) => document.querySelector(place).innerHTML != before", place, before)
+    return shown(page, place)
 
 
 @pytest.mark.slow
 def test_one_plays_with_pictures(browser):
     with served("digits") as (process, address):
         page, foreign = opened(browser, address)
-        first = source(page, "#stage")
+        first = shown(page, "#stage")
         pick(page, "condition-digit", "7")
         shows(page, "7 ·")
         seven = changes(page, "#stage", first)
@@ -127,7 +127,7 @@ def test_one_plays_with_pictures(browser):
         pick(page, "mixed-digit", "3")
         slide(page, "mix", 0.5)
         shows(page, "7 → 3, 50%")
-        mixed, plot = changes(page, "#stage", seven), source(page, "#plot")
+        mixed, plot = changes(page, "#stage", seven), shown(page, "#plot")
         slide(page, "beta", 4)
         changes(page, "#stage", mixed)
         moved = changes(page, "#plot", plot)
@@ -137,11 +137,12 @@ def test_one_plays_with_pictures(browser):
         changes(page, "#plot", moved)
         assert page.locator("#beta input[type=number]").input_value() == "0"
         page.click("#back")
-        wait(page, "([src]) => document.querySelector('#stage img').src == src", mixed)
+        wait(page, "([before]) => document.querySelector('#stage').innerHTML == before", mixed)
         slide(page, "num_samples", 4)
         wait(page, "() => document.querySelectorAll('#stage figure').length == 4")
+        four = shown(page, "#stage")
         slide(page, "temperature", 0.3)
-        changes(page, "#stage", source(page, "#stage"))
+        changes(page, "#stage", four)
         assert foreign == []
         process.send_signal(signal.SIGINT)  # with the page open
         assert process.wait(20) == 130
@@ -159,7 +160,7 @@ def test_one_plays_with_sound(browser):
         pick(page, "condition-speaker", "theo")
         shows(page, "theo, 0 ·")
         wait(page, "([src]) => document.querySelector('audio').src != src", sound)
-        plot = source(page, "#plot")
+        plot = shown(page, "#plot")
         pick(page, "colour", "digit")
         changes(page, "#plot", plot)
         assert foreign == []
