@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import random
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
@@ -26,7 +25,8 @@ from condgen.models.contract import audio
 SYSTEM = ["ui-sans-serif", "system-ui", "sans-serif"]  # fonts that nobody has to be asked for
 CSS = """
 .gradio-container { max-width: 1440px !important; margin: 0 auto !important }
-.gradio-container main { padding: 12px 20px !important; gap: 10px }
+.gradio-container main { padding: 6px 20px !important }
+.gradio-container .gap { gap: 12px }
 .heading h1 { display: inline; font-size: 1.4rem; margin: 0 0.8em 0 0 }
 .heading p { display: inline; opacity: 0.65 }
 .samples { display: grid; gap: 10px }
@@ -35,7 +35,7 @@ CSS = """
 .samples img.sound, img.plot { width: 100%; image-rendering: auto; border-radius: 4px; background: white }
 .samples audio { width: 100%; margin-bottom: 6px }
 .samples figcaption { text-align: center; font-size: 0.8rem; line-height: 1.3; font-variant-numeric: tabular-nums }
-.status { min-height: 1.5em }
+.status { min-height: 1.5em; margin-bottom: -6px }
 .error { color: #b91c1c }
 .warning { color: #b45309 }
 .note { margin: 8px 0 0; text-align: center; font-size: 0.8rem; opacity: 0.65 }
@@ -228,27 +228,25 @@ def _wire(
     """Let every choice draw anew."""
 
     def draw(*values: Any) -> Iterator[tuple[Any, ...]]:
-        start = time.monotonic()
         for words, found in _work(lambda: _drawn(playground, widgets.choices(values[:-1], values[-1]))):
             if found is None:
                 yield words, gr.skip(), gr.skip()
             else:
-                shown, choices, notes = found
-                line = summary(shown, choices, time.monotonic() - start)
-                yield line + notes, stage(shown), plot(shown.plot)
+                shown, notes = found
+                yield summary(shown) + notes, stage(shown), plot(shown.plot)
 
     typed = [widget for widget in widgets.asking if isinstance(widget, gr.Textbox)]
     changed = [widget.change for widget in widgets.asking if widget not in typed] + [widget.submit for widget in typed]
     gr.on([blocks.load, *changed, moves.change], draw, [*widgets.all, moves], list(outputs), **DRAWS)
 
 
-def _drawn(playground: Playground, choices: Choices) -> tuple[Answer, Choices, str]:
+def _drawn(playground: Playground, choices: Choices) -> tuple[Answer, str]:
     """Answer, with the warnings on the way."""
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         shown = answer(playground, choices)
     notes = dict.fromkeys(str(w.message) for w in found if issubclass(w.category, UserWarning))
-    return shown, choices, "".join(f'<div class="warning">{html.escape(note)}</div>' for note in notes)
+    return shown, "".join(f'<div class="warning">{html.escape(note)}</div>' for note in notes)
 
 
 def _work(task: Callable[[], Any]) -> Iterator[tuple[str, Any]]:

@@ -72,14 +72,13 @@ def _signed(number: float) -> str:
     return f"{number:,.1f}".replace("-", "−")
 
 
-def summary(answer: Answer, choices: Choices, seconds: float) -> str:
+def summary(answer: Answer) -> str:
     """Say in a line what is shown."""
     label = answer.drawn.labels[0] or "unconditional"
     mean = None if answer.bits is None else sum(answer.bits) / len(answer.bits)
     parts = [f"<b>{html.escape(label)}</b>"]
     if mean is not None and len(answer.drawn) > 1:
-        parts.append(f"{mean:.3f} bits/{answer.unit} on average")
-    parts.append(f"seed {choices.seed} · {seconds:.1f} s")
+        parts.append(f"mean {mean:.3f} bits/{answer.unit}")
     return " · ".join(parts)
 
 
