@@ -145,7 +145,7 @@ def test_one_plays_with_pictures(browser):
         changes(page, "#stage", four)
         assert foreign == []
         process.send_signal(signal.SIGINT)  # with the page open
-        assert process.wait(20) == 130
+        assert process.wait(90) == 130
         assert process.stderr.read() == "condgen: stopped\n"
 
 
