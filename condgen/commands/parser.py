@@ -47,7 +47,7 @@ def parse(command: Callable[..., None], argv: list[str], files: str | None = Non
     if takes_model:
         parser.add_argument("model", nargs="?", metavar="MODEL", help=MODEL)
         parser.add_argument("--ckpt_path", type=str | None, default=None, help=SUPPRESS)
-    own = {"ckpt_path", "overwrite", "trust", "command"} | ({"examples"} if files is not None else set())
+    own: set[str | int] = {"ckpt_path", "overwrite", "trust", "command", *(["examples"] if files is not None else [])}
     parser.add_function_arguments(command, skip=own)
     if files is not None:
         parser.add_argument("--examples", nargs="+", required=True, metavar="PATH", help=files)
