@@ -215,7 +215,7 @@ def main(
     speaker: str = "lucas",
     clips: list[int] | None = None,
     seeds: int = 3,
-    steps: int = 40,
+    steps: int = 30,
     classifier_steps: int = 300,
     device: str = "cpu",
     threads: int = 1,

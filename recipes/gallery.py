@@ -49,12 +49,12 @@ def pictures(name: str, out: Path, columns: int) -> None:
     save_grid(out / f"{name}.png", drawn.x, drawn.levels, columns, digits)
 
 
-def words(name: str, out: Path, seconds: float = 0.45) -> None:
+def words(name: str, out: Path, seconds: float = 0.45, guidance: float = 0.7) -> None:
     """Let every speaker say all digits, one after another, and draw the first words of the first ones."""
     model = condgen.load(name)
     pairs = list(product(model.conditions["speaker"], model.conditions["digit"]))
     speakers, digits = zip(*pairs, strict=True)
-    drawn = model.sample(speaker=list(speakers), digit=list(digits), seconds=seconds)
+    drawn = model.sample(speaker=list(speakers), digit=list(digits), seconds=seconds, guidance=guidance)
     said(name, out, drawn.waveforms(), [" ".join(pair) for pair in pairs], drawn.sample_rate or 0)
 
 

@@ -23,10 +23,11 @@ from PIL import Image
 from condgen.cli import main as condgen
 
 PICTURES = {
-    "digits": ("path_digit", "layers_digit", "ablation"),
-    "mnist_gan": ("scatter_as_is", "path_digit"),
+    "digits": ("path_digit", "ablation"),
+    "mnist_gan": ("scatter_as_is", "maps", "path_digit", "layers_digit", "ablation"),
     "spoken_digits": ("maps", "clusters", "path_digit", "path_speaker", "ablation"),
 }
+STEPS = {"digits": 300, "mnist_gan": 200, "spoken_digits": 150}  # of training the classifiers that read samples
 SILENCE = 0.25  # seconds between the sounds of a path
 
 
@@ -76,17 +77,17 @@ def main(
         mnist: folder of MNIST.
         out: folder of the page.
         runs: folder for the reports.
-        classifier_steps: training steps of the classifiers; left out, as `condgen analyze` has it.
+        classifier_steps: training steps of the classifiers; left out, 150 to 300.
     """
     Path(out).mkdir(parents=True, exist_ok=True)
-    steps = [] if classifier_steps is None else ["--classifier_steps", str(classifier_steps)]
     roots = {"digits": [], "mnist_gan": mnist and ["--data.source.root", mnist],
              "spoken_digits": fsdd and ["--data.source.root", fsdd, "--data.cache", f"{runs}/prepared"]}  # fmt: skip
     rows = [["model", "conditioning", "layers", "maps", "η² (shuffled)", "loss", "without the condition",
              "with another's", "unit"], ["---"] * 9]  # fmt: skip
     for name, options in roots.items():
         if options is not None:
-            report = analysed(name, Path(runs), *options, *steps)
+            steps = str(classifier_steps or STEPS[name])
+            report = analysed(name, Path(runs), *options, "--classifier_steps", steps)
             copied(name, Path(runs), Path(out))
             rows.append(figures(name, report))
     print("\n".join(f"| {' | '.join(row)} |" for row in rows))

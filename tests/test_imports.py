@@ -136,6 +136,7 @@ def test_the_command_line_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize(("command", "option"), [("sample", "--ckpt_path"), ("evaluate", "--ckpt_path"),
+                                                 ("adapt", "--examples"),
                                                  ("show", "--trust"), ("analyze", "--between"),
                                                  ("play", "--port")])  # fmt: skip
 def test_help_of_a_command_does_not_wait_for_a_framework(command, option):

@@ -30,7 +30,7 @@ SMALL = {
     "wavenet_espeak": """--data.source.texts '["seven", "eleven", "heaven"]' --data.source.pitches [50]""",
     "wavenet_folder": "--data.crop 800",
     "evaluate": "--num_samples 40 --limit 40 --classifier_steps 10",
-    "analyze": "--samples 2 --classifier_steps 2",
+    "analyze": "--num_samples 2 --classifier_steps 2",
     "adapt": "--steps 1",
 }
 

@@ -266,7 +266,7 @@ def test_the_page_of_task_representations_is_made_of_what_there_is(tmp_path):
     found = run("task_representations.py", "--classifier_steps", "2", cwd=tmp_path)
     assert re.search(r"^\| digits \| bias \| 10 \| 960 \|.* bits/dim \|$", found, re.MULTILINE)
     pictures = {path.name for path in (tmp_path / "recipes" / "task_representations").iterdir()}
-    assert pictures == {"digits_path_digit.png", "digits_layers_digit.png", "digits_ablation.png"}
+    assert pictures == {"digits_path_digit.png", "digits_ablation.png"}
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def save_layer(
     """
     words = next(iter(layer.labels.values()), [""] * layer.rows)
     columns = range(len(layer)) if number is None else [number]
-    with figure(path, 5.4, 4.3, note) as canvas:
+    with figure(path, 4.6, 3.9, note) as canvas:
         axes = canvas.subplots()
         if len(layer.parts) == 2:
             _plane(axes, layer, present, columns, words)

@@ -300,7 +300,7 @@ def save_ablation(path: str | os.PathLike[str], found: Ablation, unit: str, note
         left.set_yticks(range(len(rows)), list(rows), fontsize=9)
         left.set_ylim(len(rows) - 0.4, -0.6)
         right.plot([0, *found.noise], [found.own, *found.noise.values()], "o-", color="#228833")
-        right.set_xlabel("noise on γ and β, in their standard deviations over conditions", fontsize=9)
+        right.set_xlabel("noise on γ and β, in their own standard deviations")
         lines = ((found.own, "-", "all know it"), (found.mean, "--", "none does: the mean of all"),
                  (found.shuffled, ":", "another's condition (shuffled)"))  # fmt: skip
         for axes, line in ((left, left.axvline), (right, right.axhline)):

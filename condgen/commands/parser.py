@@ -47,7 +47,8 @@ def parse(command: Callable[..., None], argv: list[str], files: str | None = Non
     if takes_model:
         parser.add_argument("model", nargs="?", metavar="MODEL", help=MODEL)
         parser.add_argument("--ckpt_path", type=str | None, default=None, help=SUPPRESS)
-    parser.add_function_arguments(command, skip={"ckpt_path", "overwrite", "trust", "command", "examples"})
+    own: set[str | int] = {"ckpt_path", "overwrite", "trust", "command", *(["examples"] if files is not None else [])}
+    parser.add_function_arguments(command, skip=own)
     if files is not None:
         parser.add_argument("--examples", nargs="+", required=True, metavar="PATH", help=files)
     parser.add_argument("--trust", nargs="+", default=[], help=TRUST)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import html
 import random
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 from fastapi import FastAPI
@@ -25,19 +24,22 @@ from condgen.models.contract import audio
 
 SYSTEM = ["ui-sans-serif", "system-ui", "sans-serif"]  # fonts that nobody has to be asked for
 CSS = """
-.gradio-container { max-width: 1280px !important; padding: 12px 20px !important }
-h1 { font-size: 1.5rem !important; margin: 0 !important }
-.heading p { margin: 0; color: var(--body-text-color-subdued) }
+.gradio-container { max-width: 1440px !important; margin: 0 auto !important }
+.gradio-container main { padding: 6px 20px !important }
+.gradio-container .gap { gap: 12px }
+.heading h1 { display: inline; font-size: 1.4rem; margin: 0 0.8em 0 0 }
+.heading p { display: inline; opacity: 0.65 }
 .samples { display: grid; gap: 10px }
 .samples figure { margin: 0 }
 .samples img { width: 100%; image-rendering: pixelated; border-radius: 4px; background: white }
 .samples img.sound, img.plot { width: 100%; image-rendering: auto; border-radius: 4px; background: white }
 .samples audio { width: 100%; margin-bottom: 6px }
 .samples figcaption { text-align: center; font-size: 0.8rem; line-height: 1.3; font-variant-numeric: tabular-nums }
-.status { min-height: 1.5em }
+.status { min-height: 1.5em; margin-bottom: -6px }
 .error { color: #b91c1c }
 .warning { color: #b45309 }
-.moves { font-size: 0.8rem; color: var(--body-text-color-subdued) }
+.note { margin: 8px 0 0; text-align: center; font-size: 0.8rem; opacity: 0.65 }
+.moves { font-size: 0.8rem; opacity: 0.75 }
 """
 RANGE = 5.0  # of moves of γ and β
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -78,6 +80,15 @@ class Widgets:
         return chosen(conditions, mixed, others, moves)
 
 
+class Mover(NamedTuple):
+    """What one moves γ and β with: a slider each, the list of what is moved, and the button that puts it back."""
+
+    gamma: gr.Slider
+    beta: gr.Slider
+    listed: gr.HTML
+    back: gr.Button
+
+
 class Compiling(event.Listener):
     """Notes that kernels are being compiled."""
 
@@ -93,23 +104,30 @@ class Compiling(event.Listener):
 
 def page(name: str, playground: Playground) -> FastAPI:
     """Make the page of a model, as an application to serve."""
-    with gr.Blocks(title=f"condgen play {name}", analytics_enabled=False) as blocks:
+    theme = gr.themes.Default(primary_hue="blue", font=SYSTEM, font_mono=["ui-monospace", "monospace"])
+    blocks = build(name, playground)
+    return gr.mount_gradio_app(FastAPI(), blocks, "/", footer_links=[], theme=theme, css=CSS, max_file_size="100mb")
+
+
+def build(name: str, playground: Playground) -> gr.Blocks:
+    """Lay the page out, and wire it."""
+    with gr.Blocks(title=f"condgen play {name}", analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(heading(name, playground), elem_classes="heading")
         with gr.Row():
             with gr.Column(scale=3, min_width=260):
                 conditions, mixed = _conditions(playground)
                 others = _drawing(playground, bool(mixed))
             with gr.Column(scale=5, min_width=320):
-                status, shown = gr.HTML(elem_id="status", elem_classes="status"), gr.HTML(elem_id="stage")
+                status = gr.HTML(elem_id="status", elem_classes="status", padding=False)
+                shown = gr.HTML(elem_id="stage", padding=False)
             with gr.Column(scale=5, min_width=320, visible=bool(playground.layers)):
-                picture = gr.HTML(elem_id="plot")
-                place, sliders = _film(playground)
+                picture = gr.HTML(elem_id="plot", padding=False)
+                place, mover = _film(playground)
         widgets, moves = Widgets(conditions, mixed, others, place), gr.State({})
         _wire(blocks, playground, widgets, moves, [status, shown, picture])
-        if playground.layers:
-            _wire_moves(playground, widgets, moves, sliders, [status, picture])
-    theme = gr.themes.Default(primary_hue="blue", font=SYSTEM, font_mono=["ui-monospace", "monospace"])
-    return gr.mount_gradio_app(FastAPI(), blocks, "/", footer_links=[], theme=theme, css=CSS, max_file_size="100mb")
+        if mover is not None:
+            _wire_moves(playground, widgets, moves, mover, [status, picture])
+    return blocks
 
 
 def _conditions(playground: Playground) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -167,24 +185,26 @@ def _drawing(playground: Playground, mixes: bool) -> dict[str, Any]:
     return found
 
 
-def _film(playground: Playground) -> tuple[dict[str, Any], list[Any]]:
+def _film(playground: Playground) -> tuple[dict[str, Any], Mover | None]:
     """Make the widgets of the place that one looks at, and of what is moved there."""
     if not playground.layers:
-        return {}, []
+        return {}, None
     layer, number = _place(playground)
     with gr.Row():
         place: dict[str, Any] = {"layer": gr.Dropdown(list(playground.layers), value=layer, label="FiLM layer",
-                                                      min_width=140, elem_id="layer")}  # fmt: skip
-        place["number"] = gr.Dropdown(_numbers(playground, layer), value=str(number), label="feature map",
-                                      min_width=90, elem_id="number")  # fmt: skip
+                                                      scale=4, min_width=120, elem_id="layer")}  # fmt: skip
+        place["number"] = gr.Dropdown(_numbers(playground, layer), value=str(number), label="map", scale=2,
+                                      min_width=70, elem_id="number")  # fmt: skip
         if len(playground.classes) > 1:
-            place["colour"] = gr.Dropdown(playground.classes, value=playground.classes[0], label="points of each",
-                                          min_width=90, elem_id="colour")  # fmt: skip
+            place["colour"] = gr.Dropdown(playground.classes, value=playground.classes[0], label="points of", scale=3,
+                                          min_width=100, elem_id="colour")  # fmt: skip
     free = playground.model.film_generator.free[layer]
     with gr.Row():
-        sliders = [gr.Slider(-RANGE, RANGE, 0, step=0.05, label=f"Δ{greek}", visible=part in free, min_width=120,
-                             elem_id=part) for part, greek in (("gamma", "γ"), ("beta", "β"))]  # fmt: skip
-    return place, sliders
+        gamma, beta = (gr.Slider(-RANGE, RANGE, 0, step=0.05, label=f"Δ{greek}", visible=part in free, min_width=120,
+                                 elem_id=part) for part, greek in (("gamma", "γ"), ("beta", "β")))  # fmt: skip
+    return place, Mover(
+        gamma, beta, gr.HTML(elem_id="moves", padding=False), gr.Button("put all back", size="sm", elem_id="back")
+    )
 
 
 def _place(playground: Playground) -> tuple[str, int]:
@@ -208,27 +228,25 @@ def _wire(
     """Let every choice draw anew."""
 
     def draw(*values: Any) -> Iterator[tuple[Any, ...]]:
-        start = time.monotonic()
         for words, found in _work(lambda: _drawn(playground, widgets.choices(values[:-1], values[-1]))):
             if found is None:
                 yield words, gr.skip(), gr.skip()
             else:
-                shown, choices, notes = found
-                line = summary(shown, choices, time.monotonic() - start)
-                yield line + notes, stage(shown), plot(shown.plot)
+                shown, notes = found
+                yield summary(shown) + notes, stage(shown), plot(shown.plot)
 
     typed = [widget for widget in widgets.asking if isinstance(widget, gr.Textbox)]
     changed = [widget.change for widget in widgets.asking if widget not in typed] + [widget.submit for widget in typed]
     gr.on([blocks.load, *changed, moves.change], draw, [*widgets.all, moves], list(outputs), **DRAWS)
 
 
-def _drawn(playground: Playground, choices: Choices) -> tuple[Answer, Choices, str]:
+def _drawn(playground: Playground, choices: Choices) -> tuple[Answer, str]:
     """Answer, with the warnings on the way."""
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         shown = answer(playground, choices)
     notes = dict.fromkeys(str(w.message) for w in found if issubclass(w.category, UserWarning))
-    return shown, choices, "".join(f'<div class="warning">{html.escape(note)}</div>' for note in notes)
+    return shown, "".join(f'<div class="warning">{html.escape(note)}</div>' for note in notes)
 
 
 def _work(task: Callable[[], Any]) -> Iterator[tuple[str, Any]]:
@@ -255,11 +273,10 @@ def _work(task: Callable[[], Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _wire_moves(
-    playground: Playground, widgets: Widgets, moves: gr.State, sliders: Sequence[gr.Slider], outputs: Sequence[gr.HTML]
+    playground: Playground, widgets: Widgets, moves: gr.State, mover: Mover, outputs: Sequence[gr.HTML]
 ) -> None:
     """Let sliders move γ and β of the place that one looks at, and show it when one looks elsewhere."""
-    listed = gr.HTML(elem_id="moves")
-    back = gr.Button("put all back", size="sm", elem_id="back")
+    sliders, listed = [mover.gamma, mover.beta], mover.listed
     layer, number = widgets.place["layer"], widgets.place["number"]
 
     def move(layer: str, number: str, gamma: float, beta: float, moves: Moves) -> tuple[Moves, str]:
@@ -286,4 +303,4 @@ def _wire_moves(
     gr.on([layer.input, number.input], turn, [layer, number, moves], [number, *sliders], **QUIET).then(**seen, **QUIET)
     if "colour" in widgets.place:
         widgets.place["colour"].input(**seen, **QUIET)
-    back.click(lambda: ({}, "", 0, 0), None, [moves, listed, *sliders], **QUIET)
+    mover.back.click(lambda: ({}, "", 0, 0), None, [moves, listed, *sliders], **QUIET)

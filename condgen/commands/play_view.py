@@ -56,7 +56,9 @@ def stage(answer: Answer) -> str:
     captions = _captions(answer)
     figures = "".join(f"<figure>{t}<figcaption>{c}</figcaption></figure>" for t, c in zip(tags, captions, strict=True))
     columns = 1 if answer.drawn.network is not None else min(4, round(len(tags) ** 0.5 + 0.49))
-    return f'<div class="samples" style="grid-template-columns: repeat({columns}, 1fr)">{figures}</div>'
+    note = "log p(x | γ, β) in nats, at temperature 1" if answer.bits else "a generator has no log-probability"
+    grid = f'<div class="samples" style="grid-template-columns: repeat({columns}, 1fr)">{figures}</div>'
+    return f'{grid}<p class="note">{note}</p>'
 
 
 def _captions(answer: Answer) -> list[str]:
@@ -70,16 +72,13 @@ def _signed(number: float) -> str:
     return f"{number:,.1f}".replace("-", "−")
 
 
-def summary(answer: Answer, choices: Choices, seconds: float) -> str:
+def summary(answer: Answer) -> str:
     """Say in a line what is shown."""
     label = answer.drawn.labels[0] or "unconditional"
     mean = None if answer.bits is None else sum(answer.bits) / len(answer.bits)
     parts = [f"<b>{html.escape(label)}</b>"]
     if mean is not None and len(answer.drawn) > 1:
-        parts.append(f"{mean:.3f} bits/{answer.unit} on average")
-    if mean is None:
-        parts.append("a generator gives no likelihood")
-    parts.append(f"seed {choices.seed}, in {seconds:.1f} s")
+        parts.append(f"mean {mean:.3f} bits/{answer.unit}")
     return " · ".join(parts)
 
 
@@ -113,7 +112,7 @@ def _sound(answer: Answer, row: int) -> str:
     rate, wave = answer.drawn.sample_rate or 1, answer.drawn.waveforms()[row]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "sound.png"
-        save_waveforms(path, [wave], rate, [answer.drawn.labels[row]])
+        save_waveforms(path, [wave], rate, [""])
         picture = _data("image/png", path.read_bytes())
     sound = _data("audio/wav", wav(wave, rate))
     return f'<audio controls autoplay src="{sound}"></audio><img class="sound" alt="spectrogram" src="{picture}">'

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -292,9 +293,10 @@ def _plot(
 
 
 def most_varied(playground: Playground, choices: Choices) -> tuple[str, int] | None:
-    """Return the layer and the feature map that differ most between classes; `None` where all is fixed."""
+    """Return the layer and the feature map in which most classes differ most; `None` where all is fixed."""
     if not playground.layers:
         return None
     maps = feature_maps(classes_of(playground, _ends(playground, choices, _asked(playground, choices)), choices.colour))
-    best = maps.most_varied(1)
-    return best.layers[0], best.numbers[0]
+    low, high = np.percentile(maps.points, [15, 85], axis=1)  # (maps, parts): a single class far away does not count
+    best = int((high - low).sum(1).argmax())
+    return maps.layers[best], maps.numbers[best]

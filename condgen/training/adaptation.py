@@ -103,30 +103,29 @@ def learn(model: ConditionalModel, condition: str, examples: BatchSet, plan: Ada
     Raises:
         ValueError: the loss is no longer finite.
     """
-    frozen = model.requires_grad_(False)
-    free = _free(frozen, condition, plan.what)
+    free = _free(model, condition, plan.what)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
-        before, dims = _bits(frozen, examples, free, free.start, plan.batch_size)
-        width = _width(frozen, condition, examples.__getitems__([0]), free, plan.what)
+        before, dims = _bits(model, examples, free, free.start, plan.batch_size)
+        width = _width(model, condition, examples.__getitems__([0]), free, plan.what)
         u = torch.zeros_like(free.start, requires_grad=True)
         optimizer = torch.optim.Adam([u], lr=plan.learning_rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, plan.steps))
         order = _order(len(examples), plan.batch_size)
         bar = tqdm(range(plan.steps), desc=f"learning {plan.what}", unit="step", delay=2, leave=False)
         for step in bar:
-            loss = _loss(frozen, examples.__getitems__(next(order)), free.with_row(free.start + width * u))
+            loss = _loss(model, examples.__getitems__(next(order)), free.with_row(free.start + width * u))
             if not loss.isfinite():
                 raise ValueError(f"the loss is {loss.item()} at step {step}: lower the learning rate "
                                  f"(now {plan.learning_rate}), or raise the prior (now {plan.prior})")  # fmt: skip
-            optimizer.zero_grad()
-            (loss + plan.prior * u.square().sum() / (2 * dims)).backward()
+            # Of these numbers alone: those of all others would cost as much again, and are not wanted.
+            (u.grad,) = torch.autograd.grad(loss + plan.prior * u.square().sum() / (2 * dims), u)
             optimizer.step()
             schedule.step()
-            bar.set_postfix_str(f"{loss.item() / math.log(2):.3f} bits per {frozen.network.dim}", refresh=False)
+            bar.set_postfix_str(f"{loss.item() / math.log(2):.3f} bits per {model.network.dim}", refresh=False)
         row = (free.start + width * u).detach()
         torch.manual_seed(plan.seed)  # the same crops
-        after, _ = _bits(frozen, examples, free, row, plan.batch_size)
+        after, _ = _bits(model, examples, free, row, plan.batch_size)
     moved = u.detach().square().mean().sqrt()
     return Learnt(free.with_row(row), before, after, float(width.mean()), float(moved))
 

@@ -59,7 +59,7 @@ def test_a_model_of_speech_is_analysed_with_its_position_averaged(trained, tmp_p
     assert analyze(trained("wavenet_fsdd"), tmp_path / "r", *QUICK, "--seconds", "0.1") == 0
     text, found = report_of(tmp_path / "r")
     assert "What position (local) adds is averaged over frames" in text
-    assert found["arithmetic"]["speaker + digit"]["error"] < 1e-4
+    assert found["arithmetic"]["speaker + digit"]["error"] < 1e-3  # of tiny δ, which γ = 1 + δ rounds
     assert found["paths"].keys() == {"speaker", "digit"}
     assert soundfile.info(tmp_path / "r" / "path_digit_0.500.wav").frames == 800
 

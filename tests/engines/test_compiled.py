@@ -216,7 +216,7 @@ def first_frame(monkeypatch):
 
 
 def rows_in_another_order(monkeypatch):
-    monkeypatch.setattr(compiled, "blocks", lambda rows, work: [slice(0, 1), slice(0, rows - 1)])
+    monkeypatch.setattr(compiled, "blocks", lambda rows, work, each: [slice(0, 1), slice(0, rows - 1)])
 
 
 def noise_of_the_first_step(monkeypatch):

@@ -68,7 +68,6 @@ def test_only_the_new_class_moves_and_its_loss_falls(what):
         assert torch.equal(own[:-1] if changed else own, value[:-1] if changed else value)
         assert not changed or not torch.equal(own[-1], value[-1])
     every = {"kind": torch.arange(3).repeat(2), "size": torch.arange(2).repeat_interleave(3)}
-    before.requires_grad_(False)  # as the other is: PyTorch multiplies otherwise where gradients are wanted
     assert torch.equal(after.film(every).flatten(), before.film(every).flatten())
     for engine in ("naive", "cached"):
         pictures = [sample(m, every, num_samples=1, seed=3, engine=engine) for m in (before, after)]
