@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from condgen.commands.analysis_report import markdown
+from condgen.commands.as_finished import write_as_finished
 from condgen.commands.output import output_folder
 from condgen.commands.parser import parse
 from condgen.commands.quiet import quiet
@@ -73,27 +75,12 @@ def analyze(
         warn_of_untrained(checkpoint.untrained)
         wanted = Wanted(data, layers, maps, between, num_samples, examples, seconds, seed, classifier_steps)
         facts = {"model": ckpt_path, "checkpoint": checkpoint.sha256, "weights": weights, "seed": seed}
-        stopped = _report(folder, facts, analysed(folder, checkpoint, model, wanted))
+        stopped = write_as_finished(analysed(folder, checkpoint, model, wanted), facts, partial(_write, folder))
         text = (folder / "report.md").read_text()
     print(text)
     print(f"The report, its pictures and samples are in {out}{'' if stopped is None else ', as far as finished'}.")
     if stopped is not None:
         raise stopped
-
-
-def _report(folder: Path, facts: dict[str, Any], parts: Iterator[dict[str, Any]]) -> BaseException | None:
-    """Write the report anew whenever a section is finished; return what stopped it, unless none was finished."""
-    finished, stopped = dict[str, Any](), None
-    try:
-        for finished in parts:
-            _write(folder, {**facts, **finished})
-    except (Exception, KeyboardInterrupt) as error:
-        if not finished:
-            raise
-        stopped = error
-        reason = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else " ".join(str(error).split())
-        _write(folder, {**facts, **finished, "stopped": reason or type(error).__name__})
-    return stopped
 
 
 def _write(folder: Path, report: dict[str, Any]) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from condgen.commands.as_finished import write_as_finished
 from condgen.commands.output import output_folder
 from condgen.commands.parser import parse
 from condgen.commands.quiet import quiet
@@ -96,27 +98,12 @@ def evaluate(
                  "classifier_steps": steps, "split": "test",
                  "data": {**checkpoint.data_settings, "changed": data or {}}}  # fmt: skip
         wanted = Wanted(num_samples, lesson_samples, limit, seed, samplings, steps, batch_size, tempering, judges)
-        stopped = _report(folder, facts, measured(folder, model, module, wanted))
+        stopped = write_as_finished(measured(folder, model, module, wanted), facts, partial(_write, folder))
         text = (folder / "report.md").read_text()
     print(text)
     print(f"The report and its pictures are in {out}{'' if stopped is None else ', as far as they are finished'}.")
     if stopped is not None:
         raise stopped
-
-
-def _report(folder: Path, facts: dict[str, Any], parts: Iterator[dict[str, Any]]) -> BaseException | None:
-    """Write the report anew whenever a part of it is finished; return what stopped it, unless it was the first part."""
-    finished, stopped = dict[str, Any](), None
-    try:
-        for finished in parts:
-            _write(folder, {**facts, **finished})
-    except (Exception, KeyboardInterrupt) as error:
-        if not finished:
-            raise
-        stopped = error
-        reason = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else " ".join(str(error).split())
-        _write(folder, {**facts, **finished, "stopped": reason or type(error).__name__})
-    return stopped
 
 
 def _write(folder: Path, report: dict[str, Any]) -> None:

@@ -254,7 +254,7 @@ MUTANTS = [
     ),
     Mutant(
         "finished_parts_lost", "an evaluation that fails late keeps nothing",
-        "commands/evaluate.py", "        if not finished:\n", "        if True:\n",
+        "commands/as_finished.py", "        if not finished:\n", "        if True:\n",
         ("commands/test_evaluate.py::test_what_is_finished_is_kept_when_the_rest_fails",),
     ),
     Mutant(
