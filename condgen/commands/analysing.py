@@ -136,7 +136,7 @@ def landscape(folder: Path, of: Subject, wanted: Wanted) -> dict[str, Any]:
         for place, found in each.items()
         if found is not None
     }
-    save_maps(folder / "maps.png", drawn, labels or {"row": [""] * len(points)}, titles)
+    save_maps(folder / "maps.png", drawn, labels, titles)
     asked = {name: {place: found and asdict(found) for place, found in each.items()} for name, each in told.items()}
     return {"rows": len(points), "numbers": points.shape[1], "neighbours": asked}
 
