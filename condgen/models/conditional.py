@@ -17,6 +17,7 @@ from condgen.conditioning.film_generator import Conditions, Memory
 from condgen.conditioning.heads import ConcatHead, Head, Start
 from condgen.conditioning.mechanism import Conditioning, Mechanism, by_name, in_words
 from condgen.conditioning.multi_hop import MultiHop
+from condgen.conditioning.self_conditioning import require_causal_network
 from condgen.models.contract import DiscriminatorNetwork, GeneratorNetwork, LikelihoodNetwork, StreamingNetwork
 from condgen.quantization import check_levels
 
@@ -71,6 +72,7 @@ class ConditionalModel(nn.Module):
         self.network: LikelihoodNetwork = require(network, LikelihoodNetwork)
         if self.network.sample_rate is not None:
             require(network, StreamingNetwork)
+        require_causal_network(network)
         self.film_generator = FiLMGenerator(
             conditions, self.network.film_layers, conditioning, condition_dropout, film_depth, film_start, adapted,
             post_multiplier, memory_of(film_generator),
