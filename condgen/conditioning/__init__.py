@@ -1,5 +1,6 @@
 """Conditioning: the FiLM layer, its parameters as a value, the FiLM generator, and condition encoders."""
 
+from condgen.conditioning.audio_reference import AudioReference
 from condgen.conditioning.class_map import ClassMap
 from condgen.conditioning.contract import DataCondition, Encoder
 from condgen.conditioning.encoders import (
@@ -11,9 +12,12 @@ from condgen.conditioning.encoders import (
 )
 from condgen.conditioning.film import FiLM, Film, GammaBeta, film, film_layers, require_causal
 from condgen.conditioning.film_generator import FiLMGenerator
+from condgen.conditioning.image_encoder import ImageEncoder
 from condgen.conditioning.parameters import FiLMParameters
+from condgen.conditioning.token_sequence import TokenSequence
 
 __all__ = [
+    "AudioReference",
     "ClassEmbedding",
     "ClassMap",
     "DataCondition",
@@ -26,7 +30,9 @@ __all__ = [
     "Film",
     "FrameSequence",
     "GammaBeta",
+    "ImageEncoder",
     "LinguisticSequence",
+    "TokenSequence",
     "film",
     "film_layers",
     "require_causal",
