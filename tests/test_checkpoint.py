@@ -15,9 +15,13 @@ from condgen import load
 from condgen.checkpoint import Checkpoint, changed
 from condgen.cli import main
 from condgen.commands.model_card import card
+from condgen.conditioning import ClassEmbedding, TokenSequence
 from condgen.conditioning.mechanism import in_words
+from condgen.data.hyperparameters import write_format
+from condgen.models import PixelCNN, WaveNet
 from condgen.models.conditional import as_likelihood
-from condgen.sampling import sampler
+from condgen.sampling import sample, sampler
+from condgen.training import LikelihoodTask
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("pixelcnn_digits", "cdcgan_digits", "wavenet_fsdd", "wavenet_fsdd_mel", "cdcgan_fsdd")
@@ -313,3 +317,26 @@ def test_mechanisms_multipliers_and_squeezes_are_kept(kind, make, tmp_path):
     out = ["--out", str(tmp_path / "drawn"), "--condition.digit", "1"]
     speech = ["--condition.speaker", "theo", "--seconds", "0.02", "--guidance", "1"] if data else []
     assert main(["sample", "--ckpt_path", str(path), *out, *speech]) == 0
+
+
+WORDS = ["a", "small", "seven", "left"]
+
+
+@pytest.mark.parametrize("network", [PixelCNN((1, 4, 4), 4, layers=2, channels=4, head=4),
+                                     WaveNet(levels=8, channels=4, dilations=[1, 2])])  # fmt: skip
+def test_a_model_that_attends_to_captions_is_rebuilt_with_its_memories_and_can_be_guided(network):
+    encoders = {"caption": TokenSequence(6, WORDS), "digit": ClassEmbedding(4, names=["x", "y"])}
+    task = LikelihoodTask(network, encoders, {"caption": "film", "digit": "bias"}, film_generator="multi_hop",
+                          post_multiplier=True, condition_dropout=0.2, film_start="small")  # fmt: skip
+    content = {"state_dict": task.state_dict(), "hyper_parameters": dict(task.hparams)}
+    write_format(content)
+    model = as_likelihood(Checkpoint(Path("x.ckpt"), content).model())
+    ours, theirs = task.model.state_dict(), model.state_dict()
+    assert {*ours} == {*theirs}
+    assert "film_generator.memory.caption.query" in ours
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    length = {"length": 9} if task.model.network.sample_rate else {}
+    asked = {"caption": ["small seven", "a left small seven"], "digit": ["x", "y"]}
+    drawn = [sample(model, asked, engine=engine, guidance=1.0, progress=False, **length).x
+             for engine in ("naive", "cached", "compiled")]  # fmt: skip
+    assert all(torch.equal(x, drawn[0]) for x in drawn)
