@@ -2,7 +2,7 @@
 
 from condgen.conditioning.audio_reference import AudioReference
 from condgen.conditioning.class_map import ClassMap
-from condgen.conditioning.contract import DataCondition, Encoder
+from condgen.conditioning.contract import DataCondition, Encoder, TokenEncoder
 from condgen.conditioning.encoders import (
     ClassEmbedding,
     FeatureMap,
@@ -13,6 +13,7 @@ from condgen.conditioning.encoders import (
 from condgen.conditioning.film import FiLM, Film, GammaBeta, film, film_layers, require_causal
 from condgen.conditioning.film_generator import FiLMGenerator
 from condgen.conditioning.image_encoder import ImageEncoder
+from condgen.conditioning.multi_hop import MultiHopGenerator
 from condgen.conditioning.parameters import FiLMParameters
 from condgen.conditioning.token_sequence import TokenSequence
 
@@ -32,6 +33,8 @@ __all__ = [
     "GammaBeta",
     "ImageEncoder",
     "LinguisticSequence",
+    "MultiHopGenerator",
+    "TokenEncoder",
     "TokenSequence",
     "film",
     "film_layers",
