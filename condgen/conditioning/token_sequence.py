@@ -36,6 +36,11 @@ def padded_ids(captions: list[list[str]], names: list[str]) -> Tensor:
     return nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
 
+def caption_of(ids: Tensor, names: list[str]) -> str:
+    """Return the words that the ids of a row, (tokens,), stand for."""
+    return " ".join(names[i - 1] for i in ids.tolist() if i)
+
+
 @described
 class TokenSequence(nn.Module):
     """Words in a row to the last state of a GRU: (batch, tokens) whole numbers to (batch, features).

@@ -128,7 +128,7 @@ class Captioned(NamedTuple):
     Attributes:
         file: picture file.
         words: words of its caption.
-        split: split that it belongs to.
+        split: name of its split.
     """
 
     file: Path

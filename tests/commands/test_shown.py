@@ -95,7 +95,7 @@ def test_a_picture_is_brought_to_the_size_and_levels_of_training(place, model, t
     ("voice", "voice", "{}/short.wav", "short.wav lasts 0.020 s, and a recording that shows a voice must last"),
     ("voice", "voice", "{}/words.wav", "words.wav is not a readable audio file"),
     ("voice", "voice", "{}/none.wav", "none.wav does not exist"),
-    ("caption", "caption", "a smal seven", "condition 'caption' has no word 'smal' (did you mean small?); its words: a"),
+    ("caption", "caption", "a smal seven", "condition 'caption' has no word 'smal' (did you mean small?); its words"),
     ("caption", "caption", " ", "condition 'caption' is without words"),
     ("picture", "picture", "{}/words.png", "words.png is not a readable image"),
     ("picture", "picture", "seven", "seven does not exist; give a picture"),
