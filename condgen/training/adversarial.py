@@ -112,6 +112,7 @@ class AdversarialTask(pl.LightningModule):
         conditions: dict[str, nn.Module] | None = None,
         conditioning: Conditioning = "film",
         discriminator_conditioning: DiscriminatorConditioning = "projection",
+        *,
         loss: Loss = "hinge",
         r1: float = 0.0,
         gradient_penalty: float = 0.0,
@@ -141,8 +142,9 @@ class AdversarialTask(pl.LightningModule):
         conditions = conditions or {}
         _check_scopes(conditions)
         self.generator = ConditionalGenerator(
-            network, conditions, conditioning, film_depth, film_start, film_generator, post_multiplier
-        )
+            network, conditions, conditioning, film_depth=film_depth, film_start=film_start,
+            film_generator=film_generator, post_multiplier=post_multiplier,
+        )  # fmt: skip
         self.discriminator = ConditionalDiscriminator(
             discriminator, copy.deepcopy(conditions), discriminator_conditioning
         )

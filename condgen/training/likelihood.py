@@ -77,6 +77,7 @@ class LikelihoodTask(pl.LightningModule):
         network: nn.Module,
         conditions: dict[str, nn.Module] | None = None,
         conditioning: Conditioning = "bias",
+        *,
         condition_dropout: float | dict[str, float] = 0.0,
         learning_rate: float = 1e-3,
         warmup_steps: int | None = None,
@@ -94,8 +95,9 @@ class LikelihoodTask(pl.LightningModule):
         super().__init__()
         store_hyperparameters(self)
         self.model = ConditionalModel(
-            network, conditions or {}, conditioning, condition_dropout, adapted, film_depth, film_start,
-            film_generator, post_multiplier,
+            network, conditions or {}, conditioning, condition_dropout=condition_dropout, adapted=adapted,
+            film_depth=film_depth, film_start=film_start, film_generator=film_generator,
+            post_multiplier=post_multiplier,
         )  # fmt: skip
         self.compile_network = compile
         self.learning_rate, self.warmup_steps = learning_rate, warmup_steps

@@ -546,4 +546,24 @@ MUTANTS = [
         "zip(layers, self.by_part[part].flip(0), strict=True)",
         ("conditioning/test_heads.py",),
     ),
+    Mutant(
+        "padding_is_attended", "a multi-hop generator attends to what pads a row",
+        "conditioning/multi_hop.py", "scores.masked_fill(~present, -torch.inf).softmax(1)", "scores.softmax(1)",
+        ("conditioning/test_multi_hop.py",),
+    ),
+    Mutant(
+        "hops_forget", "every hop asks by what the encoder says of the whole, not by the memory before",
+        "conditioning/multi_hop.py", "memory @ query.T) *", "whole @ query.T) *",
+        ("conditioning/test_multi_hop.py",),
+    ),
+    Mutant(
+        "gates_of_another_order", "an LSTM's gates are read in another order than PyTorch's",
+        "conditioning/self_conditioning.py", "i, f, g, o = gates.chunk(4, 1)", "i, f, o, g = gates.chunk(4, 1)",
+        ("conditioning/test_self_conditioning.py",),
+    ),
+    Mutant(
+        "looking_unnoticed", "a causal network may hold layers that look at other positions",
+        "models/conditional.py", "require_causal_network(network)", "pass",
+        ("conditioning/test_self_conditioning.py",),
+    ),
 ]  # fmt: skip
