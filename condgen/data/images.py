@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from condgen.conditioning import DataCondition
 from condgen.conditioning.contract import require
 from condgen.data.batch import Batch, NoExamples, Split, as_is, splits_of
+from condgen.data.class_order import ordered, renumbered
 from condgen.data.faults import for_each_group
 from condgen.data.features import FrameFeature
 from condgen.data.hyperparameters import store_hyperparameters
@@ -126,6 +127,8 @@ class Images(pl.LightningDataModule):
         num_workers: processes that load; images are in memory, so 0 is fast.
         examples_per_class: number of training examples kept of each class, to see what a model makes of few; all if
             left out.
+        class_names: names of the classes by condition, in the order of their ids, where that is not the source's: a
+            model may know more classes than the source has, or in another order.
     """
 
     sample_rate = None
@@ -139,10 +142,12 @@ class Images(pl.LightningDataModule):
         thumbnail: int = 0,
         num_workers: int = 0,
         examples_per_class: int | None = None,
+        class_names: dict[str, list[str]] | None = None,
     ) -> None:
         super().__init__()
         require(source, ImageSource)
         store_hyperparameters(self)
+        self.names = ordered(source.names, class_names or {})
         _, height, width = source.shape
         if thumbnail < 0 or (thumbnail and (height % thumbnail or width % thumbnail)):
             raise ValueError(f"thumbnail {thumbnail} does not divide images of {height} × {width}")
@@ -162,11 +167,6 @@ class Images(pl.LightningDataModule):
     def levels(self) -> int:
         """Whole levels per channel."""
         return self.source.levels
-
-    @property
-    def names(self) -> dict[str, list[str]]:
-        """Class names per condition."""
-        return self.source.names
 
     @property
     def conditions(self) -> dict[str, DataCondition]:
@@ -195,7 +195,8 @@ class Images(pl.LightningDataModule):
         if split == "train" and not len(loaded.x):
             raise NoExamples(f"{whose} has no images")
         # A source may give ids of 8 bits, in which 256 is no number.
-        loaded = loaded._replace(conditions={n: ids.long() for n, ids in loaded.conditions.items()})
+        wide = {name: ids.long() for name, ids in loaded.conditions.items()}
+        loaded = loaded._replace(conditions=renumbered(wide, self.source.names, self.names))
         few = self.examples_per_class if split == "train" else None
         self.splits[split] = loaded if few is None else few_of_each(loaded, few)
 

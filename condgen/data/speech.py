@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from condgen.conditioning import DataCondition
 from condgen.data.batch import Batch, NoExamples, Split, as_is, splits_of
+from condgen.data.class_order import ordered
 from condgen.data.clips import Clip, SpeechSource
 from condgen.data.decoding import LONGEST
 from condgen.data.faults import NAMED, for_each_group
@@ -159,6 +160,8 @@ class Speech(pl.LightningDataModule):
         batch_size: clips per batch.
         num_workers: processes that load; clips are mapped into memory, so 0 is fast.
         cache: folder for prepared clips.
+        class_names: names of the classes by condition, in the order of their ids, where that is not the source's: a
+            model may know more classes than the source has, or in another order.
     """
 
     def __init__(
@@ -182,9 +185,11 @@ class Speech(pl.LightningDataModule):
         batch_size: int = 8,
         num_workers: int = 0,
         cache: str = "data/prepared",
+        class_names: dict[str, list[str]] | None = None,
     ) -> None:
         super().__init__()
         store_hyperparameters(self)
+        self.names = ordered(source.names, class_names or {})
         self.source, self.features = source, dict(features or {})
         self.sample_rate, self.levels, self.companding = sample_rate, levels, companding
         self.quantization = Quantization(levels, companding)
@@ -211,11 +216,6 @@ class Speech(pl.LightningDataModule):
         self.batch_size, self.num_workers = batch_size, num_workers
         self.cache = Path(cache)
         self.stores: dict[Split, ClipStore] = {}
-
-    @property
-    def names(self) -> dict[str, list[str]]:
-        """Class names per condition."""
-        return self.source.names
 
     @property
     def conditions(self) -> dict[str, DataCondition]:
