@@ -232,7 +232,7 @@ def main(out: str = "runs/article", seeds: int = 3, effort: float = 1.0) -> None
     shared = sum(w.numel() for w in rows.shared.values())
     Story(
         "continual",
-        "Section “Feature-wise transformations in the literature”: against forgetting, Kirkpatrick et al. give each "
+        "Section “Reinforcement learning”: against forgetting, Kirkpatrick et al. give each "
         "Atari game scales and biases of its own in a network whose weights all games share.",
         f"Each line is a task of permuted digits, from when it was learnt on; a task's row has {own:.0f} numbers, "
         f"{100 * own / shared:.0f} % of the shared weights. Right: the average against the penalty's strength λ.",

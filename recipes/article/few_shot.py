@@ -218,7 +218,7 @@ def main(out: str = "runs/article", seeds: int = 3, effort: float = 1.0) -> None
     draw(found, Path(out) / "few_shot.png")
     Story(
         "few_shot",
-        "Section “Feature-wise transformations in the literature”: for few-shot learning, Oreshkin et al. condition "
+        "Section “Domain adaptation and few-shot learning”: for few-shot learning, Oreshkin et al. condition "
         "the features on the task, through the mean of its classes' prototypes.",
         "Left: a task, examples before the line and queries behind it. Middle: queries read right, each seed a dot. "
         "Right: what the post-multipliers of “both” came to.",

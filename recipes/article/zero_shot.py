@@ -29,7 +29,7 @@ from condgen.evaluation.classifier import ImageClassifier, train_classifier
 from condgen.models import ConditionalModel, PixelCNN
 from condgen.sampling import sample
 
-LETTERS, SIDE, LEVELS, STEPS, BATCH = "ABEHKRSX", 14, 4, 700, 32
+LETTERS, SIDE, LEVELS, STEPS, BATCH = "ABEHKRSX", 14, 4, 550, 32
 ATTRIBUTES = ["serif", "bold", "slanted"]
 # By attributes: sans or serif, regular or bold, upright or slanted.
 FONTS = ("DejaVuSans", "DejaVuSans-Oblique", "DejaVuSans-Bold", "DejaVuSans-BoldOblique",
