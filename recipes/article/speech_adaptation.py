@@ -256,7 +256,7 @@ def main(out: str = "runs/article", seeds: int = 3, effort: float = 1.0, fsdd: s
     Story(
         "speech_adaptation",
         "Sections “Speech recognition” and “Domain adaptation and few-shot learning”: Kim et al. let each utterance "
-        "write the (γ, β) of a recogniser's layer norms, and Li et al. adapt to a domain by its batch statistics alone.",
+        "write the (γ, β) of a recogniser's layer norms; Li et al. adapt to a domain by its batch statistics alone.",
         f"Digits spoken by {whose}, one held out per seed; each seed is a dot. What an utterance writes tells its "
         f"speaker in {mean(nearest):.0f} % of cases, by its nearest neighbours. Right: digits of another contrast; "
         "inverted, the first batch norm gives the opposite of what it gave, which γ can undo and statistics cannot.",
