@@ -17,6 +17,7 @@ from statistics import mean
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from bars import bars
 from claim import Claim, Figures, Kept, Story, beats
 from glyphs import varied
 from jsonargparse import auto_cli
@@ -162,23 +163,16 @@ def draw(found: dict[tuple[str, int], Figures], path: Path) -> None:
     axes[0].axvline(SIDE - 0.5, color="crimson")
     axes[0].set_axis_off()
     axes[0].set_title("a task: five letters, one example each, and queries", fontsize=10)
-    for place, name in enumerate(VARIANTS):
-        for part, colour, at in (("known", "0.75", -0.2), ("new", "tab:blue", 0.2)):
-            values = [figures[part] for (n, _), figures in found.items() if n == name]
-            axes[1].barh(place + at, mean(values), 0.38, color=colour, label=f"{part} alphabets" if not place else None)
-            axes[1].plot(values, [place + at] * len(values), "k.", markersize=4)
-    lowest = min(min(figures["new"], figures["known"]) for figures in found.values())
-    axes[1].set_yticks(range(len(VARIANTS)), VARIANTS)
-    axes[1].invert_yaxis()
-    axes[1].set(xlabel="queries read right, %", xlim=(max(0, lowest - 5), 100))
-    axes[1].legend(fontsize=8)
+    read = {name.replace(", ", ",\n"): {f"{part} alphabets": [run[part] for (n, _), run in found.items() if n == name]
+                                        for part in ("known", "new")} for name in VARIANTS}  # fmt: skip
+    bars(axes[1], read, ("0.75", "tab:blue"))
+    lowest = min(min(run["new"], run["known"]) for run in found.values())
+    axes[1].set(ylabel="queries read right, %", ylim=(max(0, lowest - 5), 108))
     both = [figures for (name, _), figures in found.items() if name == "both"]
-    for at, part in ((-0.2, "γ"), (0.2, "β")):
-        axes[2].bar([i + at for i in range(3)], [mean(run[f"{part} {i}"] for run in both) for i in range(3)], 0.38,
-                    label=f"|{part}₀|")  # fmt: skip
-    axes[2].set_xticks(range(3), ["layer 1", "layer 2", "layer 3"])
-    axes[2].set(title="post-multipliers: how much\neach layer is conditioned")
-    axes[2].legend(fontsize=8)
+    sizes = {f"layer {i + 1}": {f"|{p}₀|": [run[f"{p} {i}"] for run in both] for p in ("γ", "β")} for i in range(3)}
+    bars(axes[2], sizes, ("tab:blue", "tab:orange"))
+    axes[2].margins(y=0.2)
+    axes[2].set_title("post-multipliers: how much each layer is conditioned", fontsize=10)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

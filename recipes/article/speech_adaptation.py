@@ -18,6 +18,7 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from bars import bars
 from claim import Claim, Figures, Kept, Story, beats, reaches
 from jsonargparse import auto_cli
 from torch import Tensor, nn
@@ -135,7 +136,7 @@ def recognise(norm: str, seed: int, effort: float, data: Spoken, maps: Path) -> 
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-    figures = {"held out": heard_right(model, new), "known": heard_right(model, test)}
+    figures = {"held-out": heard_right(model, new), "known": heard_right(model, test)}
     if norm == "dynamic":
         with torch.no_grad():
             points, rows = whole(model.film(data.mel)), range(0, len(data.digit), max(1, len(data.digit) // 500))
@@ -175,14 +176,10 @@ def adapt(seed: int, effort: float) -> Figures:
 def draw(found: dict[tuple[str, int], Figures], adapted: list[Figures], folder: Path) -> None:
     """Draw what is recognised, what the utterances write, the shifted digits, and what is read of them."""
     figure, axes = plt.subplots(1, 4, figsize=(17, 3.8), layout="constrained", width_ratios=[1, 1.3, 1, 1])
-    for place, norm in enumerate(NORMS):
-        for part, colour, at in (("known", "0.75", -0.2), ("held out", "tab:blue", 0.2)):
-            values = [figures[part] for (name, _), figures in found.items() if name == norm]
-            axes[0].bar(place + at, mean(values), 0.38, color=colour, label=None if place else f"{part} speakers")
-            axes[0].plot([place + at] * len(values), values, "k.", markersize=4)
-    axes[0].set_xticks(range(len(NORMS)), NORMS.values())
-    axes[0].set(ylabel="spoken digits recognised, %", ylim=(0, 105))
-    axes[0].legend(fontsize=8, loc="lower center")
+    speakers = {words: {f"{part} speakers": [run[part] for (name, _), run in found.items() if name == norm]
+                        for part in ("known", "held-out")} for norm, words in NORMS.items()}  # fmt: skip
+    bars(axes[0], speakers, ("0.75", "tab:blue"))
+    axes[0].set(ylabel="spoken digits recognised, %", ylim=(0, 118))
     kept = np.load(folder / "speech_adaptation.npz")
     for speaker in np.unique(kept["speakers"]):
         own, new = kept["places"][kept["speakers"] == speaker], speaker == 0
@@ -195,14 +192,10 @@ def draw(found: dict[tuple[str, int], Figures], adapted: list[Figures], folder: 
     axes[2].imshow(torch.cat(rows), cmap="gray", vmin=0, vmax=16)
     axes[2].set_xticks([])
     axes[2].set_yticks([4, 12, 20], list(shifts(torch.zeros(1))))
-    for at, when, colour in zip((-0.27, 0, 0.27), WHEN, ("0.75", "tab:orange", "wheat"), strict=True):
-        for place, name in enumerate(shifts(torch.zeros(1))):
-            values = [figures[f"{name}, {when}"] for figures in adapted]
-            axes[3].bar(place + at, mean(values), 0.25, color=colour, label=None if place else when)
-            axes[3].plot([place + at] * len(values), values, "k.", markersize=4)
-    axes[3].set_xticks(range(3), list(shifts(torch.zeros(1))))
-    axes[3].set(ylabel="digits read right, %", ylim=(0, 125), title="with statistics of the new domain")
-    axes[3].legend(fontsize=8, loc="upper center", ncols=3)
+    names = list(shifts(torch.zeros(1)))
+    read = {name: {when: [run[f"{name}, {when}"] for run in adapted] for when in WHEN} for name in names}
+    bars(axes[3], read, ("0.75", "tab:orange", "wheat"))
+    axes[3].set(ylabel="digits read right, %", ylim=(0, 118), title="statistics of the old and of the new domain")
     figure.savefig(folder / "speech_adaptation.png", dpi=110)
     plt.close(figure)
 
@@ -210,7 +203,7 @@ def draw(found: dict[tuple[str, int], Figures], adapted: list[Figures], folder: 
 def claims(found: dict[tuple[str, int], Figures], adapted: list[Figures]) -> list[Claim]:
     """Say what came out."""
     heard = {f"{words}, {part}": [figures[part] for (name, _), figures in found.items() if name == norm]
-             for norm, words in NORMS.items() for part in ("held out", "known")}  # fmt: skip
+             for norm, words in NORMS.items() for part in ("held-out", "known")}  # fmt: skip
     read = {f"{name}, {when}": [figures[f"{name}, {when}"] for figures in adapted]
             for name in shifts(torch.zeros(1)) for when in WHEN[: 3 if name == "inverted" else 2]}  # fmt: skip
     back = {name: [a - b for a, b in zip(read[f"{name}, after"], read[f"{name}, before"], strict=True)]
@@ -220,7 +213,7 @@ def claims(found: dict[tuple[str, int], Figures], adapted: list[Figures]) -> lis
     return [
         Claim(kim, "Digits of a speaker that was held out are recognised better where each utterance writes its layer "
               "norms", published, "% of digits recognised", heard,
-              beats(heard["dynamic layer norm, held out"], heard["plain layer norm, held out"])),
+              beats(heard["dynamic layer norm, held-out"], heard["plain layer norm, held-out"])),
         Claim(li, "Statistics of the new domain win at least 20 points back on digits of inverted contrast", published,
               points, {**read, "back, inverted": back["inverted"]}, reaches(back["inverted"], 20)),
         Claim(li, "They do so on faint digits on grey", published, "points back", {"faint": back["faint"]},

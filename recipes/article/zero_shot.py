@@ -17,6 +17,7 @@ from statistics import mean
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from bars import bars
 from claim import Claim, Figures, Kept, Story, all_of, beats
 from glyphs import varied
 from jsonargparse import auto_cli
@@ -154,20 +155,13 @@ def draw(found: dict[tuple[str, int], Figures], folder: Path) -> None:
         axis.set_yticks([SIDE * (j + 0.5) for j in range(len(FONTS))], names, fontsize=7)
         axis.set_xticks([])
         axis.set_title(f"{words}: samples; framed pairs were never seen", fontsize=10)
-    for place, (variant, words) in enumerate(VARIANTS.items()):
-        runs = [figures for (name, _), figures in found.items() if name == variant]
-        for part, colour in (("seen", "0.6"), ("unseen", "crimson")):
-            for k, what in enumerate(("letter", "style", "both")):
-                values, x = [run[f"{what} {part}"] for run in runs], 4 * place + k + (0.2 if part == "unseen" else -0.2)
-                axes[2].bar(x, mean(values), 0.38, color=colour, label=part if place == k == 0 else None)
-                axes[2].plot([x] * len(values), values, "k.", markersize=4)
-        axes[2].text(4 * place + 1, 104, words, ha="center", fontsize=9)
-    axes[2].axhline(
-        mean(run["both real"] for run in found.values()), color="k", linestyle=":", lw=1, label="real, both"
-    )
-    axes[2].set_xticks([4 * p + k for p in (0, 1) for k in range(3)], ["letter", "style", "both"] * 2, fontsize=8)
-    axes[2].set(ylabel="samples read as asked, %", ylim=(0, 125))
-    axes[2].legend(fontsize=8, loc="upper center", ncols=3)
+    groups = {f"{what}\n{words if what == 'style' else ' ' * len(variant)}": {
+        part: [run[f"{what} {part}"] for (name, _), run in found.items() if name == variant]
+        for part in ("seen", "unseen")
+    } for variant, words in VARIANTS.items() for what in ("letter", "style", "both")}  # fmt: skip
+    bars(axes[2], groups, ("0.6", "crimson"))
+    axes[2].axhline(mean(run["both real"] for run in found.values()), color="k", linestyle=":", lw=1)
+    axes[2].set(ylabel="samples read as asked, %; dotted: real glyphs", ylim=(0, 118))
     figure.savefig(folder / "zero_shot.png", dpi=110)
     plt.close(figure)
 
