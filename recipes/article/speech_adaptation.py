@@ -77,6 +77,8 @@ def spoken(fsdd: str | None, out: str, share: float) -> Spoken:
 class Recogniser(nn.Module):
     """An LSTM with layer norm in its gates and its cell, whose (γ, β) are learned, or written by each utterance.
 
+    The paper also rewards summaries that differ between utterances, which is left out here.
+
     Args:
         dynamic: dynamic layer norm, used if true.
     """
@@ -123,7 +125,7 @@ def heard_right(model: Recogniser, clips: Spoken) -> float:
     return 100 * float((model(clips.mel).argmax(1) == clips.digit).double().mean())
 
 
-def recognise(norm: str, seed: int, effort: float, data: Spoken, maps: Path) -> Figures:
+def recognise(norm: str, seed: int, effort: float, data: Spoken, folder: Path) -> Figures:
     """Train without a speaker; return what is recognised of this one and of the others."""
     torch.manual_seed(seed)
     new, test, train = parted(data, seed)
@@ -143,7 +145,12 @@ def recognise(norm: str, seed: int, effort: float, data: Spoken, maps: Path) -> 
         found = neighbours(points[rows], [str(int(data.speaker[row])) for row in rows])
         if found is not None:
             figures |= {"speaker": 100 * found.accuracy, "speaker, shuffled": 100 * found.shuffled}
-        np.savez(maps, places=project(points[rows], "pca"), speakers=data.speaker.numpy()[rows])
+        if seed == 0:
+            np.savez(
+                folder / "speech_adaptation.npz",
+                places=project(points[rows], "pca"),
+                speakers=data.speaker.numpy()[rows],
+            )
     return figures
 
 
@@ -236,8 +243,7 @@ def main(out: str = "runs/article", seeds: int = 3, effort: float = 1.0, fsdd: s
     said = "eSpeak" if fsdd is None else "fsdd"
 
     def hear(norm: str, seed: int) -> Figures:
-        maps = folder / f"speech_adaptation{f'-{seed}' if seed else ''}.npz"
-        return recognise(norm, seed, effort, spoken(fsdd, out, min(1, effort)), maps)
+        return recognise(norm, seed, effort, spoken(fsdd, out, min(1, effort)), folder)
 
     found = {
         cell: kept(f"{said} {cell[0]} seed {cell[1]}", partial(hear, *cell)) for cell in tqdm(cells, "recognisers")

@@ -109,7 +109,7 @@ def read(readers: dict[str, ImageClassifier], x: Tensor, asked: dict[str, Tensor
     return {**right, "both": right["letter"] & right["style"]}
 
 
-def run(variant: str, seed: int, effort: float, pictures: Path) -> Figures:
+def run(variant: str, seed: int, effort: float, folder: Path) -> Figures:
     """Train without the held-out pairs, draw all pairs, and read them."""
     torch.manual_seed(seed)
     each, pairs = max(2, round(40 * min(1, effort))), held_out(seed)
@@ -123,7 +123,8 @@ def run(variant: str, seed: int, effort: float, pictures: Path) -> Figures:
     engine = "auto" if effort >= 0.1 else "cached"  # kernels take a while to be compiled
     x = sample(model, conditions(variant, asked["letter"], asked["style"]), seed=seed, batch_size=256, engine=engine,
                progress=False).x  # fmt: skip
-    np.save(pictures, x[::per_pair, 0].reshape(*pairs.shape, SIDE, SIDE).numpy())
+    if seed == 0:
+        np.save(folder / f"zero_shot-{variant}.npy", x[::per_pair, 0].reshape(*pairs.shape, SIDE, SIDE).numpy())
     readers = judges(each, max(1, round(150 * effort)))
     other = {name: ids.roll(per_pair * (len(FONTS) + 1)) for name, ids in asked.items()}
     found, unseen, figures = read(readers, x, asked), pairs[asked["letter"], asked["style"]], Figures()
@@ -202,12 +203,7 @@ def main(out: str = "runs/article", seeds: int = 3, effort: float = 1.0) -> None
     torch.set_num_threads(1)
     folder = Path(out)
     kept, cells = Kept(folder, "zero_shot", effort), list(itertools.product(VARIANTS, range(seeds)))
-
-    def compute(variant: str, seed: int) -> Figures:
-        pictures = folder / f"zero_shot-{variant}{f'-{seed}' if seed else ''}.npy"
-        return kept(f"{variant} seed {seed}", partial(run, variant, seed, effort, pictures))
-
-    found = {cell: compute(*cell) for cell in tqdm(cells, desc="runs")}
+    found = {(v, s): kept(f"{v} seed {s}", partial(run, v, s, effort, folder)) for v, s in tqdm(cells, desc="runs")}
     draw(found, folder)
     Story(
         "zero_shot",
