@@ -54,12 +54,12 @@ STORED = {
     # Lightning's averaging of weights puts the average in the place of the state, and the last weights beside it.
     "condgen.training.LikelihoodTask": Stored(
         ConditionalModel,
-        ("conditioning", "condition_dropout", "adapted", "film_depth"),
+        ("conditioning", "condition_dropout", "adapted", "film_depth", "film_generator", "post_multiplier"),
         {"ema": ("state_dict", "model."), "live": ("current_model_state", "model.")},
     ),
     "condgen.training.AdversarialTask": Stored(
         ConditionalGenerator,
-        ("conditioning", "film_depth"),
+        ("conditioning", "film_depth", "film_generator", "post_multiplier"),
         {"ema": ("state_dict", "model."), "live": ("state_dict", "generator.")},
     ),
 }

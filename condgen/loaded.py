@@ -18,6 +18,7 @@ from condgen.checkpoint import Checkpoint, PathLike, Weights
 from condgen.commands.conditions import stacked, warn_of_untrained, with_frames
 from condgen.conditioning import FiLMParameters
 from condgen.conditioning.film_generator import Conditions
+from condgen.conditioning.mechanism import in_words
 from condgen.conditioning.values import Value, as_tensor, check_names, labels_of, one_count
 from condgen.data.clips import Clip
 from condgen.data.front_end import FrontEnd
@@ -74,7 +75,7 @@ class Loaded:
         size = f"{heard.sample_rate:,} samples a second" if heard else " × ".join(map(str, self._shape))
         return "\n".join([
             f"{type(network).__name__}, {sum(p.numel() for p in self.model.parameters()):,} parameters, conditioning "
-            f"'{self.model.film_generator.conditioning}'",
+            f"'{in_words(self.model.film_generator.conditioning)}'",
             f"conditions: {'; '.join(conditions) or 'none'}", f"data: {size}, {network.levels:,} levels",
             f"trained on {self.checkpoint.trained_on}, in {self.checkpoint.path}",
         ])  # fmt: skip

@@ -17,7 +17,7 @@ from typing import Any, get_args
 from jsonargparse import auto_cli
 from tqdm import tqdm
 
-from condgen.conditioning.film_generator import Conditioning
+from condgen.conditioning.mechanism import Mechanism
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "pixelcnn_digits.yaml"
 
@@ -65,7 +65,7 @@ def row(conditioning: str, reports: list[dict[str, Any]]) -> str:
 
 def main(
     out: str = "runs/compare_conditioning",
-    conditionings: list[Conditioning] | None = None,
+    conditionings: list[Mechanism] | None = None,
     seeds: int = 1,
     max_epochs: int = 60,
     classifier_steps: int = 1000,
@@ -79,7 +79,7 @@ def main(
         max_epochs: epochs of each run.
         classifier_steps: training steps of the classifier that reads the samples.
     """
-    todo = [(conditioning, seed) for conditioning in conditionings or get_args(Conditioning) for seed in range(seeds)]
+    todo = [(conditioning, seed) for conditioning in conditionings or get_args(Mechanism) for seed in range(seeds)]
     reports: dict[str, list[dict[str, Any]]] = {}
     for conditioning, seed in tqdm(todo, desc="mechanisms × seeds"):
         found = measure(Path(out, f"{conditioning}_{seed}"), conditioning, seed, max_epochs, classifier_steps)

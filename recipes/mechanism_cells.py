@@ -17,7 +17,8 @@ from torch import nn
 
 from condgen.commands.quiet import quiet
 from condgen.conditioning import ClassEmbedding, ClassMap
-from condgen.conditioning.film_generator import Conditioning, Start
+from condgen.conditioning.heads import Start
+from condgen.conditioning.mechanism import Mechanism
 from condgen.data import Images, Speech
 from condgen.models import Discriminator, Generator, PixelCNN, WaveNet
 from condgen.models.conditional import Model
@@ -144,12 +145,12 @@ def build(cell: Cell, names: Mapping[str, list[str]], features: int) -> Likeliho
     network = family.network(position_wise)
     told = encoders(cell, family, names, features)
     if not adversarial:
-        return LikelihoodTask(network, told, cast(Conditioning, mechanism), family.learning_rate, ema_decay=0.99,
+        return LikelihoodTask(network, told, cast(Mechanism, mechanism), family.learning_rate, ema_decay=0.99,
                               compile=False, film_depth=cell.depth, film_start=cell.start)  # fmt: skip
     # The discriminator knows the class whatever the generator's mechanism.
     judge = Discriminator((1, 8, 8), 48, spectral_norm=True, start=2)
     told = told or {name: ClassEmbedding(features, names[name]) for name in family.conditions}
-    return AdversarialTask(network, judge, told, cast(Conditioning, mechanism), "projection",
+    return AdversarialTask(network, judge, told, cast(Mechanism, mechanism), "projection",
                            learning_rate=family.learning_rate, schedule="cosine", ema_decay=0.99, augment=[],
                            film_depth=cell.depth, film_start=cell.start)  # fmt: skip
 

@@ -31,6 +31,7 @@ from condgen.checkpoint import Checkpoint
 from condgen.commands.ablating import ablation, adding_up, working
 from condgen.commands.subject import LeftOut, Subject, Wanted, subject, taught
 from condgen.commands.travelling import ends, travels
+from condgen.conditioning.mechanism import in_words
 from condgen.models.conditional import Model
 
 CLUSTERED = 32  # maps whose sub-clusters are looked for
@@ -66,7 +67,7 @@ def facts(of: Subject) -> dict[str, Any]:
     """Say what is analysed."""
     local = {name: encoder.scope for name, encoder in of.model.encoders.items() if encoder.scope != "global"}
     return {
-        "network": type(of.model.network).__name__, "conditioning": of.model.film_generator.conditioning,
+        "network": type(of.model.network).__name__, "conditioning": in_words(of.model.film_generator.conditioning),
         "layers": {name: sum(p.shape[1] for p in list(pair.parts.values())[:1]) for name, pair in of.film.items()},
         "rows": of.rows, "classes": of.classes, "labels": list(of.film.labels), "averaged": local,
         "data": "" if of.data is None else type(of.data).__name__,

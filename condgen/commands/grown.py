@@ -13,7 +13,6 @@ from condgen.checkpoint import Checkpoint
 from condgen.commands.going_on import epochs_done
 from condgen.commands.model_card import figures_of
 from condgen.conditioning import Encoder
-from condgen.conditioning.adapted import WRITTEN
 from condgen.conditioning.names import spelled
 from condgen.models.conditional import ConditionalModel, as_likelihood
 from condgen.training.adaptation import What
@@ -177,8 +176,7 @@ def _state(
     start = state[key].index_select(axis, torch.tensor(ids)).mean(axis, keepdim=True)
     state[key] = torch.cat([state[key], start], axis)
     if what == "film":
-        generator = model.film_generator
-        none = torch.zeros(1, len(WRITTEN[generator.conditioning]) * sum(generator.channels.values()))
+        none = torch.zeros(1, model.film_generator.offset_sizes[condition])
         known = state.get(offsets, none[:0])
         places = [adapted[condition].index(name) if (name := (encoder.names or ())[i]) in adapted[condition] else -1
                   for i in ids]  # fmt: skip

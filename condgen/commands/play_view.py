@@ -13,6 +13,7 @@ import numpy as np
 
 from condgen.commands.film_moves import Move
 from condgen.commands.playing import Answer, Choices, Playground, Word
+from condgen.conditioning.mechanism import in_words
 from condgen.evaluation.pictures import save_image, save_waveforms
 from condgen.evaluation.sound import wav
 from condgen.models.contract import audio
@@ -103,7 +104,7 @@ def heading(name: str, playground: Playground) -> str:
     network, generator = playground.model.network, playground.model.film_generator
     heard = audio(network)
     size = sum(parameter.numel() for parameter in playground.model.parameters())
-    words = [type(network).__name__, f"{size:,} parameters", f"conditioning “{generator.conditioning}”"]
+    words = [type(network).__name__, f"{size:,} parameters", f"conditioning “{in_words(generator.conditioning)}”"]
     words += [f"{heard.sample_rate:,} Hz"] if heard else []
     return f"<h1>{html.escape(name)}</h1><p>{' · '.join(map(html.escape, words))}</p>"
 

@@ -1,7 +1,7 @@
 """Conditioning: the FiLM layer, its parameters as a value, the FiLM generator, and condition encoders."""
 
 from condgen.conditioning.class_map import ClassMap
-from condgen.conditioning.contract import DataCondition, Encoder
+from condgen.conditioning.contract import DataCondition, Encoder, TokenEncoder
 from condgen.conditioning.encoders import (
     ClassEmbedding,
     FeatureMap,
@@ -11,6 +11,7 @@ from condgen.conditioning.encoders import (
 )
 from condgen.conditioning.film import FiLM, Film, GammaBeta, film, film_layers, require_causal
 from condgen.conditioning.film_generator import FiLMGenerator
+from condgen.conditioning.multi_hop import MultiHopGenerator
 from condgen.conditioning.parameters import FiLMParameters
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "FrameSequence",
     "GammaBeta",
     "LinguisticSequence",
+    "MultiHopGenerator",
+    "TokenEncoder",
     "film",
     "film_layers",
     "require_causal",

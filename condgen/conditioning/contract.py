@@ -97,6 +97,22 @@ class Encoder(Protocol):
         ...
 
 
+class TokenEncoder(Encoder, Protocol):
+    """An encoder that also gives a state per token, such as the words of a caption, to be attended to."""
+
+    def states(self, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what a generator attends to.
+
+        Args:
+            condition: tensor of the condition, as the encoder itself takes it.
+
+        Returns:
+            states: features per token, (batch, features, tokens).
+            present: booleans, (batch, tokens): false for what only pads a row to the longest.
+        """
+        ...
+
+
 def members(contract: type) -> list[str]:
     """List the public members that a Protocol and those it extends require, sorted."""
     declared = [name for part in contract.__mro__ if part is not object and part.__module__ != "typing"

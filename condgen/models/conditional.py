@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import Literal, NamedTuple, TypeAlias, cast, get_args
 
 import torch
@@ -12,13 +11,31 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from condgen.conditioning import Encoder, FiLMGenerator, FiLMParameters
-from condgen.conditioning.adapted import AdaptedFiLMGenerator
+from condgen.conditioning.condition_dropout import Dropout
 from condgen.conditioning.contract import require
-from condgen.conditioning.film_generator import ConcatHead, Conditioning, Conditions, Dropout, Head, Start
+from condgen.conditioning.film_generator import Conditions, Memory
+from condgen.conditioning.heads import ConcatHead, Head, Start
+from condgen.conditioning.mechanism import Conditioning, Mechanism, by_name, in_words
+from condgen.conditioning.multi_hop import MultiHop
+from condgen.conditioning.self_conditioning import require_causal_network
 from condgen.models.contract import DiscriminatorNetwork, GeneratorNetwork, LikelihoodNetwork, StreamingNetwork
 from condgen.quantization import check_levels
 
-DiscriminatorConditioning = Literal["none", "concat", "bias", "film", "projection", "auxiliary"]
+DiscriminatorMechanism = Literal["none", "concat", "bias", "film", "projection", "auxiliary"]
+DiscriminatorConditioning: TypeAlias = DiscriminatorMechanism | dict[str, DiscriminatorMechanism]
+Generation = Literal["linear", "multi_hop"]
+MEMORIES: dict[Generation, Memory | None] = {"linear": None, "multi_hop": MultiHop}
+
+
+def memory_of(generation: Generation) -> Memory | None:
+    """Return what stands between encoders of tokens and their heads in a FiLM generator.
+
+    Raises:
+        ValueError: there is no such generator.
+    """
+    if generation not in MEMORIES:
+        raise ValueError(f"unknown film_generator '{generation}'; known: {', '.join(MEMORIES)}")
+    return MEMORIES[generation]
 
 
 class ConditionalModel(nn.Module):
@@ -27,11 +44,13 @@ class ConditionalModel(nn.Module):
     Args:
         network: likelihood network, such as `PixelCNN` or `WaveNet`; see `condgen.models.contract`.
         conditions: encoder per named condition.
-        conditioning: mechanism by which the conditions act; see `FiLMGenerator`.
+        conditioning: mechanism by which the conditions act, or one for each by name; see `FiLMGenerator`.
         condition_dropout: probability that an example's condition is dropped in training; see `FiLMGenerator`.
-        adapted: names of classes with FiLM parameters of their own, by condition; see `AdaptedFiLMGenerator`.
+        adapted: names of classes with FiLM parameters of their own, by condition; see `FiLMGenerator`.
         film_depth: depth of the FiLM generator; see `FiLMGenerator`.
         film_start: initial weights of its heads, `zero` or `small`.
+        film_generator: way from features to heads: `linear`, or `multi_hop`, which attends to tokens layer by layer.
+        post_multiplier: two scalars per layer that multiply what conditions write, used if true; see `FiLMGenerator`.
 
     Raises:
         ValueError: the network or an encoder lacks members of its contract; the message names all of them.
@@ -46,14 +65,18 @@ class ConditionalModel(nn.Module):
         adapted: Mapping[str, Sequence[str]] | None = None,
         film_depth: int = 0,
         film_start: Start = "zero",
+        film_generator: Generation = "linear",
+        post_multiplier: bool = False,
     ) -> None:
         super().__init__()
         self.network: LikelihoodNetwork = require(network, LikelihoodNetwork)
         if self.network.sample_rate is not None:
             require(network, StreamingNetwork)
-        make = partial(AdaptedFiLMGenerator, adapted) if adapted else FiLMGenerator
-        layers = self.network.film_layers
-        self.film_generator = make(conditions, layers, conditioning, condition_dropout, film_depth, film_start)
+        require_causal_network(network)
+        self.film_generator = FiLMGenerator(
+            conditions, self.network.film_layers, conditioning, condition_dropout, film_depth, film_start, adapted,
+            post_multiplier, memory_of(film_generator),
+        )  # fmt: skip
 
     @property
     def encoders(self) -> dict[str, Encoder]:
@@ -97,9 +120,11 @@ class ConditionalGenerator(nn.Module):
     Args:
         network: generator network, such as `Generator`; see `condgen.models.contract`.
         conditions: encoder per named condition.
-        conditioning: mechanism by which the conditions act; see `FiLMGenerator`.
+        conditioning: mechanism by which the conditions act, or one for each by name; see `FiLMGenerator`.
         film_depth: depth of the FiLM generator; see `FiLMGenerator`.
         film_start: initial weights of its heads, `zero` or `small`.
+        film_generator: way from features to heads, `linear` or `multi_hop`; see `ConditionalModel`.
+        post_multiplier: two scalars per layer that multiply what conditions write, used if true; see `FiLMGenerator`.
 
     Raises:
         ValueError: the network or an encoder lacks members of its contract; the message names all of them.
@@ -112,11 +137,15 @@ class ConditionalGenerator(nn.Module):
         conditioning: Conditioning = "film",
         film_depth: int = 0,
         film_start: Start = "zero",
+        film_generator: Generation = "linear",
+        post_multiplier: bool = False,
     ) -> None:
         super().__init__()
         self.network: GeneratorNetwork = require(network, GeneratorNetwork)
-        layers = self.network.film_layers
-        self.film_generator = FiLMGenerator(conditions, layers, conditioning, 0.0, film_depth, film_start)
+        self.film_generator = FiLMGenerator(
+            conditions, self.network.film_layers, conditioning, 0.0, film_depth, film_start,
+            post_multiplier=post_multiplier, memory=memory_of(film_generator),
+        )  # fmt: skip
 
     @property
     def encoders(self) -> dict[str, Encoder]:
@@ -150,7 +179,7 @@ class Judgement(NamedTuple):
 
     Attributes:
         score: realness, given the conditions, (batch,).
-        classes: logits per class condition, (batch, classes); empty unless the conditioning is `auxiliary`.
+        classes: logits per class condition, (batch, classes), of those whose conditioning is `auxiliary`.
     """
 
     score: Tensor
@@ -166,9 +195,9 @@ class ConditionalDiscriminator(nn.Module):
     Args:
         network: discriminator network, such as `Discriminator`; see `condgen.models.contract`.
         conditions: encoder per named condition.
-        conditioning: mechanism: `none`; `concat`, `bias` or `film` in every layer; `projection`, which adds the inner
-            product of the condition's features, through a matrix V, with those of x; or `auxiliary`, which also
-            classifies x.
+        conditioning: mechanism of all conditions, or one for each by name: `none`, for all alone; `concat`, `bias` or
+            `film` in every layer; `projection`, which adds the inner product of the condition's features, through a
+            matrix V, with those of x; or `auxiliary`, which also classifies x.
     """
 
     def __init__(
@@ -178,22 +207,24 @@ class ConditionalDiscriminator(nn.Module):
         conditioning: DiscriminatorConditioning = "projection",
     ) -> None:
         super().__init__()
-        if conditioning not in get_args(DiscriminatorConditioning):
-            known = ", ".join(get_args(DiscriminatorConditioning))
-            raise ValueError(f"unknown conditioning '{conditioning}' of a discriminator; known: {known}")
+        known = get_args(DiscriminatorMechanism)
+        each = by_name(conditioning, list(conditions), known, " of a discriminator")
         self.network: DiscriminatorNetwork = require(network, DiscriminatorNetwork)
         self.conditioning: DiscriminatorConditioning = conditioning
-        beside = dict(conditions) if conditioning in ("projection", "auxiliary") else {}
-        if conditioning in ("projection", "auxiliary") and not beside:
+        if conditioning in ("projection", "auxiliary") and not conditions:
             raise ValueError(f"a discriminator with conditioning '{conditioning}' needs at least one condition")
-        encoders = {name: require(encoder, Encoder) for name, encoder in beside.items()}
-        if conditioning == "auxiliary" and any(encoder.classes is None for encoder in encoders.values()):
+        beside = {n: require(conditions[n], Encoder) for n, kind in each.items() if kind in ("projection", "auxiliary")}
+        if any(each[name] == "auxiliary" and encoder.classes is None for name, encoder in beside.items()):
             raise ValueError("an auxiliary classifier predicts classes: every condition must be a ClassEmbedding")
-        inside = cast(Conditioning, conditioning if conditioning in ("concat", "bias", "film") else "none")
         layers, features = self.network.film_layers, self.network.features
-        self.film_generator = FiLMGenerator({} if inside == "none" else conditions, layers, inside)
-        projected, classified = (encoders, {}) if conditioning == "projection" else ({}, encoders)
-        self.encoders = nn.ModuleDict({name: beside[name] for name in projected})
+        inside = {n: cast(Mechanism, kind) for n, kind in each.items() if kind in ("concat", "bias", "film")}
+        own: Conditioning = inside or (
+            cast(Mechanism, conditioning) if conditioning in ("concat", "bias", "film") else "none"
+        )
+        self.film_generator = FiLMGenerator({name: conditions[name] for name in inside}, layers, own)
+        projected = {name: encoder for name, encoder in beside.items() if each[name] == "projection"}
+        classified = {name: encoder for name, encoder in beside.items() if each[name] == "auxiliary"}
+        self.encoders = nn.ModuleDict({name: conditions[name] for name in projected})
         self.project = nn.ModuleDict({n: nn.Linear(e.features, features, bias=False) for n, e in projected.items()})
         self.classify = nn.ModuleDict({n: nn.Linear(features, e.classes or 0) for n, e in classified.items()})
 
@@ -227,7 +258,7 @@ def concat_to_bias(discriminator: ConditionalDiscriminator) -> ConditionalDiscri
     """
     if discriminator.conditioning != "concat":
         raise ValueError("only a discriminator with conditioning 'concat' can become one with 'bias'; this one has "
-                         f"'{discriminator.conditioning}'")  # fmt: skip
+                         f"'{in_words(discriminator.conditioning)}'")  # fmt: skip
     source = discriminator.film_generator
     if any(source.normalised):
         raise ValueError("concatenation acts before a norm and a bias after it: with a norm other than none, no bias "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm as normalise_spectrum
 
 from condgen.conditioning.film import FIXED, FiLM, Film, GammaBeta, Norm, film_layers
+from condgen.conditioning.self_conditioning import SelfConditioned, SqueezeExcitation
 from condgen.described import described
 from condgen.quantization import Companding, Quantization
 
@@ -140,6 +141,7 @@ class Generator(nn.Module):
         levels: whole levels of the data, to which samples are rounded.
         companding: spacing of the levels of audio, `mu_law` or `linear`; see `Quantization`. Images are linear.
         sample_rate: samples of audio per second; `None` for images.
+        squeeze: reduction of the squeeze-and-excitation that follows every hidden layer; 0 for none.
     """
 
     def __init__(
@@ -155,6 +157,7 @@ class Generator(nn.Module):
         levels: int = 256,
         companding: Companding = "linear",
         sample_rate: int | None = None,
+        squeeze: int = 0,
     ) -> None:
         super().__init__()
         if labels not in ("first", "every"):
@@ -174,6 +177,7 @@ class Generator(nn.Module):
         self.convs.extend(fit.up(a, b, plain) for a, b in itertools.pairwise(widths))
         self.output = fit.up(widths[-1], fit.shape[0])
         self.films = nn.ModuleList(self._film(i, widths[i], norm) for i in range(fit.layers))
+        self.squeezes = squeezes(widths, squeeze)
 
     def _film(self, layer: int, width: int, norm: Norm) -> nn.Module:
         """Make the layer after a convolution: FiLM, or a norm with affine where no condition acts."""
@@ -204,6 +208,7 @@ class Generator(nn.Module):
         for i, (conv, layer) in enumerate(zip(self.convs, self.films, strict=True)):
             y = conv(x)
             x = torch.relu(layer(y, self.film_of(film, i)) if isinstance(layer, FiLM) else layer(y))
+            x = self.squeezes[i](x) if self.squeezes else x
         return torch.tanh(self.output(x))
 
 
@@ -224,6 +229,7 @@ class Discriminator(nn.Module):
         stride: stride of the convolutions; see `Generator`.
         start: least size of the smallest map; see `Generator`.
         padding_mode: padding of the convolutions. With anything but `zeros`, `concat` is exactly `bias`.
+        squeeze: reduction of the squeeze-and-excitation that follows every hidden layer; 0 for none.
     """
 
     def __init__(
@@ -237,6 +243,7 @@ class Discriminator(nn.Module):
         stride: int | None = None,
         start: int = 4,
         padding_mode: Padding = "zeros",
+        squeeze: int = 0,
     ) -> None:
         super().__init__()
         if phase_shuffle < 0:
@@ -254,6 +261,7 @@ class Discriminator(nn.Module):
             FiLM(w, n, fit.dims, like=partial(_like, fit.down, w), size=size)
             for w, n, size in zip(widths[1:], norms, sizes, strict=True)
         )
+        self.squeezes = squeezes(widths[1:], squeeze)
         self.features = widths[-1] * math.prod(fit.start)
         self.output = wrapped(nn.Linear(self.features, 1))
 
@@ -272,10 +280,18 @@ class Discriminator(nn.Module):
             raise ValueError(f"this discriminator takes data of {self.shape}, not of {tuple(x.shape[1:])}")
         for i, (conv, layer) in enumerate(zip(self.convs, self.films, strict=True)):
             x = F.leaky_relu(layer(conv(x), self.film_of(film, i)), 0.2)
+            x = self.squeezes[i](x) if self.squeezes else x
             if self.phase_shuffle and self.training and i + 1 < len(self.convs):
                 x = shuffle_phase(x, self.phase_shuffle)
         features = x.flatten(1)
         return self.output(features)[:, 0], features
+
+
+def squeezes(widths: Sequence[int], reduction: int) -> nn.ModuleList:
+    """Make the squeeze-and-excitation after each hidden layer, of so many channels; an empty list for reduction 0."""
+    if reduction < 0:
+        raise ValueError(f"squeeze {reduction} is not at least 0")
+    return nn.ModuleList(SelfConditioned(SqueezeExcitation(width, reduction)) for width in widths if reduction)
 
 
 def shuffle_phase(x: Tensor, most: int) -> Tensor:

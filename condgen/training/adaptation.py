@@ -18,8 +18,7 @@ from torch.func import functional_call
 from tqdm import tqdm
 
 from condgen.conditioning import FiLMParameters
-from condgen.conditioning.adapted import WRITTEN
-from condgen.conditioning.film_generator import Conditioning
+from condgen.conditioning.mechanism import WRITTEN, Mechanism
 from condgen.data.batch import Batch, BatchSet, count_dims
 from condgen.models import ConditionalModel
 
@@ -186,15 +185,15 @@ def _width(model: ConditionalModel, condition: str, example: Batch, free: Free, 
     else:
         conditions = {name: value[:1] for name, value in _moved(model, example).conditions.items()}
         ids = torch.arange(known, device=conditions[condition].device)
-        rows = _global(model.film({**conditions, condition: ids}), model.film_generator.conditioning)
+        rows = _global(model.film({**conditions, condition: ids}), model.film_generator.mechanisms[condition])
     spread = rows.var(0, correction=1) if known > 1 else torch.zeros_like(rows[0])
     spread = spread if spread.any() else rows.square().mean(0)
     spread = spread if spread.any() else torch.ones_like(spread)
     return ((spread + spread.mean()) / 2).sqrt()
 
 
-def _global(film: FiLMParameters, conditioning: Conditioning) -> Tensor:
-    """Return the FiLM parameters that conditions decide, (rows, numbers), averaged over positions."""
+def _global(film: FiLMParameters, mechanism: Mechanism) -> Tensor:
+    """Return the FiLM parameters that a condition decides, (rows, numbers), averaged over positions."""
     parts = [pair.parts[part].flatten(2).mean(2) if pair.parts[part].ndim > 2 else pair.parts[part]
-             for pair in film.values() for part in WRITTEN[conditioning]]  # fmt: skip
+             for pair in film.values() for part in WRITTEN[mechanism]]  # fmt: skip
     return torch.cat(parts, 1)

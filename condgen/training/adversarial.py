@@ -21,12 +21,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from condgen.conditioning.contract import Encoder, require
-from condgen.conditioning.film_generator import Conditioning, Start
+from condgen.conditioning.heads import Start
+from condgen.conditioning.mechanism import Conditioning
 from condgen.data.batch import Batch, as_batch
 from condgen.data.hyperparameters import store_hyperparameters, write_format
 from condgen.described import described
 from condgen.models import ConditionalDiscriminator, ConditionalGenerator
-from condgen.models.conditional import DiscriminatorConditioning
+from condgen.models.conditional import DiscriminatorConditioning, Generation
 from condgen.training.augmentation import Augmentation, Change, choose
 from condgen.training.averaging import checked_decay, move_average
 from condgen.training.batch_norm import refuse_ones, takes_one
@@ -78,9 +79,10 @@ class AdversarialTask(pl.LightningModule):
         discriminator: network of the discriminator, such as `condgen.models.Discriminator`.
         conditions: encoder per named condition; the discriminator gets encoders of its own, alike at the start.
             Conditions that the data has and the model lacks are left out.
-        conditioning: mechanism of the generator: `none`, `concat`, `bias`, `scale`, `gate` or `film`.
+        conditioning: mechanism of the generator: `none`, `concat`, `bias`, `scale`, `gate` or `film`; or one for each
+            condition, such as `{mask: bias, digit: film}`.
         discriminator_conditioning: mechanism of the discriminator: `none`, `concat`, `bias`, `film`, `projection` or
-            `auxiliary`.
+            `auxiliary`; or one for each condition.
         loss: `non_saturating`, `hinge`, `least_squares` or `wasserstein`.
         r1: weight of the penalty on the score's gradient at real data.
         gradient_penalty: weight of the penalty of WGAN-GP; 10 there, with `loss: wasserstein`.
@@ -98,6 +100,9 @@ class AdversarialTask(pl.LightningModule):
             out, the usual ones where a class has few training examples. Leave out what would contradict a condition.
         film_depth: number of hidden layers, in the generator, between each condition's features and its linear heads.
         film_start: initial weights of these heads, `zero` or `small`; see `FiLMGenerator`.
+        film_generator: way from features to heads, in the generator: `linear`, or `multi_hop`, which attends to tokens
+            layer by layer.
+        post_multiplier: two scalars per layer that multiply what conditions write, used if true; see `FiLMGenerator`.
     """
 
     def __init__(
@@ -121,6 +126,8 @@ class AdversarialTask(pl.LightningModule):
         augment: list[Change] | None = None,
         film_depth: int = 0,
         film_start: Start = "zero",
+        film_generator: Generation = "linear",
+        post_multiplier: bool = False,
     ) -> None:
         super().__init__()
         store_hyperparameters(self)
@@ -133,7 +140,9 @@ class AdversarialTask(pl.LightningModule):
         self.automatic_optimization = False
         conditions = conditions or {}
         _check_scopes(conditions)
-        self.generator = ConditionalGenerator(network, conditions, conditioning, film_depth, film_start)
+        self.generator = ConditionalGenerator(
+            network, conditions, conditioning, film_depth, film_start, film_generator, post_multiplier
+        )
         self.discriminator = ConditionalDiscriminator(
             discriminator, copy.deepcopy(conditions), discriminator_conditioning
         )

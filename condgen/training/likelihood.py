@@ -13,11 +13,13 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from condgen.conditioning.film_generator import Conditioning, Start
+from condgen.conditioning.heads import Start
+from condgen.conditioning.mechanism import Conditioning
 from condgen.data.batch import Batch, as_batch, count_dims
 from condgen.data.hyperparameters import store_hyperparameters, write_format
 from condgen.described import described
 from condgen.models import ConditionalModel
+from condgen.models.conditional import Generation
 from condgen.training.averaging import EMA, checked_decay
 from condgen.training.compatibility import (
     ClassExamples,
@@ -46,7 +48,8 @@ class LikelihoodTask(pl.LightningModule):
     Args:
         network: likelihood model, such as `condgen.models.PixelCNN` or `condgen.models.WaveNet`.
         conditions: encoder per named condition. Conditions that the data has and the model lacks are left out.
-        conditioning: mechanism by which the conditions act: `none`, `bias`, `scale`, `gate`, `film` or `concat`.
+        conditioning: mechanism by which the conditions act, `none`, `bias`, `scale`, `gate`, `film` or `concat`; or one
+            for each condition, such as `{mask: bias, speaker: scale}`.
         condition_dropout: probability that an example's conditions are replaced by "none", for all of them or by name,
             such as `{digit: 0.1}`; 0.1 lets sampling turn the conditions up, by guidance.
         learning_rate: highest learning rate of AdamW.
@@ -64,6 +67,9 @@ class LikelihoodTask(pl.LightningModule):
         adapted: classes with FiLM parameters of their own, by condition, which `condgen adapt --what film` learns.
         film_depth: number of hidden layers between each condition's features and its linear heads.
         film_start: initial weights of these heads, `zero` or `small`; see `FiLMGenerator`.
+        film_generator: way from features to heads: `linear`, or `multi_hop`, which attends to tokens layer by layer.
+        post_multiplier: two scalars per layer that multiply what conditions write, used if true; see `FiLMGenerator`.
+            Weight decay leaves them out.
     """
 
     def __init__(
@@ -82,12 +88,15 @@ class LikelihoodTask(pl.LightningModule):
         adapted: dict[str, list[str]] | None = None,
         film_depth: int = 0,
         film_start: Start = "zero",
+        film_generator: Generation = "linear",
+        post_multiplier: bool = False,
     ) -> None:
         super().__init__()
         store_hyperparameters(self)
         self.model = ConditionalModel(
-            network, conditions or {}, conditioning, condition_dropout, adapted, film_depth, film_start
-        )
+            network, conditions or {}, conditioning, condition_dropout, adapted, film_depth, film_start,
+            film_generator, post_multiplier,
+        )  # fmt: skip
         self.compile_network = compile
         self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
         self.schedule, self.weight_decay = schedule, weight_decay

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from condgen.conditioning import ClassEmbedding, FiLMParameters, FrameSequence
-from condgen.conditioning.adapted import AdaptedFiLMGenerator
 from condgen.conditioning.film_generator import FiLMGenerator
 from condgen.models import ConditionalModel, PixelCNN
 
@@ -24,7 +23,7 @@ def pair(conditioning, norm="none", adapted=("new",)):
     with torch.no_grad():
         for parameter in plain.parameters():
             parameter.normal_()
-    other = AdaptedFiLMGenerator({"label": list(adapted)}, encoders, layers_of(norm), conditioning)
+    other = FiLMGenerator(encoders, layers_of(norm), conditioning, adapted={"label": list(adapted)})
     missing, unexpected = other.load_state_dict(plain.state_dict(), strict=False)
     assert (missing, unexpected) == (["offsets.label.numbers"], [])
     torch.nn.init.normal_(other.offsets["label"].numbers)
@@ -58,7 +57,7 @@ def test_an_offset_is_added_to_what_the_heads_write_and_other_classes_stay_equal
 
 def test_offsets_lie_as_the_task_representation_does_and_every_class_has_its_own():
     encoders = {"label": ClassEmbedding(3, CLASSES)}
-    generator = AdaptedFiLMGenerator({"label": ["new", "b"]}, encoders, layers_of(), "film")  # heads are zero
+    generator = FiLMGenerator(encoders, layers_of(), "film", adapted={"label": ["new", "b"]})  # heads are zero
     start = generator({"label": torch.arange(4)}).flatten()
     torch.nn.init.normal_(generator.offsets["label"].numbers)
     moved = generator({"label": torch.arange(4)}).flatten() - start
@@ -82,3 +81,28 @@ def test_classes_that_are_not_there_are_refused(adapted, words):
     network = PixelCNN((1, 4, 4), 4, layers=2, channels=4, head=4)
     with pytest.raises(ValueError, match=words):
         ConditionalModel(network, encoders, "film", adapted=adapted)
+
+
+def test_training_drops_the_offset_with_its_class_so_that_a_dropped_row_is_none_and_nothing_else():
+    encoders = {"label": ClassEmbedding(3, CLASSES)}
+    generator = FiLMGenerator(encoders, layers_of(), "film", {"label": 0.5}, adapted={"label": ["new"]}).train()
+    for parameter in generator.parameters():
+        torch.nn.init.normal_(parameter)
+    ids = {"label": torch.full((200,), 3)}
+    torch.manual_seed(0)
+    rows = generator(ids).flatten()
+    none, whole = generator.without(ids).flatten()[0], generator.eval()(ids).flatten()[0]
+    dropped = (rows == none).all(1)
+    assert 60 < dropped.sum() < 140
+    assert torch.equal(rows[~dropped], whole.expand(int((~dropped).sum()), -1))
+
+
+def test_an_offset_is_of_what_the_classs_own_condition_writes():
+    encoders = {"label": ClassEmbedding(3, CLASSES), "columns": FrameSequence(2, 3)}
+    generator = FiLMGenerator(encoders, layers_of(), {"label": "bias", "columns": "film"}, adapted={"label": ["new"]})
+    assert generator.offsets["label"].numbers.shape == (1, sum(generator.channels.values()))
+    torch.nn.init.normal_(generator.offsets["label"].numbers)
+    film = generator(conditions(0, 3))
+    assert all(torch.equal(pair.gamma, torch.ones_like(pair.gamma)) for pair in film.values())
+    moved = torch.cat([pair.beta[1].mean(-1) for pair in film.values()])
+    torch.testing.assert_close(moved, generator.offsets["label"].numbers[0])

@@ -475,7 +475,7 @@ MUTANTS = [
     ),
     Mutant(
         "conditions_dropped_apart", "each condition of an example is dropped by a chance of its own",
-        "conditioning/film_generator.py", "{name: chance < p for", "{name: torch.rand_like(chance) < p for",
+        "conditioning/condition_dropout.py", "{name: drawn < p for", "{name: torch.rand_like(drawn) < p for",
         ("conditioning/test_condition_dropout.py",),
     ),
     Mutant(
@@ -523,5 +523,47 @@ MUTANTS = [
         "offset_for_others", "FiLM parameters of an adapted class are added to those of all others",
         "conditioning/adapted.py", "rows = torch.zeros(encoder.classes,", "rows = torch.ones(encoder.classes,",
         ("conditioning/test_adapted.py",),
+    ),
+    Mutant(
+        "dropped_rows_keep_offsets", "a row without its class in training still has what the class was adapted by",
+        "conditioning/film_generator.py", "dropped[name]) if name in dropped else own",
+        "dropped[name]) if not dropped else own",
+        ("conditioning/test_adapted.py",),
+    ),
+    Mutant(
+        "gates_add_up_with_scales", "a gate's δ is added to that of the other conditions' scales",
+        "conditioning/heads.py", "2 * torch.sigmoid(gate), torch.mul)", "2 * torch.sigmoid(gate) - 1)",
+        ("conditioning/test_mechanism.py",),
+    ),
+    Mutant(
+        "one_mechanism_for_all", "the heads of `scale` read the conditions that gate too",
+        "conditioning/film_generator.py", "if self.mechanisms[name] in kinds:", "if True:",
+        ("conditioning/test_mechanism.py",),
+    ),
+    Mutant(
+        "multipliers_of_other_layers", "post-multipliers go to the layers in reverse",
+        "conditioning/heads.py", "zip(layers, self.by_part[part], strict=True)",
+        "zip(layers, self.by_part[part].flip(0), strict=True)",
+        ("conditioning/test_heads.py",),
+    ),
+    Mutant(
+        "padding_is_attended", "a multi-hop generator attends to what pads a row",
+        "conditioning/multi_hop.py", "scores.masked_fill(~present, -torch.inf).softmax(1)", "scores.softmax(1)",
+        ("conditioning/test_multi_hop.py",),
+    ),
+    Mutant(
+        "hops_forget", "every hop asks by what the encoder says of the whole, not by the memory before",
+        "conditioning/multi_hop.py", "memory @ query.T) *", "whole @ query.T) *",
+        ("conditioning/test_multi_hop.py",),
+    ),
+    Mutant(
+        "gates_of_another_order", "an LSTM's gates are read in another order than PyTorch's",
+        "conditioning/self_conditioning.py", "i, f, g, o = gates.chunk(4, 1)", "i, f, o, g = gates.chunk(4, 1)",
+        ("conditioning/test_self_conditioning.py",),
+    ),
+    Mutant(
+        "looking_unnoticed", "a causal network may hold layers that look at other positions",
+        "models/conditional.py", "require_causal_network(network)", "pass",
+        ("conditioning/test_self_conditioning.py",),
     ),
 ]  # fmt: skip
