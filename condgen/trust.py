@@ -28,8 +28,8 @@ PARTS = {
     "discriminator": NETWORKS,
     "conditions": tuple(
         f"condgen.conditioning.{name}"
-        for name in ("ClassEmbedding", "ClassMap", "FeatureVector", "FeatureMap", "FrameSequence",
-                     "LinguisticSequence")
+        for name in ("AudioReference", "ClassEmbedding", "ClassMap", "FeatureVector", "FeatureMap", "FrameSequence",
+                     "ImageEncoder", "LinguisticSequence", "TokenSequence")
     ),
     "source": tuple(
         f"condgen.data.{name}"

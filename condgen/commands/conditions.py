@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from condgen.conditioning import Encoder, names
+from condgen.conditioning.values import stacked_rows
 from condgen.data import Clip, FrameFeature, Phoneme
 from condgen.data.decoding import read_audio
 from condgen.data.front_end import FrontEnd
@@ -91,14 +92,7 @@ def warn_of_untrained(untrained: Mapping[str, Sequence[str]], used: Mapping[str,
 
 def stacked(rows: Sequence[Combination]) -> dict[str, Tensor]:
     """Stack combinations: (combinations, …) per condition; shorter sequences of frames are padded with zeros."""
-    result = {}
-    for name in rows[0].values if rows else ():
-        parts = [row.values[name] for row in rows]
-        longest = max(part.shape[-1] if part.ndim else 0 for part in parts)
-        ragged = any(part.shape != parts[0].shape for part in parts)
-        padded = [nn.functional.pad(p, (0, longest - p.shape[-1])) for p in parts] if ragged else parts
-        result[name] = torch.stack(padded)
-    return result
+    return {name: stacked_rows([row.values[name] for row in rows]) for name in (rows[0].values if rows else ())}
 
 
 def _example(encoder: Encoder, feature: FrameFeature | None) -> str:

@@ -9,6 +9,8 @@ from typing import Literal, Protocol, TypeVar, cast
 from torch import Tensor
 
 Scope = Literal["global", "local", "spatial"]
+Given = Literal["class", "audio", "text", "length", "caption", "picture", "reference", "array"]
+KINDS: dict[Given, str] = {"class": "a class", "caption": "words", "picture": "a picture", "reference": "a recording"}
 Contract = TypeVar("Contract")
 
 
@@ -17,11 +19,12 @@ class DataCondition:
     """What a data module says about a condition that it provides.
 
     Attributes:
-        names: names of the classes, or of the phonemes, in the order of their ids; `None` if there are neither.
+        names: names of the classes, phonemes or words in the order of their ids; `None` if there are none.
         size: numbers per frame; `None` for a condition without frames.
         hop: samples of audio per frame; `None` for a condition without frames.
-        given: source that `condgen sample` makes the condition from: the name of a `class`, an `audio` file, a `text`,
-            only the `length`, or an `array`.
+        given: source that `condgen sample` makes the condition from: the name of a `class`; an `audio` file, of which
+            every frame is rendered; a `text`; only the `length`; a `caption`; a `picture`; a `reference`, a recording
+            that shows a voice; or an `array`.
         channels: channels of a map; `None` for a condition that is none.
         factor: ratio of an image's size to the map's.
     """
@@ -29,14 +32,14 @@ class DataCondition:
     names: list[str] | None = None
     size: int | None = None
     hop: int | None = None
-    given: Literal["class", "audio", "text", "length", "array"] = "array"
+    given: Given = "array"
     channels: int | None = None
     factor: int = 1
 
     @property
     def kind(self) -> str:
         """The kind of condition, in words."""
-        return "a class" if self.given == "class" else "an array" if self.size is None else "frames"
+        return KINDS.get(self.given) or ("an array" if self.size is None else "frames")
 
 
 def require_condition(name: str, known: Mapping[str, DataCondition]) -> DataCondition:
@@ -111,6 +114,20 @@ class TokenEncoder(Encoder, Protocol):
             present: booleans, (batch, tokens): false for what only pads a row to the longest.
         """
         ...
+
+
+class PictureEncoder(Encoder, Protocol):
+    """An encoder of whole pictures, (batch, channels, height, width) of numbers from 0 to 1, such as files hold.
+
+    Attributes:
+        channels: channels of the pictures.
+        smallest: least height and width.
+    """
+
+    @property
+    def channels(self) -> int: ...
+    @property
+    def smallest(self) -> int: ...
 
 
 def members(contract: type) -> list[str]:

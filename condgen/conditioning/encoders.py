@@ -52,7 +52,7 @@ class ClassEmbedding(nn.Module):
         """Look up ids, (batch,) of whole numbers, giving (batch, features)."""
         if ids.ndim != 1 or ids.is_floating_point():
             raise ValueError(f"class ids are (batch,) whole numbers; got {tuple(ids.shape)} of {ids.dtype}")
-        wrong = _beyond(ids, len(self.names))
+        wrong = beyond(ids, len(self.names))
         if wrong:
             raise ValueError(f"class ids {wrong} are out of range: there are {len(self.names)} classes, 0 to "
                              f"{len(self.names) - 1} ({', '.join(self.names)})")  # fmt: skip
@@ -68,13 +68,13 @@ class ClassEmbedding(nn.Module):
         """Take the names of the classes from the data if neither the names nor their number are given."""
         if arguments.get("names") is not None or arguments.get("num_classes") is not None:
             return dict(arguments)
-        if data.names is None or data.size is not None:
-            raise ValueError(f"needs the names of classes, and the data give {data.kind}{_remedy(data)}")
+        if data.names is None or data.kind not in ("a class", "an array"):
+            raise ValueError(f"needs the names of classes, and the data give {data.kind}{remedy(data)}")
         return {**arguments, "names": data.names}
 
     def check(self, data: DataCondition, hop: int) -> None:
         """Compare the classes with the data's."""
-        _refuse_kind("a class", data, data.size is not None)
+        refuse_kind("a class", data, data.kind not in ("a class", "an array"))
         agree("the model's classes are", self.names, "the data's are", data.names)
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
@@ -114,7 +114,7 @@ class FeatureVector(nn.Module):
 
     def forward(self, vector: Tensor) -> Tensor:
         """Map (batch, size) to (batch, features)."""
-        _require(vector, ("batch", self.size))
+        require_shape(vector, ("batch", self.size))
         return self.linear(vector.to(self.linear.weight.dtype))
 
     @classmethod
@@ -124,7 +124,7 @@ class FeatureVector(nn.Module):
 
     def check(self, data: DataCondition, hop: int) -> None:
         """Refuse classes and frames; `forward` checks the length of a vector."""
-        _refuse_kind("a vector", data, data.kind != "an array")
+        refuse_kind("a vector", data, data.kind != "an array")
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
         """Read tags, joined with `+`, or a list `a+b,c` of these."""
@@ -189,7 +189,7 @@ class FrameSequence(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Map (batch, size, frames) to (batch, features, frames × factor)."""
-        _require(frames, ("batch", self.size, "frames"))
+        require_shape(frames, ("batch", self.size, "frames"))
         projected = self.project(frames.to(next(self.parameters()).dtype))
         if self.upsampling == "repeat":
             return projected.repeat_interleave(self.factor, dim=-1)
@@ -254,9 +254,9 @@ class LinguisticSequence(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Map (batch, 7, frames) to (batch, features, frames × factor)."""
-        _require(frames, ("batch", self.size, "frames"))
+        require_shape(frames, ("batch", self.size, "frames"))
         ids = frames[:, :3].long()
-        wrong = _beyond(ids, len(self.names))
+        wrong = beyond(ids, len(self.names))
         if wrong:
             raise ValueError(f"phoneme ids {wrong} are out of range: there are {len(self.names)} phonemes")
         phonemes = self.embedding(ids).permute(0, 1, 3, 2).flatten(1, 2)
@@ -274,7 +274,7 @@ class LinguisticSequence(nn.Module):
         if arguments.get("names") is not None:
             return dict(arguments)
         if not data.names or data.size is None:
-            raise ValueError(f"needs phonemes, and the data give {data.kind} without any{_remedy(data)}")
+            raise ValueError(f"needs phonemes, and the data give {data.kind} without any{remedy(data)}")
         return {**arguments, "names": data.names}
 
     def check(self, data: DataCondition, hop: int) -> None:
@@ -321,7 +321,7 @@ class FeatureMap(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Map (batch, channels, height, width) to (batch, features, height × factor, width × factor)."""
-        _require(maps, ("batch", self.channels, "height", "width"))
+        require_shape(maps, ("batch", self.channels, "height", "width"))
         return self.network(maps.to(next(self.parameters()).dtype))
 
     @classmethod
@@ -333,7 +333,7 @@ class FeatureMap(nn.Module):
 
     def check(self, data: DataCondition, hop: int) -> None:
         """Refuse classes and frames; `forward` checks the channels of a map."""
-        _refuse_kind("a map", data, data.kind != "an array")
+        refuse_kind("a map", data, data.kind != "an array")
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
         """Refuse any word: maps come from a file."""
@@ -348,29 +348,33 @@ def agree(our_words: str, ours: object, their_words: str, theirs: object) -> Non
 
 def check_frames(size: int, factor: int, data: DataCondition, hop: int) -> None:
     """Compare the size and duration of the frames that an encoder takes with the data's."""
-    _refuse_kind("frames", data, data.size is None)
+    refuse_kind("frames", data, data.kind != "frames")
     agree("the model takes frames of size", size, "the data's have", data.size)
     agree(f"the model's frames, network.hop {hop} × the encoder's factor {factor}, have", f"{hop * factor} samples",
           "the data's have", f"{data.hop} samples")  # fmt: skip
 
 
-def _beyond(ids: Tensor, classes: int) -> list[int]:
+def beyond(ids: Tensor, classes: int) -> list[int]:
     """List the ids that are of no class; while a model is exported, there are no ids yet."""
     if torch.compiler.is_exporting() or not ids.numel() or 0 <= int(ids.min()) <= int(ids.max()) < classes:
         return []
     return [i for i in ids.unique().tolist() if not 0 <= i < classes]
 
 
-def _refuse_kind(takes: str, data: DataCondition, is_refused: bool) -> None:
+def refuse_kind(takes: str, data: DataCondition, is_refused: bool) -> None:
+    """Raise a ValueError that says what an encoder takes, and what data give, if it is refused."""
     if is_refused:
-        raise ValueError(f"the model's encoder takes {takes}, and the data give {data.kind}{_remedy(data)}")
+        raise ValueError(f"the model's encoder takes {takes}, and the data give {data.kind}{remedy(data)}")
 
 
-def _remedy(data: DataCondition) -> str:
-    return {"a class": "; use ClassEmbedding", "frames": "; use FrameSequence"}.get(data.kind, "")
+def remedy(data: DataCondition) -> str:
+    """Name the encoder for what data give, if there is one for that kind alone."""
+    encoder = {"a class": "ClassEmbedding", "frames": "FrameSequence", "words": "TokenSequence",
+               "a picture": "ImageEncoder", "a recording": "AudioReference"}.get(data.kind)  # fmt: skip
+    return f"; use {encoder}" if encoder else ""
 
 
-def _require(tensor: Tensor, shape: tuple[int | str, ...]) -> None:
+def require_shape(tensor: Tensor, shape: tuple[int | str, ...]) -> None:
     """Compare a shape with one in which words stand for any length; raise a ValueError if it does not fit."""
     fits = tensor.ndim == len(shape) and all(
         isinstance(w, str) or w == t for w, t in zip(shape, tensor.shape, strict=True)

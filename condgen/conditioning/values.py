@@ -7,13 +7,14 @@ are what the encoder takes, such as ids of classes by position, their first axis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
+from torch.nn import functional as F
 
 from condgen.conditioning.contract import Encoder
 
@@ -64,11 +65,17 @@ def as_tensor(name: str, encoder: Encoder, value: Value) -> Tensor:
     try:
         words = None if encoder.names is None else words_of(value)
         if words is not None:
-            return torch.stack([row for word in words for _, row in encoder.parse(word)])
+            return stacked_rows([row for word in words for _, row in encoder.parse(word)])
         array = torch.from_numpy(_numbers(value))
         return array if array.ndim else array[None]
     except ValueError as error:
         raise ValueError(f"condition '{name}' {error}") from None
+
+
+def stacked_rows(rows: Sequence[Tensor]) -> Tensor:
+    """Stack values of one condition, (rows, …); zeros stand behind what is shorter along its last axis."""
+    longest = max(row.shape[-1] if row.ndim else 0 for row in rows)
+    return torch.stack([F.pad(row, (0, longest - row.shape[-1])) if row.ndim else row for row in rows])
 
 
 def words_of(value: Value) -> list[str] | None:

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from condgen.conditioning import (
+    AudioReference,
     ClassEmbedding,
     ClassMap,
     DataCondition,
@@ -14,7 +15,9 @@ from condgen.conditioning import (
     FeatureMap,
     FeatureVector,
     FrameSequence,
+    ImageEncoder,
     LinguisticSequence,
+    TokenSequence,
 )
 from condgen.conditioning.contract import missing
 
@@ -227,6 +230,9 @@ ENCODERS = {
     "FrameSequence": (FrameSequence(4, 5, factor=2, context=1), torch.rand(3, 4, 6)),
     "LinguisticSequence": (LinguisticSequence(5, PHONEMES), torch.zeros(3, 7, 6)),
     "FeatureMap": (FeatureMap(2, 5, factor=2), torch.rand(3, 2, 4, 4)),
+    "TokenSequence": (TokenSequence(5, names=["red", "cat", "dog"]), torch.tensor([[1, 2], [1, 3], [2, 0]])),
+    "ImageEncoder": (ImageEncoder(2, 5), torch.rand(3, 2, 8, 9)),
+    "AudioReference": (AudioReference(4, 5), torch.rand(3, 4, 9)),
 }
 encoders = pytest.mark.parametrize(("encoder", "condition"), ENCODERS.values(), ids=ENCODERS)
 
@@ -237,15 +243,18 @@ def test_every_encoder_keeps_the_contract_and_its_shape_is_its_scope(encoder, co
     features = encoder(condition)
     assert features.shape[:2] == (3, encoder.features)
     assert {2: "global", 3: "local", 4: "spatial"}[features.ndim] == encoder.scope
-    assert (encoder.classes is not None) == (not condition.is_floating_point())
+    assert (encoder.classes is not None) == (condition.ndim == 1)
 
 
 @encoders
 def test_what_is_parsed_is_a_condition_that_the_encoder_takes(encoder, condition):
-    words = {"ClassEmbedding": "dog, cat", "ClassMap": "dog, cat", "FeatureVector": "red+new,big"}
+    words = {"ClassEmbedding": "dog, cat", "ClassMap": "dog, cat", "FeatureVector": "red+new,big",
+             "TokenSequence": "red dog; red cat"}  # fmt: skip
     word = words.get(type(encoder).__name__)
     if word is None:
-        with pytest.raises(ValueError, match=r"takes an array, on the command line an \.npy file"):
+        with pytest.raises(
+            ValueError, match=r"takes an? (array, on the command line|picture, or|recording, or) an \.npy"
+        ):
             encoder.parse("anything")
         return
     pairs = encoder.parse(word)
@@ -318,10 +327,16 @@ def test_data_that_do_not_fit_are_refused_with_both(encoder, data, message):
 @encoders
 def test_data_that_fit_are_taken(encoder, condition):
     pets = ["cat", "dog"]
-    names = {"ClassEmbedding": pets, "ClassMap": pets, "LinguisticSequence": PHONEMES}.get(type(encoder).__name__)
+    kind = type(encoder).__name__
+    names = {"ClassEmbedding": pets, "ClassMap": pets, "LinguisticSequence": PHONEMES}.get(kind)
+    others = {
+        "TokenSequence": DataCondition(["red", "cat", "dog"], given="caption"),
+        "ImageEncoder": DataCondition(channels=2, given="picture"),
+        "AudioReference": DataCondition(size=4, given="reference"),
+    }
     factor = 2 if isinstance(encoder, FrameSequence) else 1
     size = condition.shape[1] if encoder.scope == "local" else None
-    encoder.check(DataCondition(names, size, 8 * factor if size else None), hop=8)
+    encoder.check(others.get(kind) or DataCondition(names, size, 8 * factor if size else None), hop=8)
 
 
 def test_a_class_whose_name_has_a_comma_is_asked_for_in_a_list_too():
