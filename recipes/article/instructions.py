@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -331,9 +332,7 @@ def main(out: str = "runs/article", seeds: int = 3, effort: float = 1.0) -> None
     """
     kept = Kept(Path(out), "instructions", effort)
     todo = [(variant, seed) for seed in range(seeds) for variant in VARIANTS]
-    cells = {
-        key: kept(f"{key[0]} seed {key[1]}", lambda key=key: measure(*key, effort)) for key in tqdm(todo, desc="cells")
-    }
+    cells = {key: kept(f"{key[0]} seed {key[1]}", partial(measure, *key, effort)) for key in tqdm(todo, desc="cells")}
     by = {variant: [cells[variant, seed] for seed in range(seeds)] for variant in VARIANTS}
     draw(by, Path(out) / "instructions.png")
     unit = "% of worlds in which the right one of four objects is reached first"
