@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -20,10 +20,11 @@ from condgen.data.class_order import ordered
 from condgen.data.clips import Clip, SpeechSource
 from condgen.data.decoding import LONGEST
 from condgen.data.faults import NAMED, for_each_group
-from condgen.data.features import FrameFeature
+from condgen.data.features import FrameFeature, ReferenceFeature, as_reference
 from condgen.data.headers import check_headers
 from condgen.data.hyperparameters import store_hyperparameters
 from condgen.data.levels import Normalise
+from condgen.data.others import Others
 from condgen.data.padding import padded, padded_lengths, padding_told
 from condgen.data.recordings import RecordingReader
 from condgen.data.resumable import ResumableLoader, Shuffled, batches_given
@@ -49,6 +50,8 @@ class SpeechSet(Dataset[Batch]):
         beginnings: share of crops that are taken from the beginning of their clip, besides those that fall there.
         padded_to: lengths of batches in rising order: each is padded to the first that holds its longest clip; none for
             no more padding than that clip needs.
+        others: choice of the other clip in which a feature is measured that is not one of the clip itself, by the name
+            of its condition; see `condgen.data.features.ReferenceFeature`.
     """
 
     def __init__(
@@ -63,8 +66,9 @@ class SpeechSet(Dataset[Batch]):
         length: int | None = None,
         beginnings: float = 0.0,
         padded_to: np.ndarray | None = None,
+        others: Mapping[str, Others] | None = None,
     ) -> None:
-        self.length, self.beginnings = length, beginnings
+        self.length, self.beginnings, self.others = length, beginnings, dict(others or {})
         self.padded_to = np.zeros(0, int) if padded_to is None else padded_to
         self.store, self.features, self.crop, self.context = store, features, crop, context
         self.lookahead, self.unit, self.silence = lookahead, unit, silence
@@ -82,16 +86,28 @@ class SpeechSet(Dataset[Batch]):
         longest = self.length or padded(max(end - begin for begin, _, _, end in windows), self.padded_to)
         levels = torch.full((len(indices), 1, longest), self.silence, dtype=torch.long)
         scored = torch.zeros(len(indices), longest, dtype=torch.bool)
-        frames = {name: torch.zeros(len(indices), f.size, longest // f.hop) for name, f in self.features.items()}
+        own = {name: feature for name, feature in self.features.items() if name not in self.others}
+        frames = {name: torch.zeros(len(indices), f.size, longest // f.hop) for name, f in own.items()}
         for row, (i, (begin, first, last, end)) in enumerate(zip(indices, windows, strict=True)):
             offset = int(self.store.ends[i])
             levels[row, 0, : end - begin] = _copied(self.store.levels[offset + begin : offset + end])
             scored[row, first - begin : last - begin] = True
-            for name, f in self.features.items():
+            for name, f in own.items():
                 cut = self.store.frames[name][(offset + begin) // f.hop : (offset + end) // f.hop]
                 frames[name][row, :, : len(cut)] = _copied(cut).T
         ids = {name: torch.from_numpy(values[list(indices)]) for name, values in self.store.ids.items()}
-        return Batch(levels, {**ids, **frames}, scored)
+        shown = {name: self._shown(name, choose(indices)) for name, choose in self.others.items()}
+        return Batch(levels, {**ids, **frames, **shown}, scored)
+
+    def _shown(self, name: str, rows: Sequence[int]) -> Tensor:
+        """Return the frames of other clips, (rows, size, frames): always as many, with zeros behind the last."""
+        feature = cast(ReferenceFeature, self.features[name])
+        frames = torch.zeros(len(rows), feature.size, feature.longest)
+        for i, row in enumerate(rows):
+            begin, end = (int(place) // feature.hop for place in self.store.ends[row : row + 2])
+            cut = self.store.frames[name][begin : min(end, begin + feature.longest)]
+            frames[i, :, : len(cut)] = _copied(cut).T
+        return frames
 
     def _window(self, length: int) -> tuple[int, int, int, int]:
         """Choose where a crop begins, where scoring begins and ends, and where the crop ends."""
@@ -197,6 +213,10 @@ class Speech(pl.LightningDataModule):
         twice = sorted(set(self.features) & set(source.names))
         if twice:
             raise ValueError(f"{', '.join(twice)} is the name of a feature and of a class; rename the feature")
+        for name, feature in self._references.items():
+            if feature.of not in source.names:
+                raise ValueError(f"feature '{name}' shows another clip of the same {feature.of}, and the data have no "
+                                 f"'{feature.of}'; they have {', '.join(source.names) or 'no classes'}")  # fmt: skip
         self.unit = math.lcm(*(feature.hop for feature in self.features.values()))
         for name, samples, least in (("crop", crop, 1), ("context", context, 0), ("lookahead", lookahead, 0),
                                      ("length", length, 1)):  # fmt: skip
@@ -221,7 +241,15 @@ class Speech(pl.LightningDataModule):
     def conditions(self) -> dict[str, DataCondition]:
         """The conditions that clips have, by name: classes and frame features."""
         classes = {name: DataCondition(names, given="class") for name, names in self.names.items()}
-        return classes | {n: DataCondition(f.names, f.size, f.hop, f.given) for n, f in self.features.items()}
+        # The frames of another clip are not in time with the audio.
+        return classes | {n: DataCondition(f.names, f.size, None if n in self._references else f.hop, f.given)
+                          for n, f in self.features.items()}  # fmt: skip
+
+    @property
+    def _references(self) -> dict[str, ReferenceFeature]:
+        """The features that are measured in another clip, by name."""
+        found = {name: as_reference(feature) for name, feature in self.features.items()}
+        return {name: feature for name, feature in found.items() if feature is not None}
 
     @property
     def shape(self) -> tuple[int, ...] | None:
@@ -300,10 +328,13 @@ class Speech(pl.LightningDataModule):
 
     def dataset(self, split: Split, padded_to: np.ndarray | None = None) -> SpeechSet:
         """Return one split, after `setup`; only training is cropped. For `padded_to`, see `SpeechSet`."""
-        crop = self.crop if split == "train" else None
+        crop, store = self.crop if split == "train" else None, self.stores[split]
+        others = {name: Others(torch.from_numpy(np.array(store.ids[feature.of])), self.names[feature.of],
+                               split == "train", f"the {split} split, by {feature.of},")
+                  for name, feature in self._references.items()}  # fmt: skip
         return SpeechSet(
-            self.stores[split], self.features, crop, self.context, self.lookahead, self.unit, self.quantization.silence,
-            self.length, self.beginnings, padded_to,
+            store, self.features, crop, self.context, self.lookahead, self.unit, self.quantization.silence, self.length,
+            self.beginnings, padded_to, others,
         )  # fmt: skip
 
     def padded_lengths(self, split: Split) -> np.ndarray:

@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 from condgen.conditioning import ClassEmbedding, FrameSequence
-from condgen.data import Clip, Linguistic, MelSpectrogram, Phoneme, Position, Speech
+from condgen.data import Clip, Linguistic, MelSpectrogram, Phoneme, Position, ReferenceSpectrogram, Speech
 from condgen.data.decoding import read_audio
 from condgen.data.features import fundamental
 from condgen.data.recordings import RecordingReader
@@ -936,3 +936,67 @@ def test_a_resumed_module_goes_on_in_the_order_that_was_saved():
     resumed.load_state_dict(first.state_dict())
     assert order(resumed, seed=2) == expected
     assert order(other, seed=2) != expected
+
+
+# Another recording of the same speaker.
+
+
+def reference(**options):
+    return ReferenceSpectrogram(**{"bands": 4, "hop": 40, "longest": 8, **options})
+
+
+@pytest.fixture
+def voices(tmp_path):
+    """Clips of two speakers, each of a pitch of its own, so that a clip is known by its spectrogram."""
+    clips = [clip_of(write(tmp_path / f"{i}.wav", sine(200 + 300 * i, 240 + 80 * i)), "ann" if i < 3 else "bob")
+             for i in range(6)]  # fmt: skip
+    return ready(Speech(source_of(clips), RATE, features={"voice": reference()}, cache=str(tmp_path / "cache")))
+
+
+def test_a_voice_is_shown_by_another_clip_of_the_speaker_as_it_is_measured_itself(voices):
+    store, train = voices.stores["train"], voices.dataset("train")
+    own = [torch.from_numpy(np.array(store.frames["voice"][begin // 40 : end // 40])).T[:, :8]
+           for begin, end in zip(store.ends[:-1], store.ends[1:], strict=True)]  # fmt: skip
+    seen = {row: set() for row in range(6)}
+    torch.manual_seed(0)
+    for _ in range(20):
+        batch = train.__getitems__(range(6))
+        assert batch.conditions["voice"].shape == (6, 4, 8)
+        for row, frames in enumerate(batch.conditions["voice"]):
+            (which,) = [i for i, part in enumerate(own) if torch.equal(frames[:, : part.shape[1]], part)]
+            assert not frames[:, own[which].shape[1] :].any()
+            seen[row].add(which)
+    assert seen == {row: {i for i in range(6) if i // 3 == row // 3 and i != row} for row in range(6)}
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_held_out_voices_are_always_shown_by_the_same_clip(split, voices):
+    held_out = voices.dataset(split)
+    together = held_out.__getitems__(range(6)).conditions["voice"]
+    for row in range(6):
+        assert torch.equal(held_out.__getitems__([row]).conditions["voice"][0], together[row])
+
+
+def test_a_voice_that_is_shown_is_no_frame_in_time_with_the_audio(voices):
+    condition = voices.conditions["voice"]
+    assert (condition.kind, condition.size, condition.hop) == ("a recording", 4, None)
+
+
+def test_a_speaker_of_one_clip_or_none_or_a_clip_too_short_is_refused(tmp_path):
+    clips = [
+        clip_of(write(tmp_path / f"{i}.wav", sine(200, 240)), name) for i, name in enumerate(("ann", "ann", "bob"))
+    ]
+    data = ready(Speech(source_of(clips), RATE, features={"voice": reference()}, cache=str(tmp_path / "cache")))
+    with pytest.raises(ValueError, match="the train split, by speaker, has one example alone of bob"):
+        data.dataset("train")
+    with pytest.raises(
+        ValueError, match="'voice' shows another clip of the same reader, and the data have no 'reader'"
+    ):
+        Speech(source_of(clips), RATE, features={"voice": reference(of="reader")}, cache=str(tmp_path / "cache"))
+    short = [clip_of(write(tmp_path / "short.wav", sine(200, 199)))] * 2
+    with pytest.raises(
+        ValueError, match=r"row short lasts 0\.0\d+ s, and a recording that shows a voice must last at le"
+    ):
+        ready(Speech(source_of(short), RATE, features={"voice": reference()}, cache=str(tmp_path / "cache")))
+    with pytest.raises(ValueError, match="longest 4 is not at least 5 frames"):
+        reference(longest=4)
