@@ -29,9 +29,7 @@ class WholeFiles(TorchCheckpointIO):
     Lightning writes by way of the folder for temporary files; where that is on another disk, it copies.
     """
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None
-    ) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         """Write a checkpoint; what is no path of this machine is Lightning's matter."""
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
