@@ -1,4 +1,4 @@
-"""What is random in a step, decided by a seed, the process and a count: a resumed run draws what it would have drawn."""
+"""What is random in a step, decided by a seed, the process and a count, so that a resumed run draws the same."""
 
 from __future__ import annotations
 

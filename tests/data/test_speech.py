@@ -610,8 +610,12 @@ def test_a_split_without_clips_is_refused(tmp_path):
 
 
 def batches(data, split, epochs=1):
-    loader = getattr(data, f"{split}_dataloader")()
-    return [batch for _ in range(epochs) for batch in loader]
+    loader, found = getattr(data, f"{split}_dataloader")(), []
+    for epoch in range(epochs):
+        if split == "train":
+            loader.sampler.set_epoch(epoch)  # as the trainer does
+        found += list(loader)
+    return found
 
 
 def test_whole_epochs_score_every_sample_once(make_speech):
