@@ -331,9 +331,9 @@ def main(out: str = "runs/article", seeds: int = 3, effort: float = 1.0) -> None
         effort: share of the full training budget.
     """
     kept = Kept(Path(out), "instructions", effort)
-    todo = [(variant, seed) for seed in range(seeds) for variant in VARIANTS]
-    cells = {key: kept(f"{key[0]} seed {key[1]}", partial(measure, *key, effort)) for key in tqdm(todo, desc="cells")}
-    by = {variant: [cells[variant, seed] for seed in range(seeds)] for variant in VARIANTS}
+    by = {variant: list[Figures]() for variant in VARIANTS}
+    for seed, variant in tqdm([(seed, variant) for seed in range(seeds) for variant in VARIANTS], desc="cells"):
+        by[variant].append(kept(f"{variant} seed {seed}", partial(measure, variant, seed, effort)))
     draw(by, Path(out) / "instructions.png")
     unit = "% of worlds in which the right one of four objects is reached first"
     held, seen = ({v: [cell[part] for cell in found] for v, found in by.items()} for part in ("held out", "seen"))

@@ -149,8 +149,8 @@ def draw(curves: Mapping[str, list[Figures]], path: Path) -> None:
         values = [list(curve.values()) for curve in found]
         centre = [mean(at) for at in zip(*values, strict=True)]
         axes["curves"].plot(steps, centre, "o-", ms=3, color=f"C{i}", label=variant)
-        axes["curves"].fill_between(steps, *([side(at) for at in zip(*values, strict=True)] for side in (min, max)),
-                                    color=f"C{i}", alpha=0.15, lw=0)  # fmt: skip
+        lowest, highest = ([side(at) for at in zip(*values, strict=True)] for side in (min, max))
+        axes["curves"].fill_between(steps, lowest, highest, color=f"C{i}", alpha=0.15, lw=0)
         axes["means"].barh(i, mean(centre), color=f"C{i}", alpha=0.6)
         axes["means"].plot([mean(curve) for curve in values], [i] * len(values), "k.", ms=5)
     axes["curves"].axhline(100 / SHOWN[1], color="k", ls=":", lw=1)

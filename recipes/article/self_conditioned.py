@@ -117,12 +117,12 @@ class Layers(nn.Module):
         channels = channels if is_gated else round(math.sqrt(2) * channels)
         self.embedding, self.window = nn.Embedding(LETTERS, 16), nn.Conv1d(16, channels, WINDOW)
         wide = 2 * channels if kind in ("GLU", "GTU") else channels
-        self.layers = nn.ModuleList(nn.Conv1d(channels, wide, 1) for _ in range(depth))
+        layers = [nn.Conv1d(channels, wide, 1) for _ in range(depth)]
+        for layer in layers:
+            nn.init.normal_(layer.weight, std=GAINS[kind] / math.sqrt(channels))
+        self.layers = nn.ModuleList(layers)
         self.writers = nn.ModuleList(Highway(channels) for _ in range(depth if kind == "highway" else 0))
         self.out = nn.Conv1d(channels, LETTERS, 1)
-        for layer in self.layers:
-            nn.init.normal_(layer.weight, std=GAINS[kind] / math.sqrt(channels))
-            nn.init.zeros_(layer.bias)
 
     def forward(self, letters: Tensor) -> Tensor:
         """Map (batch, time) to logits of the letters after each, (batch, letters, time)."""
