@@ -348,6 +348,9 @@ def _check_parts(content: Mapping[str, Any]) -> None:
                     if not isinstance(k, str) or not isinstance(v, Tensor)), None)  # fmt: skip
         if odd is not None:
             raise ValueError(f"holds no tensor as {odd!r} of {part}: nothing of condgen writes that")
+    for part in ("seed", "adversarial_seed"):
+        if not isinstance(content.get(part), int | None):
+            raise ValueError(f"holds a {type(content[part]).__name__} as {part}: nothing of condgen writes that")
     examples = content.get("class_examples", {})
     check_plain(examples)
     if not all(isinstance(counts, Mapping) for counts in examples.values()):

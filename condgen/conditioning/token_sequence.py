@@ -9,8 +9,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from condgen.conditioning.agreement import agree, beyond, refuse_kind, remedy
 from condgen.conditioning.contract import DataCondition, Scope
-from condgen.conditioning.encoders import agree, beyond, refuse_kind, remedy
 from condgen.conditioning.names import spelled
 from condgen.described import described
 

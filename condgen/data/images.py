@@ -20,7 +20,7 @@ from condgen.data.faults import for_each_group
 from condgen.data.features import FrameFeature
 from condgen.data.hyperparameters import store_hyperparameters
 from condgen.data.others import Others
-from condgen.data.resumable import ResumableLoader, Shuffled, batches_given
+from condgen.data.resumable import ResumableLoader, TrainingRows, batches_given, generator_of, shuffled
 from condgen.described import described
 
 
@@ -116,18 +116,21 @@ class ImageSet(Dataset[Batch]):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         rows = torch.as_tensor(indices)
-        x, ids = self._fetched(rows), {**self.images.conditions, **self.images.captions}
+        x, ids = self._fetched(indices, "levels"), {**self.images.conditions, **self.images.captions}
         conditions = {name: of[rows] for name, of in ids.items()}
         if self.thumbnail:
             conditions["thumbnail"] = F.avg_pool2d(x.float(), self.thumbnail)
         if self.others is not None:
-            conditions["picture"] = self._fetched(torch.tensor(self.others(indices))).float() / (self.levels - 1)
+            conditions["picture"] = self._fetched(self.others(indices), "picture").float() / (self.levels - 1)
         return Batch(x, conditions)
 
-    def _fetched(self, rows: Tensor) -> Tensor:
+    def _fetched(self, rows: Sequence[int], purpose: str) -> Tensor:
         """Return levels, binarized if that is to be done."""
-        x = self.images.x[rows]
-        return (torch.rand(x.shape) * 255 < x).byte() if self.images.binarize else x
+        x = self.images.x[torch.as_tensor(rows)]
+        if not self.images.binarize:
+            return x
+        drawn = [torch.rand(x.shape[1:], generator=generator_of(row, purpose)) for row in rows]
+        return (torch.stack(drawn) * 255 < x).byte()
 
 
 def few_of_each(images: Labelled, count: int) -> Labelled:
@@ -265,7 +268,7 @@ class Images(pl.LightningDataModule):
             data,
             lambda: batches_given(self.trainer),
             batch_size=self.batch_size,
-            sampler=Shuffled(len(data), self.seed),
+            sampler=TrainingRows(len(data), shuffled(len(data)), self.seed, self.batch_size, self.trainer),
             collate_fn=as_is,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,

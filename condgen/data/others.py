@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from condgen.data.resumable import beside, generator_of
+
 
 class Others:
     """Chooses, for each example, another one of its class.
@@ -34,11 +36,11 @@ class Others:
 
     def __call__(self, rows: Sequence[int]) -> list[int]:
         """Choose another example for each of some rows."""
-        return [self._another(int(row)) for row in rows]
+        return [self._another(row) for row in rows]
 
     def _another(self, row: int) -> int:
         label = int(self.ids[row])
         count, start = int(self.counts[label]), int(self.starts[label])
-        rng = None if self.varies else torch.Generator().manual_seed(row)
+        rng = generator_of(row, "another") if self.varies else torch.Generator().manual_seed(int(row))
         step = int(torch.randint(1, count, (), generator=rng))
-        return int(self.order[start + (int(self.places[row]) - start + step) % count])
+        return beside(row, int(self.order[start + (int(self.places[row]) - start + step) % count]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from condgen.conditioning import DataCondition
 from condgen.data.batch import Batch, NoExamples, Split, as_is, splits_of
@@ -27,7 +27,7 @@ from condgen.data.levels import Normalise
 from condgen.data.others import Others
 from condgen.data.padding import padded, padded_lengths, padding_told
 from condgen.data.recordings import RecordingReader
-from condgen.data.resumable import ResumableLoader, Shuffled, batches_given
+from condgen.data.resumable import Order, ResumableLoader, TrainingRows, batches_given, generator_of, shuffled
 from condgen.data.store import ClipStore, require_clips, store_name, write_store
 from condgen.described import described
 from condgen.quantization import Companding, Quantization
@@ -82,7 +82,7 @@ class SpeechSet(Dataset[Batch]):
         return np.diff(self.store.ends)
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        windows = [self._window(int(self.lengths[i])) for i in indices]
+        windows = [self._window(int(self.lengths[i]), generator_of(i, "crop")) for i in indices]
         longest = self.length or padded(max(end - begin for begin, _, _, end in windows), self.padded_to)
         levels = torch.full((len(indices), 1, longest), self.silence, dtype=torch.long)
         scored = torch.zeros(len(indices), longest, dtype=torch.bool)
@@ -109,42 +109,38 @@ class SpeechSet(Dataset[Batch]):
             frames[i, :, : len(cut)] = _copied(cut).T
         return frames
 
-    def _window(self, length: int) -> tuple[int, int, int, int]:
+    def _window(self, length: int, rng: torch.Generator | None) -> tuple[int, int, int, int]:
         """Choose where a crop begins, where scoring begins and ends, and where the crop ends."""
         length = min(length, self.length or length)
         if self.crop is None or length <= self.crop:
             return 0, 0, length, length
         # Drawn also from beyond both ends and moved inside; otherwise the ends of clips would hardly ever be scored.
-        place = int(torch.randint(-self.crop // self.unit, length // self.unit + 1, ()))
-        beginning = float(torch.rand(())) < self.beginnings
+        place = int(torch.randint(-self.crop // self.unit, length // self.unit + 1, (), generator=rng))
+        beginning = float(torch.rand((), generator=rng)) < self.beginnings
         first = 0 if beginning else min(max(0, self.unit * place), length - self.crop)
         last = first + self.crop
         return max(0, first - self.context), first, last, min(length, last + self.lookahead)
 
 
-class ByLength(Sampler[int]):
-    """Orders clips so that those of a batch are of similar length, and shuffles the batches.
+def by_length(lengths: np.ndarray, batch_size: int) -> Order:
+    """Return an order in which the clips of a batch are of similar length, and the batches are shuffled.
 
     Args:
         lengths: samples of each clip, (clips,).
-        batch_size: clips per batch.
+        batch_size: clips per batch, of all processes together.
     """
 
-    def __init__(self, lengths: np.ndarray, batch_size: int) -> None:
-        self.lengths, self.batch_size = lengths, batch_size
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        order = torch.randperm(len(self.lengths)).numpy()
-        pool = 50 * self.batch_size
-        runs = [order[i : i + pool] for i in range(0, len(order), pool)]
-        ordered = np.concatenate([run[np.argsort(self.lengths[run], kind="stable")] for run in runs])
-        batches = [ordered[i : i + self.batch_size] for i in range(0, len(ordered), self.batch_size)]
+    def order(rng: torch.Generator) -> list[int]:
+        drawn = torch.randperm(len(lengths), generator=rng).numpy()
+        pool = 50 * batch_size
+        runs = [drawn[i : i + pool] for i in range(0, len(drawn), pool)]
+        ordered = np.concatenate([run[np.argsort(lengths[run], kind="stable")] for run in runs])
+        batches = [ordered[i : i + batch_size] for i in range(0, len(ordered), batch_size)]
         # The last batch may be short; it stays last, otherwise all batches after it would be cut differently.
-        for i in [*torch.randperm(len(batches) - 1).tolist(), len(batches) - 1]:
-            yield from batches[i].tolist()
+        places = [*torch.randperm(len(batches) - 1, generator=rng).tolist(), len(batches) - 1]
+        return [int(row) for i in places for row in batches[i]]
+
+    return order
 
 
 @described
@@ -373,12 +369,11 @@ class Speech(pl.LightningDataModule):
                                    "pin_memory": torch.cuda.is_available()}  # fmt: skip
         if split != "train":
             return DataLoader(data, sampler=np.argsort(lengths, kind="stable").tolist(), **options)
-        if self.length is None:
-            return DataLoader(data, sampler=ByLength(lengths, self.batch_size), **options)
         self.seed = torch.initial_seed() if self.seed is None else self.seed
-        return ResumableLoader(
-            data, lambda: batches_given(self.trainer), sampler=Shuffled(len(data), self.seed), **options
-        )
+        processes = 1 if self.trainer is None else self.trainer.world_size
+        order = by_length(lengths, self.batch_size * processes) if self.length is None else shuffled(len(data))
+        rows = TrainingRows(len(data), order, self.seed, self.batch_size, self.trainer)
+        return ResumableLoader(data, lambda: batches_given(self.trainer), sampler=rows, **options)
 
 
 def _settings(feature: FrameFeature) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from condgen.data import Clip, Linguistic, MelSpectrogram, Phoneme, Position, Re
 from condgen.data.decoding import read_audio
 from condgen.data.features import fundamental
 from condgen.data.recordings import RecordingReader
-from condgen.data.speech import ByLength
+from condgen.data.speech import by_length
 from condgen.data.store import ClipStore
 from condgen.models import ConditionalModel, WaveNet
 
@@ -610,8 +610,12 @@ def test_a_split_without_clips_is_refused(tmp_path):
 
 
 def batches(data, split, epochs=1):
-    loader = getattr(data, f"{split}_dataloader")()
-    return [batch for _ in range(epochs) for batch in loader]
+    loader, found = getattr(data, f"{split}_dataloader")(), []
+    for epoch in range(epochs):
+        if split == "train":
+            loader.sampler.set_epoch(epoch)  # as the trainer does
+        found += list(loader)
+    return found
 
 
 def test_whole_epochs_score_every_sample_once(make_speech):
@@ -648,7 +652,7 @@ def test_frames_and_samples_of_crops_stay_aligned(make_speech, crop, context):
 
 
 def unaligned_crops(monkeypatch, data):
-    monkeypatch.setattr(type(data.dataset("train")), "_window", lambda data, length: (20, 20, 60, 60))
+    monkeypatch.setattr(type(data.dataset("train")), "_window", lambda data, length, rng: (20, 20, 60, 60))
 
 
 def frames_of_the_clip_before(monkeypatch, data):
@@ -710,7 +714,7 @@ def test_crops_give_every_scored_sample_the_whole_receptive_field(make_speech):
         x, conditions, _ = whole.__getitems__([i])
         each = model(x, conditions).log_prob(x)[0, 0]
         for first in range(0, int(ends[i + 1] - ends[i]) - 12 + 1, 4):
-            data._window = lambda length, first=first: (max(0, first - 8), first, first + 12, first + 12)
+            data._window = lambda length, rng, first=first: (max(0, first - 8), first, first + 12, first + 12)
             found = model.log_prob(*data.__getitems__([i]))
             assert torch.allclose(found, each[first : first + 12].sum(), atol=1e-10)
 
@@ -719,10 +723,10 @@ def test_crops_give_every_scored_sample_the_whole_receptive_field(make_speech):
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 50, 401])
 def test_ordering_by_length_gives_every_clip_once(count, batch_size):
     lengths = np.random.default_rng(0).integers(1, 10_000, count)
-    torch.manual_seed(0)
-    sampler = ByLength(lengths, batch_size)
-    first, second = list(sampler), list(sampler)
-    assert sorted(first) == sorted(second) == list(range(count)) == list(range(len(sampler)))
+    order = by_length(lengths, batch_size)
+    first, second = (order(torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    assert first == order(torch.Generator().manual_seed(0))
+    assert sorted(first) == sorted(second) == list(range(count))
     assert count < 50 or first != second
     if count > 100 and batch_size > 1:
         spread = [np.ptp(lengths[first[i : i + batch_size]]) for i in range(0, count, batch_size)]

@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from condgen.conditioning import ClassEmbedding, FiLMGenerator, film_layers
-from condgen.models.dcgan import Discriminator, Generator, body, shuffle_phase
+from condgen.models.dcgan import Discriminator, Generator, shuffle_phase
+from condgen.models.dcgan_body import body
 
 SHAPES = [(1, 8, 8), (3, 16, 16), (1, 28, 28), (1, 64), (1, 256)]
 CONDITIONINGS = ["concat", "bias", "scale", "gate", "film"]

@@ -588,4 +588,14 @@ MUTANTS = [
         "for part in (images.conditions, {n: of[kept.argsort()] for n, of in images.captions.items()}))",
         ("data/test_captions.py",),
     ),
+    Mutant(
+        "adapted_in_place", "batch norm is adapted in the very model that is given",
+        "conditioning/batch_statistics.py", "adapted = copy.deepcopy(model).eval()", "adapted = model.eval()",
+        ("conditioning/test_batch_statistics.py",),
+    ),
+    Mutant(
+        "checkpoint_forgets_hops", "a checkpoint's model does not know that it attends to tokens",
+        "checkpoint.py", '"adapted", "film_depth", "film_generator", ', '"adapted", "film_depth", ',
+        ("test_checkpoint.py::test_a_model_that_attends_to_captions_is_rebuilt_with_its_memories_and_can_be_guided",),
+    ),
 ]  # fmt: skip
