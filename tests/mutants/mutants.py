@@ -567,6 +567,28 @@ MUTANTS = [
         ("conditioning/test_self_conditioning.py",),
     ),
     Mutant(
+        "shown_is_itself", "an example is shown itself in the place of another one of its class",
+        "data/others.py", "torch.randint(1, count,", "torch.randint(0, count,",
+        ("data/test_others.py", "data/test_speech.py::test_a_voice_is_shown_by_another_clip_of_the_speaker_as_it_is_"
+         "measured_itself"),
+    ),
+    Mutant(
+        "padding_is_read", "a caption is the state behind its last word, where others are longer",
+        "conditioning/token_sequence.py", "last = present.sum(1) - 1", "last = present.sum(1) * 0 + ids.shape[1] - 1",
+        ("conditioning/test_token_sequence.py",),
+    ),
+    Mutant(
+        "padding_is_heard", "frames behind a recording count in its mean",
+        "conditioning/audio_reference.py", "counts = present.sum(2)", "counts = torch.ones_like(present).sum(2)",
+        ("conditioning/test_audio_reference.py",),
+    ),
+    Mutant(
+        "few_lose_their_captions", "the few examples kept of each class have the captions of the first ones",
+        "data/images.py", "for part in (images.conditions, images.captions))",
+        "for part in (images.conditions, {n: of[kept.argsort()] for n, of in images.captions.items()}))",
+        ("data/test_captions.py",),
+    ),
+    Mutant(
         "adapted_in_place", "batch norm is adapted in the very model that is given",
         "conditioning/batch_statistics.py", "adapted = copy.deepcopy(model).eval()", "adapted = model.eval()",
         ("conditioning/test_batch_statistics.py",),
