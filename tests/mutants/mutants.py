@@ -82,8 +82,8 @@ MUTANTS = [
     ),
     Mutant(
         "crops_from_inside", "crops begin inside clips alone, so that their ends are all but never scored",
-        "data/speech.py", "torch.randint(-self.crop // self.unit, length // self.unit + 1, ())",
-        "torch.randint(0, (length - self.crop) // self.unit + 1, ())",
+        "data/speech.py", "torch.randint(-self.crop // self.unit, length // self.unit + 1, ()",
+        "torch.randint(0, (length - self.crop) // self.unit + 1, ()",
         ("data/test_speech.py::test_the_ends_of_a_clip_are_scored_too",),
     ),
     Mutant(
@@ -395,7 +395,7 @@ MUTANTS = [
     ),
     Mutant(
         "beginnings_of_none", "crops fall at the beginning of their clip by chance alone",
-        "data/speech.py", "float(torch.rand(())) < self.beginnings", "False",
+        "data/speech.py", "float(torch.rand((), generator=rng)) < self.beginnings", "False",
         ("data/test_speech.py::test_so_many_crops_begin_where_the_clip_begins",),
     ),
     Mutant(
