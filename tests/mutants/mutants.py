@@ -218,7 +218,7 @@ MUTANTS = [
     ),
     Mutant(
         "last_is_the_oldest", "`--ckpt_path last` goes on from the oldest run",
-        "commands/going_on.py", "return newest[-1]", "return newest[0]",
+        "commands/going_on.py", "last = max(found, key=_written)", "last = min(found, key=_written)",
         ("commands/test_going_on.py::test_last_is_the_newest",),
     ),
     Mutant(
