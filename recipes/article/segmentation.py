@@ -27,7 +27,7 @@ from condgen.conditioning import FeatureMap, FiLM, FiLMGenerator, ImageEncoder, 
 from condgen.conditioning.mechanism import Mechanism
 
 SIZE, FRAMES, OBJECTS = 24, 8, 5
-STEPS, BATCH, RATE, TEST = 500, 16, 5e-3, 128
+STEPS, BATCH, RATE, TEST = 1200, 16, 5e-3, 128
 # The mechanism of each condition, by variant: all that differs between them.
 VARIANTS: dict[str, dict[str, Mechanism]] = {
     "both": {"first_frame": "scale", "mask": "bias"}, "first frame": {"first_frame": "scale"},
@@ -88,7 +88,7 @@ class Follower(nn.Module):
     """Segments a frame; FiLM after each convolution tells it what to look for, and about where.
 
     Args:
-        variant: which conditions there are, a key of `VARIANTS`.
+        variant: key of `VARIANTS`, which holds the conditions.
         width: channels.
     """
 
@@ -113,14 +113,16 @@ class Follower(nn.Module):
 
 
 def learn(follower: Follower, steps: int, seed: int) -> None:
-    """Teach it single frames, with the true mask of the frame before."""
+    """Teach it single frames, with the true mask of the frame before, a little displaced: its own will be so."""
     rng = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(follower.parameters(), RATE)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, 2 * (1 - step / steps)))
     for _ in range(steps):
         of, rows = clips(BATCH, rng), torch.arange(BATCH)
         frame = torch.randint(1, FRAMES, (BATCH,), generator=rng)
-        logits = follower(of.frames[rows, frame], of.target(), of.masks[rows, frame - 1])
+        down, right = torch.randint(-1, 2, (2,), generator=rng).tolist()
+        last = of.masks[rows, frame - 1].roll((down, right), (2, 3))
+        logits = follower(of.frames[rows, frame], of.target(), last)
         optimizer.zero_grad()
         F.binary_cross_entropy_with_logits(logits, of.masks[rows, frame], pos_weight=torch.tensor(3.0)).backward()
         optimizer.step()
@@ -168,7 +170,7 @@ def draw(figures: dict[str, list[Figures]], folder: Path) -> None:
     grid = figure.add_gridspec(2 * len(VARIANTS), 2, width_ratios=(3, 1.3))
     for row, (clip, name) in enumerate((clip, name) for clip in range(2) for name in VARIANTS):
         axes, of = figure.add_subplot(grid[row, 0]), kept[name]
-        shown = of["frames"][clip] * (0.25 + 0.75 * of["found"][clip])
+        shown = of["frames"][clip] * (0.45 + 0.55 * of["found"][clip])
         axes.imshow(strip(shown, 1).transpose(1, 2, 0))
         axes.contour(strip(of["true"][clip], 0)[0], [0.5], colors="white", linewidths=0.8)
         axes.set(xticks=[], yticks=[])
