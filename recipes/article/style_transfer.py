@@ -65,7 +65,7 @@ class Filmed(nn.Module):
 
     Args:
         encoder: encoder of the condition; `None` for none.
-        shown: whether the condition is a picture.
+        shown: picture as the condition if true, else a number.
     """
 
     def __init__(self, encoder: nn.Module | None, shown: bool = False) -> None:

@@ -53,7 +53,7 @@ from condgen.analysis import (
 )
 from condgen.conditioning import FiLM, FiLMGenerator, FiLMParameters, MultiHopGenerator, TokenSequence, film_layers
 
-STEPS, BATCH, RATE, ROUNDS, TEST = 1000, 64, 5e-3, 6, 1800
+STEPS, BATCH, RATE, ROUNDS, TEST = 900, 64, 5e-3, 6, 1800
 # Mechanisms of Table 2 of Perez et al.; γ := σ(γ) leaves β free, so gate and bias read the same encoder.
 KINDS: dict[str, str | dict[str, str]] = {
     "film": "film", "β := 0": "scale", "γ := 1": "bias", "γ := σ(γ)": {"gate": "gate", "shift": "bias"}, "none": "none",
@@ -120,7 +120,7 @@ class Modern(nn.Module):
     Args:
         trunk: pretrained reasoner.
         own: generator of its own γ and β, that of a plain batch norm.
-        conditional: whether the question adds to them.
+        conditional: additions of the question to them, made if true.
     """
 
     def __init__(self, trunk: Reasoner, own: FiLMGenerator, conditional: bool) -> None:
@@ -218,6 +218,8 @@ def cell(variant: str, seed: int, effort: float, folder: Path) -> Figures:
     hops, long = variant.startswith("multi-hop"), variant.endswith("long")
     put = partial(ask, ROUNDS if long else 0, RELATIONAL if long else len(TYPES))
     system = System(variant if variant in KINDS else "film", MultiHopGenerator if hops else FiLMGenerator)
+    if long:  # to see is learned from dialogues of one round
+        learn(system, system.generator, partial(ask, 1, RELATIONAL), steps, seed)
     learn(system, system.generator, put, steps, seed)
     found = right(system, put, seed, number)
     if variant == "film":
