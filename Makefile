@@ -11,6 +11,7 @@ test: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy recipes/article/few_shot.py
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Plants faults and sees the tests fail, in minutes; `make mutants ONLY=name` plants one. See tests/mutants/run.py.

@@ -310,12 +310,25 @@ def changed(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
     return {**settings, **own, "source": {**source, "init_args": {**source.get("init_args", {}), **rest}}}
 
 
+def broken(path: Path) -> str | None:
+    """Return what is wrong with a file as data, in words that follow its name; `None` if it can be read."""
+    try:
+        _loaded(path)
+    except Exception as error:
+        return _what_is_wrong(error)
+    return None
+
+
+def _loaded(path: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of other ways to pickle: an error says more
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def _read(path: Path) -> dict[str, Any]:
     require_file(path, f"a file that `condgen fit` wrote, or {exported.WHAT}", f"checkpoint {path}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of other ways to pickle: an error says more
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = _loaded(path)
     except Exception as error:  # a broken file can make the unpickler raise anything
         raise ValueError(f"checkpoint {path} {_what_is_wrong(error)}") from None
     stored = content.get("hyper_parameters") if isinstance(content, dict) else None
@@ -348,6 +361,9 @@ def _check_parts(content: Mapping[str, Any]) -> None:
                     if not isinstance(k, str) or not isinstance(v, Tensor)), None)  # fmt: skip
         if odd is not None:
             raise ValueError(f"holds no tensor as {odd!r} of {part}: nothing of condgen writes that")
+    for part in ("seed", "adversarial_seed"):
+        if not isinstance(content.get(part), int | None):
+            raise ValueError(f"holds a {type(content[part]).__name__} as {part}: nothing of condgen writes that")
     examples = content.get("class_examples", {})
     check_plain(examples)
     if not all(isinstance(counts, Mapping) for counts in examples.values()):

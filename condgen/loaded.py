@@ -19,7 +19,7 @@ from condgen.commands.conditions import stacked, warn_of_untrained, with_frames
 from condgen.conditioning import FiLMParameters
 from condgen.conditioning.film_generator import Conditions
 from condgen.conditioning.mechanism import in_words
-from condgen.conditioning.values import Value, as_tensor, check_names, labels_of, one_count
+from condgen.conditioning.values import Value, as_tensor, check_names, labels_of, one_count, stacked_rows
 from condgen.data.clips import Clip
 from condgen.data.front_end import FrontEnd
 from condgen.drawn import Drawn
@@ -63,7 +63,12 @@ class Loaded:
     def conditions(self) -> dict[str, list[str] | str]:
         """The names of the classes of each condition; of others, what they take, in words."""
         features = {} if self.front_end is None else self.front_end.features
-        words = {"audio": "audio files or waveforms", "text": "texts", "length": "measured: give seconds"}
+        words = {
+            "audio": "audio files or waveforms",
+            "reference": "audio files or waveforms",
+            "text": "texts",
+            "length": "measured: give seconds",
+        }
         measured = {name: words[feature.given] for name, feature in features.items() if feature.given in words}
         return {
             name: measured.get(name) or encoder.names or "an array" for name, encoder in self.model.encoders.items()
@@ -239,9 +244,11 @@ class Loaded:
         encoders, features = self.model.encoders, {} if self.front_end is None else self.front_end.features
         derived = [n for n in encoders if n in features and features[n].given == "length" and n not in given]
         check_names({name: encoder for name, encoder in encoders.items() if name not in derived}, given)
-        sources = {n: _sources(v) for n, v in given.items() if n in features and features[n].given in ("audio", "text")}
+        sources = {n: _sources(v) for n, v in given.items() if n in features and features[n].given != "length"}
         heard = {name: found for name, found in sources.items() if found}
-        tensors = {n: as_tensor(n, encoders[n], v) for n, v in given.items() if n not in heard}
+        shown = {name: heard.pop(name) for name in [*heard] if features[name].given == "reference"}
+        tensors = {name: stacked_rows([self._shown(name, source) for source in found]) for name, found in shown.items()}
+        tensors |= {n: as_tensor(n, encoders[n], v) for n, v in given.items() if n not in heard and n not in shown}
         for name in (name for name in tensors if name in features and tensors[name].ndim != 3):
             raise ValueError(f"condition '{name}' takes {self.conditions[name]}, or frames, (rows, size, frames); this "
                              f"is of shape {tuple(tensors[name].shape)}")  # fmt: skip
@@ -259,6 +266,11 @@ class Loaded:
         rate = self.model.network.sample_rate
         return Asked(tensors, labels, None if seconds is None or rate is None else [int(seconds * rate + 1e-6)])
 
+    def _shown(self, name: str, source: Source) -> Tensor:
+        """Measure a recording that shows a voice."""
+        assert self.front_end is not None
+        return self.front_end.shown(name, *_ready(self.front_end, name, source))
+
     @staticmethod
     def _measured(
         front_end: FrontEnd, tensors: dict[str, Tensor], heard: dict[str, list[Source]], labels: dict[str, list[str]],
@@ -274,12 +286,19 @@ class Loaded:
                 source = found[i if len(found) > 1 else 0]
                 words[name] = source if isinstance(source, str) else "a waveform"
                 if not isinstance(source, str):
-                    waveform, rate = source
-                    clip = Clip(Path("waveform"), {}, origin=f"the waveform of '{name}'")
-                    ready, clip = front_end.ready(waveform, rate or front_end.sample_rate, clip)
+                    ready, clip = _ready(front_end, name, source)
                     values[name] = front_end.features[name].measure(ready, front_end.sample_rate, clip)
             rows.append(with_frames(words, values, front_end, derived, seconds))
         return Asked(stacked(rows), labels, [row.length or 0 for row in rows])
+
+
+def _ready(front_end: FrontEnd, name: str, source: Source) -> tuple[Tensor, Clip]:
+    """Bring an audio file, or a waveform with its rate, to the rate and level of the training data."""
+    if isinstance(source, str):
+        return front_end.heard(Path(source), mono=name in front_end.references)
+    waveform, rate = source
+    return front_end.ready(waveform, rate or front_end.sample_rate,
+                           Clip(Path("waveform"), {}, origin=f"the waveform of '{name}'"))  # fmt: skip
 
 
 def _sources(value: Any) -> list[Source]:

@@ -33,10 +33,12 @@ PARTS = {
     ),
     "source": tuple(
         f"condgen.data.{name}"
-        for name in ("CIFAR10", "MNIST", "Digits", "FashionMNIST", "Folder", "VCTK", "AudioFolder", "Espeak",
-                     "FreeSpokenDigits", "LJSpeech", "Manifest", "SpeechCommands")
+        for name in ("CIFAR10", "MNIST", "CaptionedDigits", "CaptionedFolder", "Digits", "FashionMNIST", "Folder",
+                     "VCTK", "AudioFolder", "Espeak", "FreeSpokenDigits", "LJSpeech", "Manifest", "SpeechCommands")
     ),
-    "features": ("condgen.data.Linguistic", "condgen.data.MelSpectrogram", "condgen.data.Position"),
+    "features": tuple(
+        f"condgen.data.{name}" for name in ("Linguistic", "MelSpectrogram", "Position", "ReferenceSpectrogram")
+    ),
 }  # fmt: skip
 SEVERAL = ("conditions", "features")  # mappings from names to classes
 # Arguments that make a class write, and what takes the place of a file's: the class's own places, and no download.

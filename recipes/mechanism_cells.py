@@ -145,8 +145,9 @@ def build(cell: Cell, names: Mapping[str, list[str]], features: int) -> Likeliho
     network = family.network(position_wise)
     told = encoders(cell, family, names, features)
     if not adversarial:
-        return LikelihoodTask(network, told, cast(Mechanism, mechanism), family.learning_rate, ema_decay=0.99,
-                              compile=False, film_depth=cell.depth, film_start=cell.start)  # fmt: skip
+        return LikelihoodTask(network, told, cast(Mechanism, mechanism), learning_rate=family.learning_rate,
+                              ema_decay=0.99, compile=False, film_depth=cell.depth,
+                              film_start=cell.start)  # fmt: skip
     # The discriminator knows the class whatever the generator's mechanism.
     judge = Discriminator((1, 8, 8), 48, spectral_norm=True, start=2)
     told = told or {name: ClassEmbedding(features, names[name]) for name in family.conditions}

@@ -36,7 +36,7 @@ class ShiftedDigits:
 
     def load(self, split: Split) -> Labelled:
         """Read one split; the shifts are drawn once and for all."""
-        x, conditions, _ = Digits().load(split)
+        x, conditions, *_ = Digits().load(split)
         copies = self.copies if split == "train" else 1
         rng = np.random.default_rng({"train": 0, "val": 1, "test": 2}[split])
         ground = torch.zeros(copies * len(x), *self.shape, dtype=x.dtype)

@@ -35,7 +35,7 @@ def make_model():
         network = PixelCNN((colours, *size), levels, output, norm=norm, **options)
         encoders = {"label": ClassEmbedding(4, num_classes=3), "columns": FrameSequence(2, 4), "map": FeatureMap(1, 4)}
         encoders = {} if conditioning == "none" else encoders
-        model = ConditionalModel(network, encoders, conditioning, dropped).double().eval()
+        model = ConditionalModel(network, encoders, conditioning, condition_dropout=dropped).double().eval()
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.normal_(std=0.3)
@@ -77,7 +77,7 @@ def make_wavenet():
         network = WaveNet(output=output, input=input, norm=norm, hop=hop, **options)
         encoders = {"speaker": ClassEmbedding(4, num_classes=3), "melody": FrameSequence(2, 4, factor=factor)}
         encoders = {} if conditioning == "none" else encoders
-        model = ConditionalModel(network, encoders, conditioning, dropped).double().eval()
+        model = ConditionalModel(network, encoders, conditioning, condition_dropout=dropped).double().eval()
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.normal_(std=0.4)

@@ -182,6 +182,7 @@ CASES: dict[str, tuple[str, Callable[[Path], list[str]], list[str]]] = {
     "cdcgan_mnist": ("cdcgan_mnist", mnist, []),
     "cdcgan_mnist_concat": ("cdcgan_mnist_concat", mnist, []),
     "cdcgan_mnist of PNG files": ("cdcgan_mnist", photographs, []),
+    "pixelcnn_captions": ("pixelcnn_captions", digits, ["--data.source.copies", "1"]),
     "pixelcnn_cifar10": ("pixelcnn_cifar10", cifar10, []),
     "pixelcnn_digits": ("pixelcnn_digits", digits, []),
     "pixelcnn_folder": ("pixelcnn_folder", own_pictures, []),
@@ -193,6 +194,7 @@ CASES: dict[str, tuple[str, Callable[[Path], list[str]], list[str]]] = {
     "wavenet_fsdd": ("wavenet_fsdd", spoken_digits, []),
     "wavenet_fsdd of a table": ("wavenet_fsdd", spoken_digits_of_a_table, []),
     "wavenet_fsdd_mel": ("wavenet_fsdd_mel", spoken_digits, ["--data.crop", "400"]),
+    "wavenet_fsdd_voice": ("wavenet_fsdd_voice", spoken_digits, []),
     "wavenet_sc09": ("wavenet_sc09", speech_commands, []),
     "wavenet_vctk": ("wavenet_vctk", vctk, []),
 }  # fmt: skip

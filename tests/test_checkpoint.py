@@ -14,8 +14,14 @@ import torch
 from condgen import load
 from condgen.checkpoint import Checkpoint, changed
 from condgen.cli import main
+from condgen.commands.model_card import card
+from condgen.conditioning import ClassEmbedding, TokenSequence
+from condgen.conditioning.mechanism import in_words
+from condgen.data.hyperparameters import write_format
+from condgen.models import PixelCNN, WaveNet
 from condgen.models.conditional import as_likelihood
-from condgen.sampling import sampler
+from condgen.sampling import sample, sampler
+from condgen.training import LikelihoodTask
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("pixelcnn_digits", "cdcgan_digits", "wavenet_fsdd", "wavenet_fsdd_mel", "cdcgan_fsdd")
@@ -283,3 +289,54 @@ def test_images_are_drawn_from_a_checkpoint_of_a_run_without_a_data_module(alter
     options = ["--ckpt_path", path, "--condition.digit", "3", "--out", str(tmp_path / "o")]
     assert main(["sample", *options]) == 0
     assert np.load(tmp_path / "o" / "samples.npz")["samples"].shape == (1, 1, 8, 8)
+
+
+NEW = {
+    "a mechanism for each condition": ("wavenet_fsdd", "bias of digit, film of speaker, gate of position", [
+        "--model.conditioning", "{digit: bias, speaker: film, position: gate}", "--model.post_multiplier", "true",
+        "--model.condition_dropout", "0.5"]),
+    "by dotted keys, and squeezed": ("cdcgan_digits", "scale of digit", [
+        "--model.conditioning.digit", "scale", "--model.discriminator_conditioning.digit", "film",
+        "--model.network.squeeze", "2", "--model.discriminator.squeeze", "2"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NEW)
+def test_mechanisms_multipliers_and_squeezes_are_kept(kind, make, tmp_path):
+    config, words, options = NEW[kind]
+    data = make.spoken_digits(tmp_path) if config == "wavenet_fsdd" else []
+    path = make.trained(config, tmp_path, *data, *options)
+    checkpoint = Checkpoint.open(path)
+    live, task = checkpoint.model("live"), checkpoint.task()
+    generator = live.film_generator
+    assert in_words({name: generator.mechanisms[name] for name in generator.conditioning}) == words
+    assert (generator.post is not None) == ("--model.post_multiplier" in options)
+    trained_ = {"wavenet_fsdd": lambda: task.model, "cdcgan_digits": lambda: task.generator}[config]().state_dict()
+    assert {*trained_} == {*live.state_dict()}
+    assert dict(card(checkpoint))["mechanism"].startswith(words)
+    out = ["--out", str(tmp_path / "drawn"), "--condition.digit", "1"]
+    speech = ["--condition.speaker", "theo", "--seconds", "0.02", "--guidance", "1"] if data else []
+    assert main(["sample", "--ckpt_path", str(path), *out, *speech]) == 0
+
+
+WORDS = ["a", "small", "seven", "left"]
+
+
+@pytest.mark.parametrize("network", [PixelCNN((1, 4, 4), 4, layers=2, channels=4, head=4),
+                                     WaveNet(levels=8, channels=4, dilations=[1, 2])])  # fmt: skip
+def test_a_model_that_attends_to_captions_is_rebuilt_with_its_memories_and_can_be_guided(network):
+    encoders = {"caption": TokenSequence(6, WORDS), "digit": ClassEmbedding(4, names=["x", "y"])}
+    task = LikelihoodTask(network, encoders, {"caption": "film", "digit": "bias"}, film_generator="multi_hop",
+                          post_multiplier=True, condition_dropout=0.2, film_start="small")  # fmt: skip
+    content = {"state_dict": task.state_dict(), "hyper_parameters": dict(task.hparams)}
+    write_format(content)
+    model = as_likelihood(Checkpoint(Path("x.ckpt"), content).model())
+    ours, theirs = task.model.state_dict(), model.state_dict()
+    assert {*ours} == {*theirs}
+    assert "film_generator.memory.caption.query" in ours
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    length = {"length": 9} if task.model.network.sample_rate else {}
+    asked = {"caption": ["small seven", "a left small seven"], "digit": ["x", "y"]}
+    drawn = [sample(model, asked, engine=engine, guidance=1.0, progress=False, **length).x
+             for engine in ("naive", "cached", "compiled")]  # fmt: skip
+    assert all(torch.equal(x, drawn[0]) for x in drawn)

@@ -75,6 +75,8 @@ def test_it_is_built_and_fits_its_data_and_starts_unconditional(config, monkeypa
     conditions = {name: torch.tensor([0, len(names) - 1]) for name, names in data.names.items()}
     for name, feature in getattr(data, "features", {}).items():
         conditions[name] = torch.rand(2, feature.size, 2 * 240 // feature.hop)
+    captions = [name for name, condition in data.conditions.items() if condition.kind == "words"]
+    conditions |= dict.fromkeys(captions, torch.tensor([[1, 2], [3, 0]]))
     own = {name: conditions[name] for name in model.film_generator.encoders}
     with torch.no_grad():
         assert torch.equal(network(x, model.film(own)), network(x))
@@ -129,13 +131,13 @@ def test_every_model_and_data_set_has_a_configuration():
         "pixelcnn_digits", "pixelcnn_mnist", "pixelcnn_mnist_binary", "pixelcnn_cifar10", "pixelcnn_folder",
         "cdcgan_digits", "cdcgan_mnist", "cdcgan_mnist_concat", "cdcgan_cifar10", "cdcgan_fsdd", "cdcgan_folder",
         "cdcgan_audio_folder", "wavenet_espeak", "wavenet_fsdd", "wavenet_fsdd_mel", "wavenet_sc09", "wavenet_vctk",
-        "wavenet_folder",
+        "wavenet_folder", "pixelcnn_captions", "wavenet_fsdd_voice",
     }  # fmt: skip
 
 
 def options_of(model):
     """What `condgen sample` needs to draw from a model: the first class of each condition, and a length for audio."""
-    given = {"text": "one"}
+    given = {"text": "one", "caption": "a small seven on the left"}
     chosen = {
         name: encoder.names[0] if encoder.classes else given.get(name) for name, encoder in model.encoders.items()
     }
@@ -169,6 +171,8 @@ def test_it_trains_scores_draws_and_shows_on_data_of_its_true_type(case, tmp_pat
     drawn = options_of(model)
     if "position" in model.encoders or (audio and "text" not in model.encoders and not hasattr(model.network, "noise")):
         drawn += ["--seconds", "0.05"]
+    if "voice" in model.encoders:
+        drawn += ["--condition.voice", str(next((tmp_path / "data" / "fsdd").glob("*.wav")))]
     if "mel" in model.encoders:
         drawn = [word for word in drawn if word != "--seconds" and word != "0.05"]
         drawn += ["--condition.mel", str(next((tmp_path / "data" / "fsdd").glob("*.wav")))]

@@ -112,6 +112,15 @@ def test_mechanisms_have_equally_many_parameters_and_the_same_network(family):
             assert all(torch.equal(value, networks["none"][key]) for key, value in weights.items())
 
 
+@pytest.mark.parametrize("family", cells.FAMILIES)
+def test_a_cell_is_trained_as_its_family_says(family):
+    task = cells.build(cells.Cell("mechanisms", family, "film", 0, 1, "small"), NAMES[family], 3)
+    assert task.learning_rate == cells.FAMILIES[family].learning_rate
+    assert task.model.film_generator.dropout == {}
+    assert task.model.film_generator.conditioning == "film"
+    assert all(len(hidden) == 2 for hidden in task.model.film_generator.hidden.values())
+
+
 def test_every_cell_is_listed_once_and_has_a_file_of_its_own(tmp_path):
     every = [cell for seed in range(2) for family in cells.FAMILIES for cell in mechanisms.every_cell(family, seed)]
     assert len({cell.file(cells.Place(tmp_path)) for cell in every}) == len(every)

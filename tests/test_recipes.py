@@ -295,3 +295,37 @@ def test_the_few_shot_curve_has_a_row_per_cell_and_repeats_nothing(tmp_path, mak
     written = (out / "film_3_0" / "figures.json").stat().st_mtime_ns
     assert run("few_shot.py", *options, cwd=tmp_path) == first
     assert (out / "film_3_0" / "figures.json").stat().st_mtime_ns == written
+
+
+@pytest.mark.slow
+def test_what_is_shown_or_told_is_measured_beside_real_examples_and_repeats_nothing(tmp_path, make):
+    for speakers, name in ((("george", "theo", "lucas"), "all"), (("george", "theo"), "base")):
+        for digit, (number, speaker), take in itertools.product(range(2), enumerate(speakers), range(8)):
+            make.tone(tmp_path / name / f"{digit}_{speaker}_{take}.wav", 150 + 90 * number + 300 * digit, 1600)
+    data = {
+        "wavenet_fsdd_voice": ["--data.source.root", str(tmp_path / "base"), "--data.cache", str(tmp_path / "cache")],
+        "pixelcnn_captions": ["--data.source.copies", "1"],
+    }
+    for name, own in data.items():
+        checkpoint = make.trained(name, tmp_path / f"{name}_run", *own)
+        (tmp_path / f"{name}.ckpt").write_bytes(Path(checkpoint).read_bytes())
+    options = ["--voice", "wavenet_fsdd_voice.ckpt", "--root", "all", "--captions", "pixelcnn_captions.ckpt", "--clips",
+               "3", "--pictures", "4", "--samplings", "2", "--classifier_steps", "2"]  # fmt: skip
+    first = run("shown.py", *options, cwd=tmp_path)
+    out = tmp_path / "runs" / "shown"
+    report = json.loads((out / "report.json").read_text())
+    assert report["voice"]["clips"] == 3
+    for kind in ("seen", "never together"):
+        assert report["captions"][kind]["captions"] == 4
+        assert set(report["captions"][kind]["real"]) == {"size", "digit", "place", "all"}
+        assert len(report["captions"][kind]["samplings"]) == 2
+    assert "Nearer to lucas than in average voice" in first
+    assert sorted(path.name for path in out.iterdir()) == [
+        "captions", "prepared", "report.json", "shown.png", "table.md", "voice",
+    ]  # fmt: skip
+    assert {path.name.rpartition("_")[2] for path in (out / "voice").glob("*.wav")} == {
+        "real.wav", "shown.wav", "another.wav", "average.wav",
+    }  # fmt: skip
+    written = (out / "voice" / "sampling_0.json").stat().st_mtime_ns
+    assert run("shown.py", *options, cwd=tmp_path) == first
+    assert (out / "voice" / "sampling_0.json").stat().st_mtime_ns == written

@@ -86,8 +86,10 @@ def _take_conditions(model: Namespace, data: ConditionedData, given: Mapping[str
 
 def _encoder_of(condition: DataCondition) -> str | None:
     """Return the class path of the usual encoder of a condition; `None` where the data do not say what it is like."""
-    if condition.given == "class":
-        return "condgen.conditioning.ClassEmbedding"
+    usual = {"class": "ClassEmbedding", "caption": "TokenSequence", "picture": "ImageEncoder",
+             "reference": "AudioReference"}  # fmt: skip
+    if condition.given in usual:
+        return f"condgen.conditioning.{usual[condition.given]}"
     if condition.size is not None:
         return f"condgen.conditioning.{'LinguisticSequence' if condition.names else 'FrameSequence'}"
     return None if condition.channels is None else "condgen.conditioning.FeatureMap"

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from condgen.conditioning import Encoder, names
+from condgen.conditioning.contract import PictureEncoder, TokenEncoder, missing
 from condgen.conditioning.values import stacked_rows
 from condgen.data import Clip, FrameFeature, Phoneme
-from condgen.data.decoding import read_audio
 from condgen.data.front_end import FrontEnd
 from condgen.models.conditional import Model, as_generator
 from condgen.paths import content_of, require_file
+
+PictureReader: TypeAlias = Callable[[str], Tensor]  # of a picture by its path, with numbers from 0 to 1
 
 
 class Combination(NamedTuple):
@@ -34,6 +36,7 @@ def combine(
     given: Mapping[str, str],
     front_end: FrontEnd | None = None,
     seconds: float | None = None,
+    picture: PictureReader | None = None,
 ) -> list[Combination]:
     """Turn `{name: text}` into every combination of values.
 
@@ -42,6 +45,7 @@ def combine(
         given: words of the command line for each.
         front_end: front end that measures local conditions, for audio.
         seconds: length of audio, where neither a local condition nor the model says.
+        picture: reader of pictures that are shown to the model, for images.
 
     Raises:
         ValueError: a name or value is unknown or missing; the message holds the known ones.
@@ -57,7 +61,7 @@ def combine(
         if name not in given:
             raise ValueError(f"the model needs --condition.{name}: {_example(encoders[name], features.get(name))}")
     parsed = [
-        [(name, label, value) for label, value in _values(name, encoders[name], given[name], features.get(name))]
+        [(name, label, value) for label, value in _values(name, encoders[name], given[name], front_end, picture)]
         for name in asked
     ]
     seconds = _seconds(model, front_end, seconds)
@@ -97,14 +101,25 @@ def stacked(rows: Sequence[Combination]) -> dict[str, Tensor]:
 
 def _example(encoder: Encoder, feature: FrameFeature | None) -> str:
     if feature is not None:
-        return {"audio": "an audio file, or several a.wav,b.wav", "text": "what to say"}[feature.given]
+        return {"text": "what to say"}.get(feature.given, "an audio file, or several a.wav,b.wav")
+    if not missing(encoder, TokenEncoder):
+        return f"a caption of words among {', '.join((encoder.names or [])[:20])}"
+    if not missing(encoder, PictureEncoder):
+        return "a picture, or an .npy file"
     return f"one of {', '.join(encoder.names)}, or all" if encoder.names else "an .npy file"
 
 
-def _values(name: str, encoder: Encoder, text: str, feature: FrameFeature | None) -> list[tuple[str, Tensor | None]]:
+def _values(
+    name: str, encoder: Encoder, text: str, front_end: FrontEnd | None, picture: PictureReader | None
+) -> list[tuple[str, Tensor | None]]:
     """List the (label, value) pairs of one condition; a value that depends on the others is still `None`."""
-    if feature is None or text.endswith(".npy"):
+    feature = None if front_end is None else front_end.features.get(name)
+    if picture is not None and not missing(encoder, PictureEncoder) and not text.endswith(".npy"):
+        return [(part, picture(part)) for part in text.split(",")]
+    if front_end is None or feature is None or text.endswith(".npy"):
         return list(values_of(name, encoder, text))
+    if feature.given == "reference":
+        return [(part, front_end.shown(name, *front_end.heard(Path(part), mono=True))) for part in text.split(",")]
     return [(part, None) for part in ([text] if feature.given == "text" else text.split(","))]
 
 
@@ -131,7 +146,8 @@ def with_frames(
         seconds: length of the audio, where no local condition says.
     """
     measured, lengths = dict(values), {}
-    for name, feature in front_end.features.items():
+    timed = {name: f for name, f in front_end.features.items() if name not in front_end.references}
+    for name, feature in timed.items():
         if name in labels and name not in values:
             waveform, clip = _heard(labels, name, feature, front_end)
             measured[name] = feature.measure(waveform, front_end.sample_rate, clip)
@@ -154,8 +170,7 @@ def with_frames(
 def _heard(labels: dict[str, str], name: str, feature: FrameFeature, front_end: FrontEnd) -> tuple[Tensor, Clip]:
     """Get the waveform from which a local condition is measured: a file, or a text that eSpeak NG speaks."""
     if feature.given == "audio":
-        sound = read_audio(Path(labels[name]), mono=front_end.reader.mono, longest=front_end.reader.longest)
-        return front_end.ready(sound.waveform, sound.rate, Clip(Path(labels[name]), {}, origin=labels[name]))
+        return front_end.heard(Path(labels[name]))
     from condgen.data.espeak import speak
 
     voice = labels.get("speaker") or front_end.voice

@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from condgen.commands.going_on import from_here
@@ -36,12 +37,16 @@ def stopped_by_hand(trainer: pl.Trainer) -> Iterator[None]:
 
 @contextmanager
 def telling_what_is_kept(trainer: pl.Trainer, task: pl.LightningModule) -> Iterator[None]:
-    """Name the checkpoints of a run and the next command when it ends well or by Ctrl-C."""
+    """Name the checkpoints of a run and the next command when it ends well, by Ctrl-C, or by SIGTERM, which leaves the
+    exit status that shells give it."""
     try:
         yield
     except KeyboardInterrupt:
         _tell(trainer, task)
         raise
+    except SIGTERMException:
+        _tell(trainer, task)
+        sys.exit(128 + signal.SIGTERM)
     _tell(trainer, task)
 
 

@@ -69,7 +69,8 @@ def card_of(name: str, checkpoint: Checkpoint, bits: str, report: Mapping[str, A
     use = fenced("bash", *(command + as_measured for command in known["draw from it"]))
     sections = {
         "Use": [*use, "", *fenced("python", "import condgen", "", f'model = condgen.load("{name}")')],
-        "Conditions": [f"- {text}" for text in known["condition"]],
+        "Conditions": [*(f"- {text}" for text in known["condition"]),
+                       *(f"- mechanism: {text}" for text in known.get("mechanism", []))],
         "Data": [*known["data"], "", f"Licence of the data: {said.data_licence or UNSAID}"],
         "Training": [*(fenced("bash", said.trained_by) if said.trained_by else [UNSAID]), "",
                      "; ".join([*known["training"], *known.get("score", []), *filter(None, [said.trained_on])]) + "."],

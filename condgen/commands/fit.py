@@ -33,6 +33,7 @@ from condgen.commands.going_on import (
     refuse_finished,
 )
 from condgen.commands.moved import saying_where
+from condgen.commands.one_run import keep_figures, stay_in_its_folder
 from condgen.commands.parser import TRUST, OneLineErrors
 from condgen.commands.quiet import quiet
 from condgen.commands.weights import flattened, start_from
@@ -95,6 +96,8 @@ class CondgenCLI(LightningCLI):
         if checkpoint.is_export:  # which Lightning cannot read
             config.weights, config.ckpt_path = path, None
             return
+        if self.config.subcommand == "fit":
+            stay_in_its_folder(Path(path), config.trainer)
         for key, theirs in flattened(checkpoint.hyper_parameters):
             ours = dict(flattened(given.get("init_args", {}))).get(key)
             if ours is not None and ours != theirs:
@@ -170,6 +173,8 @@ class CondgenCLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         config = self._part(self.config)
+        if self.config.get("subcommand") == "fit" and config.get("ckpt_path"):
+            keep_figures(self.trainer, Checkpoint.open(config.ckpt_path, config.trust).content)
         if config.get("steps") and self.trainer.max_epochs == -1 and self.trainer.max_steps == -1:
             self.trainer.callbacks.append(WholeEpochs(config.steps))  # type: ignore[attr-defined]  # see `own_callbacks`
         if config.get("weights"):

@@ -22,6 +22,7 @@ from condgen.data import Clip, FrameFeature, Labelled, Manifest, Speech, SpeechS
 from condgen.data.batch import BatchSet, NoExamples, Split
 from condgen.data.decoding import read_header
 from condgen.data.faults import for_each
+from condgen.data.features import as_reference
 from condgen.data.given import GivenClips
 from condgen.data.hyperparameters import build
 from condgen.data.images import ImageSet
@@ -65,7 +66,9 @@ def examples_of(
     labels = {name: _one_class(model, name, text) for name, text in given.items() if name != new.condition}
     network = audio(model.network)
     known = {*class_conditions(model)}
-    known |= {"thumbnail"} if network is None else {*_features(checkpoint)}
+    # A voice that is shown is another clip's of the same class, which must be known of the examples too.
+    measured = {name: as_reference(feature) for name, feature in _features(checkpoint).items()}
+    known |= {"thumbnail"} if network is None else {n for n, of in measured.items() if of is None or of.of in known}
     odd = [name for name in model.encoders if name not in known]
     if odd:
         raise ValueError(f"the model has the condition '{odd[0]}', of which files say nothing")

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import yaml
 from jsonargparse import Namespace
 
-from condgen.checkpoint import Checkpoint
+from condgen.checkpoint import Checkpoint, broken
 from condgen.commands.configurations import configurations
 from condgen.commands.show import printable
 
@@ -71,14 +71,15 @@ def default_place(argv: Sequence[str]) -> Place:
 
 
 def find_last(trainer: Namespace, files: Sequence[str] = ()) -> Path:
-    """Return the newest `last.ckpt` of a run: beside a configuration that is a run's own, or else where it logs.
+    """Return the newest `last.ckpt` of a run: beside a configuration that is a run's own, or else where it logs. Where
+    that is broken, the newest whole checkpoint takes its place, and a line says so.
 
     Args:
         trainer: trainer of a configuration.
         files: files of the configuration.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or all are broken.
     """
     run = own_run(files)
     root = logged(trainer) if run is None else run
@@ -87,8 +88,18 @@ def find_last(trainer: Namespace, files: Sequence[str] = ()) -> Path:
         found = list(run.parent.glob("version_*/checkpoints/last.ckpt"))
     if not found:
         raise ValueError(f"--ckpt_path last: there is no last.ckpt below {root}; leave it out to start a new run")
-    newest = sorted(found, key=lambda path: path.stat().st_mtime)
-    return newest[-1]
+    last = max(found, key=_written)
+    others = {path for file in found for path in file.parent.glob("*.ckpt")} - {last}
+    for path in (last, *sorted(others, key=_written, reverse=True)):
+        fault = broken(path)
+        if fault is None:
+            return path
+        print(f"condgen: passed over, since it {fault}: {from_here(path)}", file=sys.stderr)
+    raise ValueError(f"--ckpt_path last: no checkpoint below {root} can be read; start a new run")
+
+
+def _written(path: Path) -> float:
+    return path.stat().st_mtime
 
 
 def own_run(files: Sequence[str]) -> Path | None:

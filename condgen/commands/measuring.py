@@ -12,6 +12,7 @@ import torch
 
 from condgen.checkpoint import Checkpoint, changed
 from condgen.commands.moved import saying_where
+from condgen.data.class_order import known_otherwise
 from condgen.evaluation.copy_synthesis import copy_synthesis, mel_condition
 from condgen.evaluation.judges import Judge, judged, require_judges
 from condgen.evaluation.likelihood import likelihood
@@ -115,10 +116,13 @@ def _begin(part: str) -> None:
 
 def data_of(checkpoint: Checkpoint, model: Model, changes: Mapping[str, Any]) -> Any:
     """Rebuild the data module of a checkpoint, with changes of the command line, compare it with the model, and read
-    its data; what is wrong is one line."""
+    its data; what is wrong is one line. Classes have the model's numbers, and it may know more than the data have."""
     with saying_where(changed(checkpoint.data_settings, changes)["source"]):
         try:
             module: Any = checkpoint.data(changes)
+            known = {name: encoder.names or [] for name, encoder in model.encoders.items() if encoder.classes}
+            if names := known_otherwise(known, module.names):
+                module = checkpoint.data({**changes, "class_names": names})
         except Exception as error:
             raise ValueError(f"data with {changes}: {error}" if changes else str(error)) from error
         check_data(model, module)

@@ -12,7 +12,8 @@ from condgen.checkpoint import Checkpoint
 from condgen.commands.going_on import epochs_done
 from condgen.commands.next_step import foreign_modules, sampling_command
 from condgen.commands.report import describe
-from condgen.conditioning import Encoder
+from condgen.conditioning import Encoder, FiLMGenerator
+from condgen.conditioning.mechanism import in_words
 from condgen.exported import placeless
 from condgen.models.conditional import Model
 from condgen.pretrained import name_of
@@ -39,7 +40,8 @@ def card(checkpoint: Checkpoint, name: str | None = None) -> list[tuple[str, str
         ("network", _network(model, settings)),
         *[("condition", f"{name}: {_condition(encoder, checkpoint.untrained.get(name, []))}")
           for name, encoder in model.encoders.items()],
-        *([] if model.encoders else [("condition", "none: the model is unconditional")]),
+        *([("mechanism", _mechanism(model.film_generator))] if model.encoders else
+          [("condition", "none: the model is unconditional")]),
         ("data", _data(checkpoint)),
         ("training", f"{epochs_done(content)} epochs, {content.get('global_step', 0)} steps"),
         *[("score", text) for text in scores(content)],
@@ -84,6 +86,11 @@ def _condition(encoder: Encoder, untrained: list[str]) -> str:
     shown = ", ".join(islice(names, MANY)) + (f", … ({len(names):,} in all)" if len(names) > MANY else "")
     missing = f"; no training examples of {', '.join(untrained[:MANY])}" if untrained else ""
     return f"{type(encoder).__name__} of {shown}{missing}"
+
+
+def _mechanism(generator: FiLMGenerator) -> str:
+    hops = ", attending to tokens layer by layer" if generator.memory else ""
+    return in_words(generator.conditioning) + hops + (", with post-multipliers" if generator.post else "")
 
 
 def _data(checkpoint: Checkpoint) -> str:

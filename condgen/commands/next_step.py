@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from condgen.conditioning import Encoder
+from condgen.conditioning.contract import PictureEncoder, missing
 from condgen.data import FrameFeature
 from condgen.models.conditional import Model, as_likelihood
 from condgen.models.contract import audio
@@ -34,7 +35,7 @@ def sampling_command(
         value = _value(model.encoders[name], features.get(name), untrained.get(name, ()))
         option = f"--condition.{name}"
         words += [f"{option}={value}"] if value.startswith("-") else [option, value]
-    told = any(name in features for name in asked)
+    told = any(name in features and features[name].given != "reference" for name in asked)
     if as_likelihood(model) is not None and audio(model.network) is not None and not told:
         words += ["--seconds", "1"]
     return shlex.join([*words, *(["--trust", *trust] if trust else []), "--out", "samples"])
@@ -59,6 +60,8 @@ def _class_paths(tree: Any) -> Iterator[str]:
 def _value(encoder: Encoder, feature: FrameFeature | None, untrained: Sequence[str]) -> str:
     """Choose a value of a condition: a class that was trained, where there are classes."""
     if feature is not None:
-        return "FILE.wav" if feature.given == "audio" else "what to say"
+        return "what to say" if feature.given == "text" else "FILE.wav"
+    if not missing(encoder, PictureEncoder):
+        return "FILE.png"
     names = encoder.names or ()
     return next((name for name in names if name not in untrained), names[0] if names else "FILE.npy")

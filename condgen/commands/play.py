@@ -52,7 +52,7 @@ def play(
 
         checkpoint = Checkpoint.open(ckpt_path, trust)
         front_end = checkpoint.front_end() if checkpoint.has_data else None
-        playground = Playground(checkpoint.model(weights, device), front_end, checkpoint.untrained)
+        playground = Playground(checkpoint.model(weights, device), front_end, checkpoint.untrained, checkpoint.framing)
         os.environ.update({**SILENT, "GRADIO_TEMP_DIR": uploads})  # which `condgen.cli` undoes
         from condgen.commands.play_page import page
 

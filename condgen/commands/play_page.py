@@ -141,8 +141,16 @@ def _conditions(playground: Playground) -> tuple[dict[str, Any], dict[str, Any]]
                 conditions[name] = gr.Dropdown(value=first, label=name, elem_id=f"condition-{name}", **several)
                 mixed[name] = gr.Dropdown(value=second, label="mixed with", elem_id=f"mixed-{name}", **several)
         elif kind == "text":
-            conditions[name] = gr.Textbox("what to say", label=f"{name} (Enter speaks it)", elem_id=f"condition-{name}")
-        elif kind == "audio":
+            conditions[name] = gr.Textbox(
+                _said(playground)[name], label=f"{name} (Enter speaks it)", elem_id=f"condition-{name}"
+            )
+        elif kind == "caption":
+            known = f"words: {', '.join(playground.names(name))}"
+            conditions[name] = gr.Textbox(_said(playground)[name], label=f"{name} (Enter draws it)", info=known,
+                                          elem_id=f"condition-{name}")  # fmt: skip
+        elif kind == "picture":
+            conditions[name] = gr.Image(type="filepath", label=name, elem_id=f"condition-{name}")
+        elif kind in ("audio", "reference"):
             conditions[name] = gr.Audio(type="filepath", label=f"{name} of a recording", elem_id=f"condition-{name}")
         elif kind == "array":
             conditions[name] = gr.File(file_types=[".npy"], label=f"{name}: .npy, a row per value",
@@ -211,11 +219,16 @@ def _place(playground: Playground) -> tuple[str, int]:
     """Choose where to look first: where classes differ most, if there is all that they need."""
     trained = {name: _first(playground, name)[0] for name in playground.classes}
     try:
-        found = most_varied(playground, Choices({**trained, **{n: "what to say" for n, kind in playground.kinds.items()
-                                                               if kind == "text"}}))  # fmt: skip
+        found = most_varied(playground, Choices({**trained, **_said(playground)}))
     except (ValueError, OSError):
         found = None
     return found or (next(iter(playground.layers)), 0)
+
+
+def _said(playground: Playground) -> dict[str, str]:
+    """Return what stands in the text fields at first."""
+    first = {"text": lambda name: "what to say", "caption": lambda name: playground.names(name)[0]}
+    return {name: first[kind](name) for name, kind in playground.kinds.items() if kind in first}
 
 
 def _numbers(playground: Playground, layer: str) -> list[str]:

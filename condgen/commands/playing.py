@@ -19,15 +19,18 @@ from condgen.analysis import choose_layers, feature_maps
 from condgen.analysis.layer_picture import save_layer
 from condgen.commands.conditions import Combination, stacked, values_of, warn_of_untrained, with_frames
 from condgen.commands.film_moves import Move, moved
+from condgen.commands.request import picture_reader
 from condgen.conditioning import Encoder, FiLMParameters
+from condgen.conditioning.contract import PictureEncoder, TokenEncoder, missing
 from condgen.data.front_end import FrontEnd
+from condgen.data.pictures import USUAL, Framing
 from condgen.drawn import Drawn
 from condgen.evaluation.pictures import some_classes
 from condgen.models.conditional import Model, as_generator, as_likelihood
 from condgen.models.contract import audio
 from condgen.sampling import sampler
 
-Kind = Literal["class", "tags", "text", "audio", "length", "array"]
+Kind = Literal["class", "tags", "text", "audio", "length", "caption", "picture", "reference", "array"]
 Word: TypeAlias = str | Sequence[str] | None
 GUIDED = ("categorical", "bernoulli")  # outputs whose logits can be guided
 WANTED = {
@@ -36,6 +39,9 @@ WANTED = {
     "length": "seconds",
     "text": "a text",
     "audio": "an audio file",
+    "caption": "words",
+    "picture": "a picture",
+    "reference": "an audio file",
     "array": "an .npy file with a row per value",
 }
 
@@ -103,11 +109,13 @@ class Playground:
         model: model in evaluation mode.
         front_end: front end that measures audio; `None` where there is nothing to measure.
         untrained: classes without training examples, by condition.
+        framing: way in which pictures that are shown are brought to the model's size.
     """
 
     model: Model
     front_end: FrontEnd | None = None
     untrained: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    framing: Framing = USUAL
 
     @cached_property
     def kinds(self) -> dict[str, Kind]:
@@ -119,8 +127,11 @@ class Playground:
         if encoder.classes is not None:
             return "class"
         if name in features:
-            given = features[name].given
-            return given if given in ("audio", "text", "length") else "array"
+            return features[name].given
+        if not missing(encoder, TokenEncoder):
+            return "caption"
+        if not missing(encoder, PictureEncoder) and audio(self.model.network) is None:
+            return "picture"
         return "tags" if encoder.names is not None and encoder.scope == "global" else "array"
 
     def names(self, condition: str) -> list[str]:
@@ -203,7 +214,7 @@ def _asked(playground: Playground, choices: Choices) -> Combination:
 
 
 def _value(playground: Playground, name: str, word: Word) -> tuple[str, Tensor]:
-    """Return the label and the value of a condition that is a class, tags, or an array."""
+    """Return the label and the value of a condition that the length of audio does not depend on."""
     encoder, kind = playground.model.encoders[name], playground.kinds[name]
     if kind == "tags":
         tags, known = list(word or ()), playground.names(name)
@@ -213,7 +224,10 @@ def _value(playground: Playground, name: str, word: Word) -> tuple[str, Tensor]:
         return " + ".join(tags) or "no tags", torch.tensor([float(tag in tags) for tag in known])
     if not word or not isinstance(word, str):
         raise ValueError(f"choose {WANTED[kind]} for the condition '{name}'")
-    return values_of(name, encoder, word)[0]
+    if kind == "reference" and playground.front_end is not None:
+        return word, playground.front_end.shown(name, *playground.front_end.heard(Path(word), mono=True))
+    read = picture_reader(playground.model, playground.framing) if kind == "picture" else None
+    return values_of(name, encoder, word)[0] if read is None else (word, read(word))
 
 
 def _seconds(playground: Playground, choices: Choices) -> float | None:

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from condgen.commands.conditions import read_npy
+from condgen.commands.conditions import PictureReader, read_npy
 from condgen.data.clips import Clip
 from condgen.data.front_end import FrontEnd
 from condgen.data.pictures import USUAL, Framing, fitted, read_picture
 from condgen.models import ConditionalModel
-from condgen.models.conditional import Model, as_likelihood
+from condgen.models.conditional import Model, as_generator, as_likelihood
 from condgen.models.contract import audio
 from condgen.paths import content_of, require_file
 from condgen.sampling import Interrupted, Samples, sampler
@@ -131,6 +131,21 @@ def _upper_rows(model: ConditionalModel, complete: str | None, keep_rows: int, f
     known = torch.zeros(shape[1:], dtype=torch.bool)
     known[:keep_rows] = True
     return {"given": image[None] if image.ndim == 3 else image, "known": known}
+
+
+def picture_reader(model: Model, framing: Framing) -> PictureReader | None:
+    """Return what reads a picture that is shown to a model, with numbers from 0 to 1, as its training data were; `None`
+    for audio."""
+    network, likelihood, generator = model.network, as_likelihood(model), as_generator(model)
+    if audio(network) is not None:
+        return None
+    shape = likelihood.network.canvas() if likelihood is not None else generator.network.shape if generator else ()
+
+    def read(path: str) -> Tensor:
+        image = torch.from_numpy(read_image(path, shape, network.levels, framing))
+        return image.float() / (network.levels - 1)
+
+    return read
 
 
 def read_image(path: str, shape: tuple[int, ...], levels: int, framing: Framing) -> np.ndarray:

@@ -49,9 +49,10 @@ def sample(
             all are of one size. It appears when all is done.
         condition: `--condition.NAME VALUE` for each condition of the model. The value is a class's name (or, where no
             name is a number, its position from 0), a list `a,b,c`, or `all`; tags are joined with `+`; for what is
-            measured of audio, an audio file or a list `a.wav,b.wav`; for phonemes, the text to say; for other
-            conditions, an .npy file with a row per value. Several conditions are combined, every value with every
-            value.
+            measured of audio, or a voice that is shown, an audio file or a list `a.wav,b.wav`; for phonemes, the text
+            to say; for a caption, its words, or several captions `a;b`; for a picture that is shown, a picture, or a
+            list of these; for other conditions, an .npy file with a row per value. Several conditions are combined,
+            every value with every value.
         num_samples: samples per combination.
         seconds: length of the audio, where no condition says.
         seed: seed of the noise: that of sample i depends on (seed, i) alone, not on batch size, device or engine.
@@ -78,7 +79,7 @@ def sample(
     from condgen.checkpoint import Checkpoint
     from condgen.commands.conditions import combine, stacked, taken_by_position, warn_of_untrained
     from condgen.commands.options import refuse_foreign
-    from condgen.commands.request import finished, request
+    from condgen.commands.request import finished, picture_reader, request
     from condgen.commands.writing import SampleSet, write
 
     with output_folder(out, overwrite) as folder:
@@ -88,7 +89,7 @@ def sample(
                                      "guidance": guidance, "film_guidance": film_guidance}  # fmt: skip
         completing: dict[str, Any] = {"prime": prime, "complete": complete, "keep_rows": keep_rows}
         refuse_foreign(model, truncation, **tempering, **completing, seconds=seconds, engine=engine)
-        combinations = combine(model, condition or {}, front_end, seconds)
+        combinations = combine(model, condition or {}, front_end, seconds, picture_reader(model, checkpoint.framing))
         by_position = taken_by_position(model, condition or {})
         warn_of_untrained(checkpoint.untrained, {n: [row.labels.get(n, "") for row in combinations]
                                                  for n in model.encoders})  # fmt: skip

@@ -18,7 +18,8 @@ from condgen.training import AdversarialTask, LikelihoodTask
 # Entries that only some models have: those that drop conditions in training, and those with adapted classes.
 OPTIONAL = (".film_generator.none.", ".film_generator.offsets.")
 # Arguments of a task that decide which weights it has.
-BUILT = ("network", "discriminator", "conditions", "conditioning", "discriminator_conditioning", "film_depth")
+BUILT = ("network", "discriminator", "conditions", "conditioning", "discriminator_conditioning", "film_depth",
+         "film_generator", "post_multiplier")  # fmt: skip
 
 
 def start_from(task: LikelihoodTask | AdversarialTask, checkpoint: Checkpoint) -> None:
@@ -61,11 +62,21 @@ def start_from(task: LikelihoodTask | AdversarialTask, checkpoint: Checkpoint) -
 
 def contradictions(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     """Say which settings of the parts of two tasks differ, of those that both have, but for names of classes."""
-    old = dict(flattened(theirs))
-    found = [f"model.{key} is {value}, there {old[key]}" for key, value in flattened(ours)
+    old = dict(flattened(_by_condition(theirs, ours)))
+    found = [f"model.{key} is {value}, there {old[key]}" for key, value in flattened(_by_condition(ours, theirs))
              if key.split(".")[0] in BUILT and key.split(".")[-1] not in ("names", "num_classes", "dropout")
              and old.get(key, value) != value]  # fmt: skip
     return "; ".join(found)
+
+
+def _by_condition(settings: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return settings with a mechanism for each condition where the other settings have one for each."""
+    each = {
+        key: dict.fromkeys(settings.get("conditions") or {}, settings[key])
+        for key in ("conditioning", "discriminator_conditioning")
+        if isinstance(settings.get(key), str) and isinstance(other.get(key), Mapping)
+    }
+    return {**settings, **each}
 
 
 def flattened(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -9,8 +9,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from condgen.conditioning.agreement import agree, refuse_kind, require_shape
 from condgen.conditioning.contract import DataCondition, Scope
-from condgen.conditioning.encoders import agree, refuse_kind, require_shape
 from condgen.described import described
 
 KERNEL = 5  # frames that a convolution sees

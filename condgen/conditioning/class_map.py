@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from condgen.conditioning.contract import Scope
-from condgen.conditioning.encoders import ClassEmbedding
+from condgen.conditioning.class_ids import ClassIds
+from condgen.conditioning.contract import DataCondition, Scope
 from condgen.described import described
 
 
 @described
-class ClassMap(ClassEmbedding):
+class ClassMap(nn.Module):
     """Class ids to a learned map per class: (batch,) whole numbers to (batch, features, height, width).
 
     With `conditioning: bias` the class acts at every position by itself: position-wise bias. It knows where in a
@@ -26,6 +28,8 @@ class ClassMap(ClassEmbedding):
     """
 
     scope: Scope = "spatial"
+    around = 0
+    named_axes: Mapping[str, int] = MappingProxyType({"embedding.weight": 0})
 
     def __init__(
         self,
@@ -34,12 +38,27 @@ class ClassMap(ClassEmbedding):
         names: list[str] | None = None,
         num_classes: int | None = None,
     ) -> None:
+        super().__init__()
         self.size = height, width = tuple(size)
         if min(height, width) < 1:
             raise ValueError(f"ClassMap: size {height} × {width} is not at least 1 × 1")
-        super().__init__(features * math.prod(self.size), names, num_classes)
-        self.features = features
+        self.features, self.ids = features, ClassIds.of("ClassMap", names, num_classes)
+        self.names, self.classes = list(self.ids.names), len(self.ids.names)
+        self.embedding = nn.Embedding(self.classes, features * math.prod(self.size))
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up ids, (batch,) of whole numbers, giving (batch, features, height, width)."""
-        return super().forward(ids).unflatten(1, (self.features, *self.size))
+        return self.embedding(self.ids.checked(ids)).unflatten(1, (self.features, *self.size))
+
+    @classmethod
+    def completed(cls, arguments: Mapping[str, object], data: DataCondition) -> dict[str, object]:
+        """Take the names of the classes from the data if neither the names nor their number are given."""
+        return ClassIds.completed(arguments, data)
+
+    def check(self, data: DataCondition, hop: int) -> None:
+        """Compare the classes with the data's."""
+        self.ids.check(data)
+
+    def parse(self, text: str) -> list[tuple[str, Tensor]]:
+        """Read a class, a list `a,b,c` of classes, or `all`; see `condgen.conditioning.names`."""
+        return self.ids.parse(text)

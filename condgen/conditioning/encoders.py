@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from condgen.conditioning.agreement import agree, beyond, check_frames, refuse_kind, remedy, require_shape
+from condgen.conditioning.class_ids import ClassIds
 from condgen.conditioning.contract import DataCondition, Scope
-from condgen.conditioning.names import find_class, find_name, split_words
+from condgen.conditioning.names import find_name
 from condgen.described import described
 
 Upsampling = Literal["repeat", "linear", "transposed"]
@@ -40,51 +42,26 @@ class ClassEmbedding(nn.Module):
 
     def __init__(self, features: int = 64, names: list[str] | None = None, num_classes: int | None = None) -> None:
         super().__init__()
-        if names is None and num_classes is None:
-            raise ValueError("ClassEmbedding needs the names of the classes or their number (num_classes)")
-        if names is not None and num_classes not in (None, len(names)):
-            raise ValueError(f"ClassEmbedding: {len(names)} names but num_classes is {num_classes}")
-        self.features = features
-        self.names = list(names) if names is not None else [str(i) for i in range(int(num_classes or 0))]
-        self.embedding = nn.Embedding(len(self.names), features)
+        self.features, self.ids = features, ClassIds.of("ClassEmbedding", names, num_classes)
+        self.names, self.classes = list(self.ids.names), len(self.ids.names)
+        self.embedding = nn.Embedding(self.classes, features)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up ids, (batch,) of whole numbers, giving (batch, features)."""
-        if ids.ndim != 1 or ids.is_floating_point():
-            raise ValueError(f"class ids are (batch,) whole numbers; got {tuple(ids.shape)} of {ids.dtype}")
-        wrong = beyond(ids, len(self.names))
-        if wrong:
-            raise ValueError(f"class ids {wrong} are out of range: there are {len(self.names)} classes, 0 to "
-                             f"{len(self.names) - 1} ({', '.join(self.names)})")  # fmt: skip
-        return self.embedding(ids.long())
-
-    @property
-    def classes(self) -> int:
-        """The number of classes."""
-        return len(self.names)
+        return self.embedding(self.ids.checked(ids))
 
     @classmethod
     def completed(cls, arguments: Mapping[str, object], data: DataCondition) -> dict[str, object]:
         """Take the names of the classes from the data if neither the names nor their number are given."""
-        if arguments.get("names") is not None or arguments.get("num_classes") is not None:
-            return dict(arguments)
-        if data.names is None or data.kind not in ("a class", "an array"):
-            raise ValueError(f"needs the names of classes, and the data give {data.kind}{remedy(data)}")
-        return {**arguments, "names": data.names}
+        return ClassIds.completed(arguments, data)
 
     def check(self, data: DataCondition, hop: int) -> None:
         """Compare the classes with the data's."""
-        refuse_kind("a class", data, data.kind not in ("a class", "an array"))
-        agree("the model's classes are", self.names, "the data's are", data.names)
+        self.ids.check(data)
 
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
         """Read a class, a list `a,b,c` of classes, or `all`; see `condgen.conditioning.names`."""
-        if text in self.names:
-            return [(text, torch.tensor(self.names.index(text)))]
-        ids = (
-            range(self.classes) if text == "all" else [find_class(self.names, w) for w in split_words(self.names, text)]
-        )
-        return [(self.names[i], torch.tensor(i)) for i in ids]
+        return self.ids.parse(text)
 
 
 @described
@@ -338,46 +315,3 @@ class FeatureMap(nn.Module):
     def parse(self, text: str) -> list[tuple[str, Tensor]]:
         """Refuse any word: maps come from a file."""
         raise ValueError("takes an array, on the command line an .npy file")
-
-
-def agree(our_words: str, ours: object, their_words: str, theirs: object) -> None:
-    """Raise a ValueError that holds both values if they differ."""
-    if ours != theirs:
-        raise ValueError(f"{our_words} {ours}, {their_words} {theirs}")
-
-
-def check_frames(size: int, factor: int, data: DataCondition, hop: int) -> None:
-    """Compare the size and duration of the frames that an encoder takes with the data's."""
-    refuse_kind("frames", data, data.kind != "frames")
-    agree("the model takes frames of size", size, "the data's have", data.size)
-    agree(f"the model's frames, network.hop {hop} × the encoder's factor {factor}, have", f"{hop * factor} samples",
-          "the data's have", f"{data.hop} samples")  # fmt: skip
-
-
-def beyond(ids: Tensor, classes: int) -> list[int]:
-    """List the ids that are of no class; while a model is exported, there are no ids yet."""
-    if torch.compiler.is_exporting() or not ids.numel() or 0 <= int(ids.min()) <= int(ids.max()) < classes:
-        return []
-    return [i for i in ids.unique().tolist() if not 0 <= i < classes]
-
-
-def refuse_kind(takes: str, data: DataCondition, is_refused: bool) -> None:
-    """Raise a ValueError that says what an encoder takes, and what data give, if it is refused."""
-    if is_refused:
-        raise ValueError(f"the model's encoder takes {takes}, and the data give {data.kind}{remedy(data)}")
-
-
-def remedy(data: DataCondition) -> str:
-    """Name the encoder for what data give, if there is one for that kind alone."""
-    encoder = {"a class": "ClassEmbedding", "frames": "FrameSequence", "words": "TokenSequence",
-               "a picture": "ImageEncoder", "a recording": "AudioReference"}.get(data.kind)  # fmt: skip
-    return f"; use {encoder}" if encoder else ""
-
-
-def require_shape(tensor: Tensor, shape: tuple[int | str, ...]) -> None:
-    """Compare a shape with one in which words stand for any length; raise a ValueError if it does not fit."""
-    fits = tensor.ndim == len(shape) and all(
-        isinstance(w, str) or w == t for w, t in zip(shape, tensor.shape, strict=True)
-    )
-    if not fits:
-        raise ValueError(f"expected ({', '.join(map(str, shape))}), got {tuple(tensor.shape)}")

@@ -73,6 +73,7 @@ class FiLMGenerator(nn.Module):
         encoders: Mapping[str, nn.Module],
         layers: Mapping[str, FiLM],
         conditioning: Conditioning = "bias",
+        *,
         dropout: Dropout = 0.0,
         depth: int = 0,
         start: Start = "zero",

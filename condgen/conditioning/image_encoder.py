@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 from torch import Tensor, nn
 
+from condgen.conditioning.agreement import refuse_kind, require_shape
 from condgen.conditioning.contract import DataCondition, Scope
-from condgen.conditioning.encoders import refuse_kind, require_shape
 from condgen.described import described
 
 

@@ -6,6 +6,7 @@ Each condition c writes a δ_c of its own, a β_c, or both, and a layer receives
 
 With one mechanism for all conditions that is what this mechanism says by itself: 1 + Σ δ, or 2σ(Σ δ). A gate opens or
 closes what is scaled, and leaves every β as it is. Where no condition scales, γ is fixed at 1 and costs no multiply.
+All of it happens at every position by itself, so that a causal network stays causal.
 """
 
 from __future__ import annotations

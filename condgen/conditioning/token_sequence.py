@@ -9,8 +9,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from condgen.conditioning.agreement import agree, beyond, refuse_kind, remedy
 from condgen.conditioning.contract import DataCondition, Scope
-from condgen.conditioning.encoders import agree, beyond, refuse_kind, remedy
 from condgen.conditioning.names import spelled
 from condgen.described import described
 
@@ -34,6 +34,11 @@ def padded_ids(captions: list[list[str]], names: list[str]) -> Tensor:
     places = {name: i for i, name in enumerate(names, 1)}
     rows = [torch.tensor([places[word] for word in caption], dtype=torch.long) for caption in captions]
     return nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+
+def caption_of(ids: Tensor, names: list[str]) -> str:
+    """Return the words that the ids of a row, (tokens,), stand for."""
+    return " ".join(names[i - 1] for i in ids.tolist() if i)
 
 
 @described

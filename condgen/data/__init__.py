@@ -9,6 +9,8 @@
 | `FashionMNIST` | 28 × 28, 256 levels | 50,000 / 10,000 / 10,000 |
 | `CIFAR10` | 32 × 32 in colour, up to 8 bits | 45,000 / 5,000 / 10,000 |
 | `Folder` | your own: a folder of images per class | 8 : 1 : 1 by a hash of the path, within each class |
+| `CaptionedDigits` | digits on a canvas, "a small seven on the left"; made on the spot | as `Digits` or `MNIST` |
+| `CaptionedFolder` | your own: pictures with captions in a table, or a text file each | its column, or 8 : 1 : 1 |
 
 `Speech` prepares the clips of a source once and maps the result into memory:
 
@@ -23,7 +25,7 @@
 | `AudioFolder` | your own: a folder of recordings per class, or a table in their folder | as `Folder` |
 
 Local conditions are frame features of the clips: `MelSpectrogram`, `Linguistic` (phonemes, log F0, voicing), and
-`Position`, which says how much of a clip has passed.
+`Position`, which says how much of a clip has passed. `ReferenceSpectrogram` is of *another* recording of the speaker.
 
 The names are imported when they are asked for: what measures conditions or lists clips needs no Lightning.
 """
@@ -33,11 +35,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from condgen.data.batch import Batch
+    from condgen.data.captions import CaptionedDigits, CaptionedFolder
     from condgen.data.clips import Clip, Phoneme, SpeechSource
     from condgen.data.espeak import Espeak
-    from condgen.data.features import FrameFeature, Linguistic, MelSpectrogram, Position
+    from condgen.data.features import FrameFeature, Linguistic, MelSpectrogram, Position, ReferenceSpectrogram
     from condgen.data.image_sources import CIFAR10, MNIST, Digits, FashionMNIST, Folder
-    from condgen.data.images import Images, ImageSource, Labelled
+    from condgen.data.images import CaptionedSource, Images, ImageSource, Labelled
     from condgen.data.manifest import Manifest
     from condgen.data.speech import Speech
     from condgen.data.speech_sources import VCTK, AudioFolder, FreeSpokenDigits, LJSpeech, SpeechCommands
@@ -48,6 +51,9 @@ __all__ = [
     "VCTK",
     "AudioFolder",
     "Batch",
+    "CaptionedDigits",
+    "CaptionedFolder",
+    "CaptionedSource",
     "Clip",
     "Digits",
     "Espeak",
@@ -64,13 +70,15 @@ __all__ = [
     "MelSpectrogram",
     "Phoneme",
     "Position",
+    "ReferenceSpectrogram",
     "Speech",
     "SpeechCommands",
     "SpeechSource",
 ]
 
 # Those that need Lightning come last.
-MODULES = ("batch", "clips", "features", "manifest", "espeak", "speech_sources", "images", "image_sources", "speech")
+MODULES = ("batch", "clips", "features", "manifest", "espeak", "speech_sources", "images", "image_sources", "captions",
+           "speech")  # fmt: skip
 
 if not TYPE_CHECKING:
 

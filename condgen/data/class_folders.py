@@ -46,7 +46,7 @@ def list_classes(
     _require_classes(root, folders, kind)
     inside: dict[str, list[Path]] = {}
     for folder in folders:
-        inside.setdefault(spelled(folder.name), []).extend(_files_below(folder))
+        inside.setdefault(spelled(folder.name), []).extend(files_below(folder))
     files = {name: [path for path in found if path.suffix.lower() in suffixes and not path.is_dir()]
              for name, found in inside.items()}  # fmt: skip
     empty = [name + _beside(inside[name], remedies) for name, found in files.items() if not found]
@@ -94,7 +94,7 @@ def _unreadable(error: OSError) -> ValueError:
     return ValueError(f"the folder {error.filename} cannot be read: {error.strerror}; allow reading it, or move it out")
 
 
-def _files_below(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
     """List all files below a folder, and links to folders, which are not followed since they may lead in circles."""
     found = []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from torch import Tensor
 from condgen.data.clips import Clip
 from condgen.described import described
 
+FeatureGiven = Literal["audio", "text", "length", "reference"]
+SHORTEST = 5  # frames of a recording that shows a voice
+
 
 class FrameFeature(Protocol):
     """Measures something in every frame of a clip. Frame i covers the samples from i · hop to (i + 1) · hop.
@@ -20,13 +23,14 @@ class FrameFeature(Protocol):
     Attributes:
         size: numbers per frame.
         hop: samples per frame.
-        given: source that `condgen sample` makes it from: an `audio` file, a `text`, or only the `length`.
+        given: source that `condgen sample` makes it from: an `audio` file, a `text`, only the `length`, or a
+            `reference`, a recording that is not the one to be drawn; see `ReferenceFeature`.
         names: phonemes, in the order of the ids that frames hold; `None` if they hold none.
     """
 
     size: int
     hop: int
-    given: Literal["audio", "text", "length"]
+    given: FeatureGiven
 
     @property
     def names(self) -> list[str] | None: ...
@@ -41,6 +45,23 @@ class FrameFeature(Protocol):
         ...
 
 
+class ReferenceFeature(FrameFeature, Protocol):
+    """Measures what is shown of an example in *another* one of the same class, such as a recording of its speaker.
+
+    Attributes:
+        of: class condition that both have in common.
+        longest: frames that are shown at the most, from the beginning.
+    """
+
+    of: str
+    longest: int
+
+
+def as_reference(feature: FrameFeature) -> ReferenceFeature | None:
+    """Return a feature as one of another example; `None` if it is of the example itself."""
+    return cast(ReferenceFeature, feature) if feature.given == "reference" else None
+
+
 @described
 class MelSpectrogram:
     """The log-mel spectrogram: log10 of mel-band amplitudes (Slaney's scale and norm), floored at 1e-5.
@@ -53,7 +74,7 @@ class MelSpectrogram:
         high: upper edge of the highest band, in Hz; `None` for half the sample rate.
     """
 
-    given: Literal["audio", "text", "length"] = "audio"
+    given: FeatureGiven = "audio"
     names = None
 
     def __init__(
@@ -95,6 +116,56 @@ class MelSpectrogram:
 
 
 @described
+class ReferenceSpectrogram(MelSpectrogram):
+    """The log-mel spectrogram of another recording of the same speaker: a voice that is shown and not named.
+
+    Which recording, is drawn for each example: anew whenever it is trained on, and once and for all in validation and
+    testing. It is one of the same split, and never the example itself.
+
+    Source: Ghiasi et al., 2017, whose style is that of a picture that is shown, and not one of a list.
+
+    Args:
+        of: class condition that the recordings have in common.
+        bands: mel bands.
+        hop: samples per frame.
+        window: samples per window, centred on its frame; `None` for four hops.
+        low: lower edge of the lowest band, in Hz.
+        high: upper edge of the highest band, in Hz; `None` for half the sample rate.
+        longest: frames that are shown at the most, from the beginning.
+    """
+
+    given: FeatureGiven = "reference"
+
+    def __init__(
+        self,
+        of: str = "speaker",
+        bands: int = 40,
+        hop: int = 80,
+        window: int | None = None,
+        low: float = 0.0,
+        high: float | None = None,
+        longest: int = 100,
+    ) -> None:
+        super().__init__(bands, hop, window, low, high)
+        self.of, self.longest = of, longest
+        if longest < SHORTEST:
+            raise ValueError(f"ReferenceSpectrogram: longest {longest} is not at least {SHORTEST} frames")
+
+    def measure(self, waveform: Tensor, sample_rate: int, clip: Clip | None = None) -> Tensor:
+        """See `FrameFeature`.
+
+        Raises:
+            ValueError: the recording is too short to show a voice.
+        """
+        frames = len(waveform) // self.hop
+        if frames < SHORTEST:
+            raise ValueError(f"{clip.origin if clip else 'the recording'} lasts {len(waveform) / sample_rate:.3f} s, "
+                             f"and a recording that shows a voice must last at least "
+                             f"{SHORTEST * self.hop / sample_rate:g} s")  # fmt: skip
+        return super().measure(waveform, sample_rate, clip)
+
+
+@described
 class Position:
     """The position of a frame in the clip: cos(k π p) for k = 1 … waves, where p from 0 to 1 is the share of the clip
     that has passed; then the seconds since the start and to the end.
@@ -107,7 +178,7 @@ class Position:
         waves: number of cosines, which decides how finely the share is resolved.
     """
 
-    given: Literal["audio", "text", "length"] = "length"
+    given: FeatureGiven = "length"
     names = None
 
     def __init__(self, hop: int = 80, waves: int = 8) -> None:
@@ -143,7 +214,7 @@ class Linguistic:
         high: highest fundamental frequency, in Hz.
     """
 
-    given: Literal["audio", "text", "length"] = "text"
+    given: FeatureGiven = "text"
     size = 7
 
     def __init__(

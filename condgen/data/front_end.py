@@ -6,13 +6,14 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from condgen.data.clips import Clip
-from condgen.data.decoding import LONGEST
-from condgen.data.features import FrameFeature
+from condgen.data.decoding import LONGEST, read_audio
+from condgen.data.features import FrameFeature, ReferenceFeature, as_reference
 from condgen.data.hyperparameters import build
 from condgen.data.recordings import RecordingReader
 
@@ -63,6 +64,27 @@ class FrontEnd:
         if not length:
             raise ValueError(f"{clip.origin} has fewer samples than the {self.unit} of a whole frame")
         return recording.waveform[:length], recording.clip
+
+    def heard(self, path: Path, mono: bool = False) -> tuple[Tensor, Clip]:
+        """Read a recording and bring it to rate and level; see `ready`.
+
+        Args:
+            path: file.
+            mono: mean of the channels, taken if true even where training had files of one channel alone.
+        """
+        sound = read_audio(path, mono=mono or self.reader.mono, longest=self.reader.longest)
+        return self.ready(sound.waveform, sound.rate, Clip(path, {}, origin=str(path)))
+
+    def shown(self, name: str, waveform: Tensor, clip: Clip) -> Tensor:
+        """Measure a condition in a recording that shows a voice, (size, frames), as in training; see `heard`."""
+        feature = self.references[name]
+        return feature.measure(waveform, self.sample_rate, clip)[:, : feature.longest]
+
+    @property
+    def references(self) -> dict[str, ReferenceFeature]:
+        """The features that are measured in another recording than the one to be drawn, by condition."""
+        found = {name: as_reference(feature) for name, feature in self.features.items()}
+        return {name: feature for name, feature in found.items() if feature is not None}
 
 
 def front_end(settings: Mapping[str, Any]) -> FrontEnd:

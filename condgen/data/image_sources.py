@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
-from collections import Counter
-from collections.abc import Collection, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from condgen.data.batch import NoExamples, Split
 from condgen.data.class_folders import list_classes, split_files
-from condgen.data.faults import Faults, faults_of, for_each
 from condgen.data.images import Labelled
-from condgen.data.pictures import REMEDIES, Fit, Framing, check_header, fitted, read_picture, suffixes, upright_size
+from condgen.data.picture_files import PictureFiles, checked_bits
+from condgen.data.pictures import REMEDIES, Fit, Framing, suffixes
 from condgen.data.splits import ENOUGH
 from condgen.described import described
 from condgen.paths import require_file
 
 IMAGES = "binarized_mnist.npz"
 LABELS = "source_index_and_label.npz"
-FEW = 5  # images of another size than most that are named one by one
 DIGIT_NAMES = [str(digit) for digit in range(10)]
 
 
@@ -118,7 +112,7 @@ class CIFAR10:
     """
 
     def __init__(self, root: str = "data/cifar10", bits: int = 8, download: bool = True) -> None:
-        self.root, self.bits, self.download = root, _checked_bits(bits), download
+        self.root, self.bits, self.download = root, checked_bits(bits), download
         kinds = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
         self.shape, self.levels, self.names = (3, 32, 32), 2**bits, {"class": kinds}
 
@@ -164,10 +158,10 @@ class Folder:
         background: str = "white",
     ) -> None:
         self.root, self.files = root, list_classes(Path(root), suffixes(), "images", condition, REMEDIES)
-        self.channels, self.bits, self.condition = channels, _checked_bits(bits), condition
-        self.framing, wanted = Framing(fit, background).checked(), _checked_size(size)
-        height, width = self._checked_headers(wanted)
-        self.shape, self.levels, self.names = (channels, height, width), 2**bits, {condition: list(self.files)}
+        self.condition = condition
+        files = [file for found in self.files.values() for file in found]
+        self.pictures = PictureFiles(root, files, size, Framing(fit, background), channels, bits)
+        self.shape, self.levels, self.names = self.pictures.shape, 2**bits, {condition: list(self.files)}
 
     def load(self, split: Split) -> Labelled:
         """Read one split.
@@ -182,62 +176,8 @@ class Folder:
         if not chosen:
             raise NoExamples(f"the {split} split has no images: a class needs at least {ENOUGH} for every split to "
                              "have one")  # fmt: skip
-        x = torch.stack(self._read_all([file for file, _ in chosen])) >> (8 - self.bits)
+        x = self.pictures.read([file for file, _ in chosen])
         return Labelled(x, {self.condition: torch.tensor([label for _, label in chosen])})
-
-    def _read_all(self, files: list[Path]) -> list[Tensor]:
-        """Read images; all faulty ones are named at once, the first of many."""
-        read = for_each(self._read, files, f"images of {self.root}")
-        if any(is_transparent for _, is_transparent, _ in read):
-            warnings.warn(f"images of {self.root} are transparent in places, where {self.framing.background} shows: "
-                          "set background to choose another colour", stacklevel=3)  # fmt: skip
-        if any(depth > 8 for *_, depth in read):
-            warnings.warn(f"images of {self.root} have more than 8 bits per channel, of which the upper 8 are kept",
-                          stacklevel=3)  # fmt: skip
-        return [levels for levels, *_ in read]
-
-    def _read(self, file: Path) -> tuple[Tensor, bool, int]:
-        image, is_transparent, depth = read_picture(file, self.channels, self.framing.background)
-        return torch.from_numpy(fitted(image, *self.shape[1:], self.framing.fit)), is_transparent, depth
-
-    def _checked_headers(self, size: tuple[int, int] | None) -> tuple[int, int]:
-        """Return the size of the images, or the one they are brought to, once their headers have been read.
-
-        Raises:
-            Faults: headers are bad, or no size is given and they differ in size. Unless they all do, every image is
-                then read to its end, so that all that are bad are named at once.
-        """
-        files = [file for found in self.files.values() for file in found]
-        sizes: dict[Path, tuple[int, int]] = {}
-
-        def measure(file: Path) -> None:
-            sizes[file] = upright_size(file)
-
-        faults = faults_of(measure if size is None else check_header, files)
-        usual = Counter(sizes.values()).most_common(1)[0][0] if sizes else size
-        others = {file: found for file, found in sizes.items() if found != usual}
-        kind = f"images of {self.root}"
-        if len(others) > FEW or 2 * len(others) > len(sizes):
-            raise Faults([*faults, f"{kind} are of {_range(sizes.values())}: give the size to bring all to, such as "
-                          "--data.source.size 32"], kind)  # fmt: skip
-        if faults or others or usual is None:
-            read = partial(read_picture, channels=self.channels, background=self.framing.background)
-            sized = [f"{file} is {_times(found)}, not {_times(usual)} as most: remove it, or give a size to bring all "
-                     "to, such as --data.source.size 32" for file, found in others.items() if usual]  # fmt: skip
-            raise Faults([*faults_of(read, files), *sized], kind)
-        return size or usual
-
-
-def _range(sizes: Collection[tuple[int, int]]) -> str:
-    """Say in words which sizes there are."""
-    counts = Counter(sizes).most_common()
-    by_area = sorted(counts, key=lambda item: item[0][0] * item[0][1])
-    return (f"{len(counts)} sizes, from {_times(by_area[0][0])} to {_times(by_area[-1][0])}, most often "
-            f"{_times(counts[0][0])} ({counts[0][1]} of {len(sizes)})")  # fmt: skip
-
-
-def _times(size: tuple[int, int]) -> str:
-    return f"{size[0]} × {size[1]}"
 
 
 def read_fixed_mnist(root: Path, split: Split) -> Labelled:
@@ -281,18 +221,3 @@ def _torchvision(name: str, root: str, split: Split, held_out: int, download: bo
     x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
     rows = {"train": slice(0, len(x) - held_out), "val": slice(len(x) - held_out, None), "test": slice(None)}[split]
     return Labelled(x[rows].contiguous(), {condition: labels[rows].long()})
-
-
-def _checked_size(size: int | Sequence[int] | None) -> tuple[int, int] | None:
-    if size is None:
-        return None
-    height, width = (size, size) if isinstance(size, int) else size
-    if min(height, width) < 1:
-        raise ValueError(f"size {height} × {width} is not at least 1 × 1")
-    return height, width
-
-
-def _checked_bits(bits: int) -> int:
-    if not 1 <= bits <= 8:
-        raise ValueError(f"bits {bits} is not between 1 and 8")
-    return bits

@@ -97,7 +97,7 @@ class Manifest:
                 f"val_share {val_share} and test_share {test_share} must each be at least 0 and add up to less than 1"
             )
         file = Path(path)
-        columns, rows = _read(file)
+        columns, rows = read_table(file)
         conditions = _choose_labels(file, columns, labels)
         clips = _clips_of(file, rows, conditions, "split" in columns)
         splits = (
@@ -115,7 +115,7 @@ class Manifest:
 
 def columns_of(file: Path) -> list[str]:
     """Return the names of the columns of a manifest."""
-    return _read(file)[0]
+    return read_table(file)[0]
 
 
 def split_by_tens(number: int) -> Split:
@@ -124,7 +124,7 @@ def split_by_tens(number: int) -> Split:
     return parts.get(number % 10, "train")
 
 
-def _read(file: Path) -> tuple[list[str], list[Row]]:
+def read_table(file: Path) -> tuple[list[str], list[Row]]:
     """Read the columns and the rows; an empty cell is left out of its row, and an empty row of the table."""
     require_file(file, "a .csv or .jsonl manifest")
     readers = {".csv": _read_csv, ".jsonl": _read_jsonl}

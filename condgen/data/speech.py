@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from condgen.conditioning import DataCondition
 from condgen.data.batch import Batch, NoExamples, Split, as_is, splits_of
+from condgen.data.class_order import ordered
 from condgen.data.clips import Clip, SpeechSource
 from condgen.data.decoding import LONGEST
 from condgen.data.faults import NAMED, for_each_group
-from condgen.data.features import FrameFeature
+from condgen.data.features import FrameFeature, ReferenceFeature, as_reference
 from condgen.data.headers import check_headers
 from condgen.data.hyperparameters import store_hyperparameters
 from condgen.data.levels import Normalise
+from condgen.data.others import Others
 from condgen.data.padding import padded, padded_lengths, padding_told
 from condgen.data.recordings import RecordingReader
-from condgen.data.resumable import ResumableLoader, Shuffled, batches_given
+from condgen.data.resumable import Order, ResumableLoader, TrainingRows, batches_given, generator_of, shuffled
 from condgen.data.store import ClipStore, require_clips, store_name, write_store
 from condgen.described import described
 from condgen.quantization import Companding, Quantization
@@ -48,6 +50,8 @@ class SpeechSet(Dataset[Batch]):
         beginnings: share of crops that are taken from the beginning of their clip, besides those that fall there.
         padded_to: lengths of batches in rising order: each is padded to the first that holds its longest clip; none for
             no more padding than that clip needs.
+        others: choice of the other clip in which a feature is measured that is not one of the clip itself, by the name
+            of its condition; see `condgen.data.features.ReferenceFeature`.
     """
 
     def __init__(
@@ -62,8 +66,9 @@ class SpeechSet(Dataset[Batch]):
         length: int | None = None,
         beginnings: float = 0.0,
         padded_to: np.ndarray | None = None,
+        others: Mapping[str, Others] | None = None,
     ) -> None:
-        self.length, self.beginnings = length, beginnings
+        self.length, self.beginnings, self.others = length, beginnings, dict(others or {})
         self.padded_to = np.zeros(0, int) if padded_to is None else padded_to
         self.store, self.features, self.crop, self.context = store, features, crop, context
         self.lookahead, self.unit, self.silence = lookahead, unit, silence
@@ -77,57 +82,65 @@ class SpeechSet(Dataset[Batch]):
         return np.diff(self.store.ends)
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        windows = [self._window(int(self.lengths[i])) for i in indices]
+        windows = [self._window(int(self.lengths[i]), generator_of(i, "crop")) for i in indices]
         longest = self.length or padded(max(end - begin for begin, _, _, end in windows), self.padded_to)
         levels = torch.full((len(indices), 1, longest), self.silence, dtype=torch.long)
         scored = torch.zeros(len(indices), longest, dtype=torch.bool)
-        frames = {name: torch.zeros(len(indices), f.size, longest // f.hop) for name, f in self.features.items()}
+        own = {name: feature for name, feature in self.features.items() if name not in self.others}
+        frames = {name: torch.zeros(len(indices), f.size, longest // f.hop) for name, f in own.items()}
         for row, (i, (begin, first, last, end)) in enumerate(zip(indices, windows, strict=True)):
             offset = int(self.store.ends[i])
             levels[row, 0, : end - begin] = _copied(self.store.levels[offset + begin : offset + end])
             scored[row, first - begin : last - begin] = True
-            for name, f in self.features.items():
+            for name, f in own.items():
                 cut = self.store.frames[name][(offset + begin) // f.hop : (offset + end) // f.hop]
                 frames[name][row, :, : len(cut)] = _copied(cut).T
         ids = {name: torch.from_numpy(values[list(indices)]) for name, values in self.store.ids.items()}
-        return Batch(levels, {**ids, **frames}, scored)
+        shown = {name: self._shown(name, choose(indices)) for name, choose in self.others.items()}
+        return Batch(levels, {**ids, **frames, **shown}, scored)
 
-    def _window(self, length: int) -> tuple[int, int, int, int]:
+    def _shown(self, name: str, rows: Sequence[int]) -> Tensor:
+        """Return the frames of other clips, (rows, size, frames): always as many, with zeros behind the last."""
+        feature = cast(ReferenceFeature, self.features[name])
+        frames = torch.zeros(len(rows), feature.size, feature.longest)
+        for i, row in enumerate(rows):
+            begin, end = (int(place) // feature.hop for place in self.store.ends[row : row + 2])
+            cut = self.store.frames[name][begin : min(end, begin + feature.longest)]
+            frames[i, :, : len(cut)] = _copied(cut).T
+        return frames
+
+    def _window(self, length: int, rng: torch.Generator | None) -> tuple[int, int, int, int]:
         """Choose where a crop begins, where scoring begins and ends, and where the crop ends."""
         length = min(length, self.length or length)
         if self.crop is None or length <= self.crop:
             return 0, 0, length, length
         # Drawn also from beyond both ends and moved inside; otherwise the ends of clips would hardly ever be scored.
-        place = int(torch.randint(-self.crop // self.unit, length // self.unit + 1, ()))
-        beginning = float(torch.rand(())) < self.beginnings
+        place = int(torch.randint(-self.crop // self.unit, length // self.unit + 1, (), generator=rng))
+        beginning = float(torch.rand((), generator=rng)) < self.beginnings
         first = 0 if beginning else min(max(0, self.unit * place), length - self.crop)
         last = first + self.crop
         return max(0, first - self.context), first, last, min(length, last + self.lookahead)
 
 
-class ByLength(Sampler[int]):
-    """Orders clips so that those of a batch are of similar length, and shuffles the batches.
+def by_length(lengths: np.ndarray, batch_size: int) -> Order:
+    """Return an order in which the clips of a batch are of similar length, and the batches are shuffled.
 
     Args:
         lengths: samples of each clip, (clips,).
-        batch_size: clips per batch.
+        batch_size: clips per batch, of all processes together.
     """
 
-    def __init__(self, lengths: np.ndarray, batch_size: int) -> None:
-        self.lengths, self.batch_size = lengths, batch_size
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        order = torch.randperm(len(self.lengths)).numpy()
-        pool = 50 * self.batch_size
-        runs = [order[i : i + pool] for i in range(0, len(order), pool)]
-        ordered = np.concatenate([run[np.argsort(self.lengths[run], kind="stable")] for run in runs])
-        batches = [ordered[i : i + self.batch_size] for i in range(0, len(ordered), self.batch_size)]
+    def order(rng: torch.Generator) -> list[int]:
+        drawn = torch.randperm(len(lengths), generator=rng).numpy()
+        pool = 50 * batch_size
+        runs = [drawn[i : i + pool] for i in range(0, len(drawn), pool)]
+        ordered = np.concatenate([run[np.argsort(lengths[run], kind="stable")] for run in runs])
+        batches = [ordered[i : i + batch_size] for i in range(0, len(ordered), batch_size)]
         # The last batch may be short; it stays last, otherwise all batches after it would be cut differently.
-        for i in [*torch.randperm(len(batches) - 1).tolist(), len(batches) - 1]:
-            yield from batches[i].tolist()
+        places = [*torch.randperm(len(batches) - 1, generator=rng).tolist(), len(batches) - 1]
+        return [int(row) for i in places for row in batches[i]]
+
+    return order
 
 
 @described
@@ -159,6 +172,8 @@ class Speech(pl.LightningDataModule):
         batch_size: clips per batch.
         num_workers: processes that load; clips are mapped into memory, so 0 is fast.
         cache: folder for prepared clips.
+        class_names: names of the classes by condition, in the order of their ids, where that is not the source's: a
+            model may know more classes than the source has, or in another order.
     """
 
     def __init__(
@@ -182,9 +197,11 @@ class Speech(pl.LightningDataModule):
         batch_size: int = 8,
         num_workers: int = 0,
         cache: str = "data/prepared",
+        class_names: dict[str, list[str]] | None = None,
     ) -> None:
         super().__init__()
         store_hyperparameters(self)
+        self.names = ordered(source.names, class_names or {})
         self.source, self.features = source, dict(features or {})
         self.sample_rate, self.levels, self.companding = sample_rate, levels, companding
         self.quantization = Quantization(levels, companding)
@@ -192,6 +209,10 @@ class Speech(pl.LightningDataModule):
         twice = sorted(set(self.features) & set(source.names))
         if twice:
             raise ValueError(f"{', '.join(twice)} is the name of a feature and of a class; rename the feature")
+        for name, feature in self._references.items():
+            if feature.of not in source.names:
+                raise ValueError(f"feature '{name}' shows another clip of the same {feature.of}, and the data have no "
+                                 f"'{feature.of}'; they have {', '.join(source.names) or 'no classes'}")  # fmt: skip
         self.unit = math.lcm(*(feature.hop for feature in self.features.values()))
         for name, samples, least in (("crop", crop, 1), ("context", context, 0), ("lookahead", lookahead, 0),
                                      ("length", length, 1)):  # fmt: skip
@@ -213,15 +234,18 @@ class Speech(pl.LightningDataModule):
         self.stores: dict[Split, ClipStore] = {}
 
     @property
-    def names(self) -> dict[str, list[str]]:
-        """Class names per condition."""
-        return self.source.names
-
-    @property
     def conditions(self) -> dict[str, DataCondition]:
         """The conditions that clips have, by name: classes and frame features."""
         classes = {name: DataCondition(names, given="class") for name, names in self.names.items()}
-        return classes | {n: DataCondition(f.names, f.size, f.hop, f.given) for n, f in self.features.items()}
+        # The frames of another clip are not in time with the audio.
+        return classes | {n: DataCondition(f.names, f.size, None if n in self._references else f.hop, f.given)
+                          for n, f in self.features.items()}  # fmt: skip
+
+    @property
+    def _references(self) -> dict[str, ReferenceFeature]:
+        """The features that are measured in another clip, by name."""
+        found = {name: as_reference(feature) for name, feature in self.features.items()}
+        return {name: feature for name, feature in found.items() if feature is not None}
 
     @property
     def shape(self) -> tuple[int, ...] | None:
@@ -300,10 +324,13 @@ class Speech(pl.LightningDataModule):
 
     def dataset(self, split: Split, padded_to: np.ndarray | None = None) -> SpeechSet:
         """Return one split, after `setup`; only training is cropped. For `padded_to`, see `SpeechSet`."""
-        crop = self.crop if split == "train" else None
+        crop, store = self.crop if split == "train" else None, self.stores[split]
+        others = {name: Others(torch.from_numpy(np.array(store.ids[feature.of])), self.names[feature.of],
+                               split == "train", f"the {split} split, by {feature.of},")
+                  for name, feature in self._references.items()}  # fmt: skip
         return SpeechSet(
-            self.stores[split], self.features, crop, self.context, self.lookahead, self.unit, self.quantization.silence,
-            self.length, self.beginnings, padded_to,
+            store, self.features, crop, self.context, self.lookahead, self.unit, self.quantization.silence, self.length,
+            self.beginnings, padded_to, others,
         )  # fmt: skip
 
     def padded_lengths(self, split: Split) -> np.ndarray:
@@ -342,12 +369,11 @@ class Speech(pl.LightningDataModule):
                                    "pin_memory": torch.cuda.is_available()}  # fmt: skip
         if split != "train":
             return DataLoader(data, sampler=np.argsort(lengths, kind="stable").tolist(), **options)
-        if self.length is None:
-            return DataLoader(data, sampler=ByLength(lengths, self.batch_size), **options)
         self.seed = torch.initial_seed() if self.seed is None else self.seed
-        return ResumableLoader(
-            data, lambda: batches_given(self.trainer), sampler=Shuffled(len(data), self.seed), **options
-        )
+        processes = 1 if self.trainer is None else self.trainer.world_size
+        order = by_length(lengths, self.batch_size * processes) if self.length is None else shuffled(len(data))
+        rows = TrainingRows(len(data), order, self.seed, self.batch_size, self.trainer)
+        return ResumableLoader(data, lambda: batches_given(self.trainer), sampler=rows, **options)
 
 
 def _settings(feature: FrameFeature) -> dict[str, Any]:

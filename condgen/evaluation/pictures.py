@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from condgen.atomic import whole_file
+from condgen.conditioning.contract import Encoder, TokenEncoder, missing
+from condgen.conditioning.token_sequence import caption_of
 from condgen.models.conditional import Model
 
 if TYPE_CHECKING:
@@ -51,13 +53,21 @@ def conditions_grid(model: Model, example: Mapping[str, Tensor]) -> tuple[dict[s
         return {}, ["samples"]
     classes = next((name for name, encoder in encoders.items() if encoder.classes is not None), None)
     examples = len(next(iter(example.values())))
-    names = list(encoders[classes].names or ()) if classes else [f"example {i}" for i in range(min(8, examples))]
+    names = list(encoders[classes].names or ()) if classes else _told(encoders, example, min(8, examples))
     shown = some_classes(len(names))
     labels, conditions = [names[label] for label in shown], {}
     for name in encoders:
         rows = torch.arange(len(labels))
         conditions[name] = torch.tensor(shown) if name == classes else example[name][rows % examples]
     return conditions, labels
+
+
+def _told(encoders: Mapping[str, Encoder], example: Mapping[str, Tensor], count: int) -> list[str]:
+    """Name the first examples by their captions or, where there are none, by their numbers."""
+    captions = next((name for name, encoder in encoders.items() if not missing(encoder, TokenEncoder)), None)
+    if captions is None:
+        return [f"example {i}" for i in range(count)]
+    return [caption_of(ids, encoders[captions].names or []) for ids in example[captions][:count]]
 
 
 def pixels(x: Tensor, levels: int) -> np.ndarray:

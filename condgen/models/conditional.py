@@ -61,6 +61,7 @@ class ConditionalModel(nn.Module):
         network: nn.Module,
         conditions: Mapping[str, nn.Module],
         conditioning: Conditioning = "bias",
+        *,
         condition_dropout: Dropout = 0.0,
         adapted: Mapping[str, Sequence[str]] | None = None,
         film_depth: int = 0,
@@ -74,8 +75,8 @@ class ConditionalModel(nn.Module):
             require(network, StreamingNetwork)
         require_causal_network(network)
         self.film_generator = FiLMGenerator(
-            conditions, self.network.film_layers, conditioning, condition_dropout, film_depth, film_start, adapted,
-            post_multiplier, memory_of(film_generator),
+            conditions, self.network.film_layers, conditioning, dropout=condition_dropout, depth=film_depth,
+            start=film_start, adapted=adapted, post_multiplier=post_multiplier, memory=memory_of(film_generator),
         )  # fmt: skip
 
     @property
@@ -135,6 +136,7 @@ class ConditionalGenerator(nn.Module):
         network: nn.Module,
         conditions: Mapping[str, nn.Module],
         conditioning: Conditioning = "film",
+        *,
         film_depth: int = 0,
         film_start: Start = "zero",
         film_generator: Generation = "linear",
@@ -143,7 +145,7 @@ class ConditionalGenerator(nn.Module):
         super().__init__()
         self.network: GeneratorNetwork = require(network, GeneratorNetwork)
         self.film_generator = FiLMGenerator(
-            conditions, self.network.film_layers, conditioning, 0.0, film_depth, film_start,
+            conditions, self.network.film_layers, conditioning, depth=film_depth, start=film_start,
             post_multiplier=post_multiplier, memory=memory_of(film_generator),
         )  # fmt: skip
 

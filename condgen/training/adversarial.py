@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, NamedTuple, cast
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
@@ -45,6 +43,7 @@ from condgen.training.divergence import check_finite, check_loss
 from condgen.training.losses import Loss, discriminator_loss, generator_loss, gradient_penalty, r1_penalty
 from condgen.training.pace import validate_at_the_end
 from condgen.training.precision import check_precision
+from condgen.training.random import random_of
 from condgen.training.schedule import Schedule, learning_rate_factor
 
 
@@ -112,6 +111,7 @@ class AdversarialTask(pl.LightningModule):
         conditions: dict[str, nn.Module] | None = None,
         conditioning: Conditioning = "film",
         discriminator_conditioning: DiscriminatorConditioning = "projection",
+        *,
         loss: Loss = "hinge",
         r1: float = 0.0,
         gradient_penalty: float = 0.0,
@@ -141,8 +141,9 @@ class AdversarialTask(pl.LightningModule):
         conditions = conditions or {}
         _check_scopes(conditions)
         self.generator = ConditionalGenerator(
-            network, conditions, conditioning, film_depth, film_start, film_generator, post_multiplier
-        )
+            network, conditions, conditioning, film_depth=film_depth, film_start=film_start,
+            film_generator=film_generator, post_multiplier=post_multiplier,
+        )  # fmt: skip
         self.discriminator = ConditionalDiscriminator(
             discriminator, copy.deepcopy(conditions), discriminator_conditioning
         )
@@ -265,14 +266,8 @@ class AdversarialTask(pl.LightningModule):
         decoded = self.generator.network.quantization.decode(x)
         return Real(decoded.to(next(self.parameters()).dtype), self.own_conditions(conditions))
 
-    @contextmanager
-    def _random(self, count: int) -> Iterator[None]:
-        """Let all that is random inside depend on the seed, the rank and a count alone."""
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
-            key = [self.seed or 0, self.global_rank, count]
-            torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
-            yield
+    def _random(self, count: int) -> AbstractContextManager[None]:
+        return random_of(self.seed, self.global_rank, count, self.device)
 
     def _step_discriminator(self, real: Real) -> tuple[Tensor, dict[str, Tensor]]:
         """Take a step; return the data generated for it, and figures to log."""

@@ -15,9 +15,11 @@ from typing import TypeVar
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from condgen.models.contract import FiLMedNetwork, audio
 from condgen.training.callbacks import SampleAudio, SampleGrid
+from condgen.training.last import Last, WholeFiles
 
 Kind = TypeVar("Kind", bound=pl.Callback)
 
@@ -86,11 +88,12 @@ def checkpoints(trainer: pl.Trainer, monitor: str | None) -> list[pl.Callback]:
     """
     if not trainer.checkpoint_callbacks:
         return []
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one of the user's own
+        trainer.strategy.checkpoint_io = WholeFiles()
     made_by_lightning = vars(ModelCheckpoint())
     own = [c for c in own_callbacks(trainer) if isinstance(c, ModelCheckpoint) and vars(c) != made_by_lightning]
     names = {c.filename for c in own} | {"last" for c in own if c.save_last}
     best = ModelCheckpoint(filename="best", enable_version_counter=False, monitor=monitor)
-    last = ModelCheckpoint(filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     # Lightning takes the first one for `ckpt_path="best"`.
     chosen = monitor and trainer.enable_validation and "best" not in names
-    return [*([best] if chosen else []), *own, *([last] if "last" not in names else [])]
+    return [*([best] if chosen else []), *own, *([Last()] if "last" not in names else [])]

@@ -35,6 +35,7 @@ from condgen.training.defaults import check_monitors, checkpoints, claim_folders
 from condgen.training.divergence import check_finite, check_loss
 from condgen.training.pace import validate_at_the_end
 from condgen.training.precision import check_precision
+from condgen.training.random import random_of
 from condgen.training.schedule import Schedule, learning_rate_factor
 
 
@@ -77,6 +78,7 @@ class LikelihoodTask(pl.LightningModule):
         network: nn.Module,
         conditions: dict[str, nn.Module] | None = None,
         conditioning: Conditioning = "bias",
+        *,
         condition_dropout: float | dict[str, float] = 0.0,
         learning_rate: float = 1e-3,
         warmup_steps: int | None = None,
@@ -94,8 +96,9 @@ class LikelihoodTask(pl.LightningModule):
         super().__init__()
         store_hyperparameters(self)
         self.model = ConditionalModel(
-            network, conditions or {}, conditioning, condition_dropout, adapted, film_depth, film_start,
-            film_generator, post_multiplier,
+            network, conditions or {}, conditioning, condition_dropout=condition_dropout, adapted=adapted,
+            film_depth=film_depth, film_start=film_start, film_generator=film_generator,
+            post_multiplier=post_multiplier,
         )  # fmt: skip
         self.compile_network = compile
         self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
@@ -103,6 +106,7 @@ class LikelihoodTask(pl.LightningModule):
         self.ema_decay = checked_decay(ema_decay, "ema_decay")
         self.samples_every_n_epochs = samples_every_n_epochs
         self.class_examples: ClassExamples = {}
+        self.seed: int | None = None
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """Give a run its defaults: averaged weights, samples, checkpoints."""
@@ -129,16 +133,18 @@ class LikelihoodTask(pl.LightningModule):
             warn_undescribed(self, data)
 
     def on_fit_start(self) -> None:
+        self.seed = torch.initial_seed() if self.seed is None else self.seed
         data = data_of(self.trainer)
         fixed = data is not None and data.shape is not None
         compile_for_training(self.model.get_submodule("network"), self.compile_network, self.trainer.precision, fixed)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         write_format(checkpoint)
-        checkpoint |= {"class_examples": self.class_examples, "precision": self.trainer.precision}
+        checkpoint |= {"seed": self.seed, "class_examples": self.class_examples, "precision": self.trainer.precision}
         check_finite(self.trainer, checkpoint["state_dict"], checkpoint.get("current_model_state", {}))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.seed = checkpoint.get("seed")
         self.class_examples = most_examples(self.class_examples, checkpoint.get("class_examples", {}))
 
     def on_validation_start(self) -> None:
@@ -155,7 +161,8 @@ class LikelihoodTask(pl.LightningModule):
         return -self.model.log_prob(x, self.own_conditions(conditions), scored)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = self._log("train", batch)
+        with random_of(self.seed, self.global_rank, self.trainer.fit_loop.total_batch_idx + 1, self.device):
+            loss = self._log("train", batch)
         advice = f"lower the learning rate (now {self.learning_rate}) or set trainer.gradient_clip_val"
         check_loss(self.trainer, loss, "the loss", advice)
         return loss

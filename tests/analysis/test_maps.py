@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from condgen.analysis import choose_layers, feature_maps, pooled
+from condgen.analysis import Representation, choose_layers, feature_maps, over_rows, pooled
+from condgen.analysis.ablation import mixed, noisy
 from condgen.conditioning import FiLMParameters, GammaBeta
 
 
@@ -58,3 +59,26 @@ def test_frames_and_positions_are_averaged_and_an_offset_before_the_norm_is_beta
 def test_the_most_varied_maps_come_in_their_order():
     beta = torch.tensor([[0.0, 9.0, 1.0, 5.0], [3.0, 9.0, 1.5, 4.0]])
     assert feature_maps(FiLMParameters({"a": GammaBeta(beta=beta)})).most_varied(2).numbers == [0, 3]
+
+
+def test_gamma_and_beta_of_different_scopes_are_pooled_ablated_and_kept_like_others(tmp_path):
+    """As with `conditioning: {digit: scale, mask: bias}`: γ has a row per digit, β one map for all of them."""
+    torch.manual_seed(0)
+    gamma, beta = torch.randn(4, 3), torch.randn(1, 3, 5, 5)
+    film = FiLMParameters({"layer": GammaBeta(gamma, beta)}, {"digit": list("0123")})
+    maps = feature_maps(film)
+    assert np.allclose(maps.gamma, gamma)
+    assert np.allclose(maps.beta, beta.mean((2, 3)).expand(4, -1))
+    mean, spread = over_rows(film)
+    assert [part.shape for part in mean.tensors] == [(1, 3), (1, 3, 5, 5)]
+    assert not spread["layer"].beta.any()  # of one row, nothing differs
+    swapped = mixed(film, mean, lambda layer, part: part == "beta")
+    assert torch.equal(swapped["layer"].gamma, gamma.mean(0).expand(4, -1))
+    assert torch.equal(swapped["layer"].beta, beta)
+    noise = noisy(Representation(film, mean, spread, film), 1.0)
+    assert torch.equal(noise["layer"].beta.expand(4, -1, -1, -1), beta.expand(4, -1, -1, -1))
+    assert not torch.equal(noise["layer"].gamma, gamma)
+    film.save(tmp_path / "film")
+    assert torch.equal(FiLMParameters.load(tmp_path / "film").flatten(), film.flatten())
+    assert FiLMParameters.stack([film, film.select([1])]).batch_size == 5
+    assert film.select(digit="2").interpolate(film, 0.5).batch_size == 4

@@ -16,6 +16,8 @@ from condgen.checkpoint import Checkpoint
 from condgen.cli import main
 from condgen.commands.given_examples import NewClass, examples_of
 from condgen.commands.grown import adaptable, grown
+from condgen.commands.measuring import data_of
+from condgen.evaluation.likelihood import likelihood
 
 WHATS = ("embedding", "film")
 whats = pytest.mark.parametrize("what", WHATS)
@@ -115,6 +117,24 @@ def test_every_command_takes_the_result(adapted, tmp_path, what, capsys):
     assert str(model.parent) not in card
     facts = json.loads((model / "config.json").read_text())["adapted"]
     assert (facts["class"], facts["what"], facts["examples"]) == ("ann", what, 6)
+
+
+def test_data_with_the_new_class_or_only_with_the_old_ones_measure_the_result(adapted, recordings, ann, tmp_path):
+    """The data list ann first, and the model last: each clip must be scored and read as its own speaker's."""
+    everyone = tmp_path / "everyone"
+    shutil.copytree(recordings, everyone)
+    for clip in ann.glob("*_ann_*.wav"):
+        shutil.copyfile(clip, everyone / clip.name)
+    new = Checkpoint.open(adapted("wavenet_fsdd", "film"))
+    model = new.model()
+    for folder, speakers in ((everyone, ["ann", "george", "theo"]), (recordings, ["george", "theo"])):
+        changes = {"source": {"root": str(folder)}, "cache": str(tmp_path / "cache")}
+        data = data_of(new, model, changes)
+        assert data.source.names["speaker"] == speakers
+        assert data.names["speaker"] == model.encoders["speaker"].names == ["george", "theo", "ann"]
+        ids = data.class_ids("test")["speaker"].tolist()
+        assert [data.names["speaker"][i] for i in ids] == [c.labels["speaker"] for c in data.source.clips("test")]
+        assert likelihood(model, data, batch_size=4).examples == len(ids)
 
 
 @pytest.mark.parametrize("second", WHATS)

@@ -112,7 +112,7 @@ def test_last_goes_on_and_says_so_or_says_that_there_is_none(make, run, checkpoi
     assert "going on from" in error
     assert "model.learning_rate: the checkpoint's 0.004 wins over 0.5" in error
     steps = [torch.load(path, weights_only=True)["global_step"] for path in run.rglob("last.ckpt")]
-    assert sorted(steps) == [before, 2 * before]
+    assert steps == [2 * before]
     assert make.fit("pixelcnn_digits", tmp_path, "--ckpt_path", "last") == 1
     one_line("there is no last.ckpt below", "leave it out to start a new run")
 

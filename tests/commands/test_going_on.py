@@ -59,27 +59,28 @@ def test_last_is_the_newest(tmp_path, newest):
     for version in ("version_0", "version_2", "version_10"):
         path = tmp_path / "runs" / version / "checkpoints" / "last.ckpt"
         path.parent.mkdir(parents=True)
-        path.touch()
+        torch.save({}, path)
         os.utime(path, (2000, 2000) if version == newest else (1000, 1000))
     assert find_last({"default_root_dir": str(tmp_path)}).parts[-3] == newest
     own = tmp_path / "runs/version_2/config.yaml"
     assert find_last({"default_root_dir": "elsewhere"}, [str(own)]).parts[-3] == newest
 
 
-def test_a_checkpoint_alone_is_enough_and_its_run_goes_on_beside_itself(run, capsys, monkeypatch):
+def test_a_checkpoint_alone_is_enough_and_its_run_stays_one_run(run, capsys, monkeypatch):
     assert main(["fit", "--ckpt_path", LAST, "--trainer.max_epochs", "2"]) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("condgen: of the trainer")]
     assert len(said) == 1
     assert "runs/pixelcnn_digits/version_0/config.yaml: precision 32-true, max_epochs 1," in said[0]
     assert "gradient_clip_val 1.0; left, as it may name what runs or writes: accelerator, logger, default" in said[0]
-    assert checkpoints(run) == [LAST, LAST.replace("version_0", "version_1")]
-    assert torch.load(checkpoints(run)[1], weights_only=True)["global_step"] == 4
-    config = yaml.safe_load(Path("runs/pixelcnn_digits/version_1/config.yaml").read_text())
+    assert checkpoints(run) == [LAST]
+    assert torch.load(LAST, weights_only=True)["global_step"] == 4
+    config = yaml.safe_load(Path("runs/pixelcnn_digits/version_0/config.yaml").read_text())
     assert config["trainer"]["limit_train_batches"] == 2
     assert config["trainer"]["gradient_clip_val"] == 1.0
-    monkeypatch.chdir(run / "runs/pixelcnn_digits/version_1")
+    monkeypatch.chdir(run / "runs/pixelcnn_digits/version_0")
     assert main(["fit", "--ckpt_path", "checkpoints/last.ckpt", "--trainer.max_epochs", "3"]) == 0
-    assert checkpoints(run) == [LAST.replace("version_0", f"version_{i}") for i in range(3)]
+    assert checkpoints(run) == [LAST]
+    assert torch.load(run / LAST, weights_only=True)["global_step"] == 6
 
 
 def test_a_moved_run_goes_on_where_it_lies(run, monkeypatch, capsys):
@@ -90,9 +91,9 @@ def test_a_moved_run_goes_on_where_it_lies(run, monkeypatch, capsys):
     assert "going on from moved/version_0/checkpoints/last.ckpt" in capsys.readouterr().err
     monkeypatch.chdir(run / "moved/version_0")
     assert main(["fit", "-c", "config.yaml", *going_on, "3"]) == 0
-    assert checkpoints(run) == [f"moved/version_{i}/checkpoints/last.ckpt" for i in range(3)]
+    assert checkpoints(run) == ["moved/version_0/checkpoints/last.ckpt"]
     assert main(["fit", "-c", "config.yaml", *going_on, "4", "--trainer.logger.save_dir", str(run / "b")]) == 0
-    assert checkpoints(run)[0] == "b/pixelcnn_digits/version_0/checkpoints/last.ckpt"
+    assert checkpoints(run)[0] == "b/moved/version_0/checkpoints/last.ckpt"
 
 
 @pytest.mark.parametrize(("options", "words"), [

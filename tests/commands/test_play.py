@@ -180,11 +180,11 @@ FILM = {"layer", "number", "moves", "back"}
 def test_what_the_model_cannot_do_has_no_widget(gradio):
     network = PixelCNN((1, 4, 4), 4, "logistic_mixture", layers=2, channels=8, head=8, first_kernel_size=3)
     conditions = {"digit": ClassEmbedding(names=["3", "8"]), "tags": FeatureVector(names=["round", "red"])}
-    film = widgets(Playground(ConditionalModel(network, conditions, "film", 0.1).eval()))
+    film = widgets(Playground(ConditionalModel(network, conditions, "film", condition_dropout=0.1).eval()))
     asked = {"condition-digit", "mixed-digit", "condition-tags", "mixed-tags", "mix", "temperature", "num_samples"}
     assert film == FIXED | FILM | asked | {"film_guidance", "gamma", "beta"}
     network = PixelCNN((1, 4, 4), 4, "categorical", layers=2, channels=8, head=8, first_kernel_size=3)
-    scale = widgets(Playground(ConditionalModel(network, conditions, "scale", 0.1).eval()))
+    scale = widgets(Playground(ConditionalModel(network, conditions, "scale", condition_dropout=0.1).eval()))
     assert scale == FIXED | FILM | asked | {"guidance", "film_guidance", "gamma"}
     assert widgets(Playground(ConditionalModel(network, {}, "none").eval())) == (FIXED | {"temperature", "num_samples"})
     generator = widgets(Playground(condgen.load("mnist_gan").model))

@@ -34,7 +34,7 @@ def tagged():
     torch.manual_seed(0)
     network = PixelCNN((1, 4, 4), 4, "categorical", layers=2, channels=8, head=8, first_kernel_size=3)
     conditions = {"digit": ClassEmbedding(names=["a,b", "c"]), "tags": FeatureVector(names=["round", "red"])}
-    model = ConditionalModel(network, conditions, "film", {"digit": 0.5}).eval()
+    model = ConditionalModel(network, conditions, "film", condition_dropout={"digit": 0.5}).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.4)
     return Playground(model)

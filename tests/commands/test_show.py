@@ -51,8 +51,8 @@ def test_sound_is_shown(cdcgan_audio, sample, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("kind", "words"), [
-    ("pixelcnn_digits", ["PixelCNN", "digit: ClassEmbedding of 0, 1, 2", "Digits", "1 epochs, 2 steps",
-                         "val/bits_per_dim", "format 1"]),
+    ("pixelcnn_digits", ["PixelCNN", "digit: ClassEmbedding of 0, 1, 2", "mechanism bias", "Digits",
+                         "1 epochs, 2 steps", "val/bits_per_dim", "format 1"]),
     ("cdcgan_fsdd", ["Generator", "speaker: ClassEmbedding of george, theo", "FreeSpokenDigits", "1 epochs, 3 steps"]),
 ])  # fmt: skip
 def test_a_checkpoint_says_what_it_is_and_how_to_draw_from_it(kind, words, trained, tmp_path, capsys):

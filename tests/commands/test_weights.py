@@ -161,3 +161,29 @@ def test_adapted_classes_are_carried_into_a_model_that_has_them_and_left_by_one_
     assert "FiLM parameters of classes' own: left in old.ckpt: b" in capsys.readouterr().err
     start_from(begun := pixelcnn(names, adapted=adapted), kept(pixelcnn(names)))
     assert not begun.model.film_generator.offsets["kind"].numbers.any()
+
+
+def separate(speaker, digit, **options):
+    network = PixelCNN((1, 4, 4), levels=3, channels=2, layers=1, head=2)
+    conditions = {name: ClassEmbedding(4, names=["a", "b"]) for name in ("speaker", "digit")}
+    one = speaker if speaker == digit else {"speaker": speaker, "digit": digit}
+    return LikelihoodTask(network, conditions, one, **options)
+
+
+@pytest.mark.parametrize(("ours", "theirs", "options", "words"), [
+    (("bias", "film"), ("bias", "scale"), {}, "model.conditioning.digit is film, there scale"),
+    (("bias", "film"), ("bias", "bias"), {}, "model.conditioning.digit is film, there bias"),
+    (("bias", "bias"), ("bias", "film"), {}, "model.conditioning.digit is bias, there film"),
+    (("bias", "film"), ("bias", "film"), {"post_multiplier": True}, "model.post_multiplier is True, there False"),
+])  # fmt: skip
+def test_the_condition_whose_mechanism_is_another_is_named(ours, theirs, options, words):
+    with pytest.raises(ValueError, match="does not fit this model: ") as found:
+        start_from(separate(*ours, **options), kept(separate(*theirs)))
+    assert str(found.value).endswith(f": {words}")
+
+
+def test_each_condition_s_own_heads_are_carried_over():
+    task, old = separate("gate", "film"), separate("gate", "film")
+    start_from(task, kept(old))
+    state = kept(old).content["state_dict"]
+    assert all(torch.equal(value, state[name]) for name, value in task.state_dict().items())

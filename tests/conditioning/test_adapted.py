@@ -85,7 +85,7 @@ def test_classes_that_are_not_there_are_refused(adapted, words):
 
 def test_training_drops_the_offset_with_its_class_so_that_a_dropped_row_is_none_and_nothing_else():
     encoders = {"label": ClassEmbedding(3, CLASSES)}
-    generator = FiLMGenerator(encoders, layers_of(), "film", {"label": 0.5}, adapted={"label": ["new"]}).train()
+    generator = FiLMGenerator(encoders, layers_of(), "film", dropout={"label": 0.5}, adapted={"label": ["new"]}).train()
     for parameter in generator.parameters():
         torch.nn.init.normal_(parameter)
     ids = {"label": torch.full((200,), 3)}

@@ -15,7 +15,7 @@ IDS = torch.tensor([0, 1, 2, 1])
 def generator(dropout, conditioning="film", seed=0):
     torch.manual_seed(seed)
     encoders = {"digit": ClassEmbedding(4, num_classes=3), "text": FrameSequence(2, 5, factor=2)}
-    made = FiLMGenerator(encoders, LAYERS, conditioning, dropout).double()
+    made = FiLMGenerator(encoders, LAYERS, conditioning, dropout=dropout).double()
     for parameter in made.parameters():
         torch.nn.init.normal_(parameter)
     return made
@@ -48,7 +48,7 @@ def test_only_conditions_that_are_dropped_are_absent():
 
 
 def test_none_starts_at_zero_so_a_new_model_without_conditions_is_unconditional():
-    made = FiLMGenerator({"digit": ClassEmbedding(4, num_classes=3)}, LAYERS, "bias", 0.1)
+    made = FiLMGenerator({"digit": ClassEmbedding(4, num_classes=3)}, LAYERS, "bias", dropout=0.1)
     torch.nn.init.normal_(made.beta["digit"].weight)
     assert torch.count_nonzero(made.none["digit"]) == 0
     assert torch.count_nonzero(made.without({"digit": IDS}).flatten()) == 0

@@ -12,11 +12,11 @@ import soundfile
 import torch
 
 from condgen.conditioning import ClassEmbedding, FrameSequence
-from condgen.data import Clip, Linguistic, MelSpectrogram, Phoneme, Position, Speech
+from condgen.data import Clip, Linguistic, MelSpectrogram, Phoneme, Position, ReferenceSpectrogram, Speech
 from condgen.data.decoding import read_audio
 from condgen.data.features import fundamental
 from condgen.data.recordings import RecordingReader
-from condgen.data.speech import ByLength
+from condgen.data.speech import by_length
 from condgen.data.store import ClipStore
 from condgen.models import ConditionalModel, WaveNet
 
@@ -610,8 +610,12 @@ def test_a_split_without_clips_is_refused(tmp_path):
 
 
 def batches(data, split, epochs=1):
-    loader = getattr(data, f"{split}_dataloader")()
-    return [batch for _ in range(epochs) for batch in loader]
+    loader, found = getattr(data, f"{split}_dataloader")(), []
+    for epoch in range(epochs):
+        if split == "train":
+            loader.sampler.set_epoch(epoch)  # as the trainer does
+        found += list(loader)
+    return found
 
 
 def test_whole_epochs_score_every_sample_once(make_speech):
@@ -648,7 +652,7 @@ def test_frames_and_samples_of_crops_stay_aligned(make_speech, crop, context):
 
 
 def unaligned_crops(monkeypatch, data):
-    monkeypatch.setattr(type(data.dataset("train")), "_window", lambda data, length: (20, 20, 60, 60))
+    monkeypatch.setattr(type(data.dataset("train")), "_window", lambda data, length, rng: (20, 20, 60, 60))
 
 
 def frames_of_the_clip_before(monkeypatch, data):
@@ -710,7 +714,7 @@ def test_crops_give_every_scored_sample_the_whole_receptive_field(make_speech):
         x, conditions, _ = whole.__getitems__([i])
         each = model(x, conditions).log_prob(x)[0, 0]
         for first in range(0, int(ends[i + 1] - ends[i]) - 12 + 1, 4):
-            data._window = lambda length, first=first: (max(0, first - 8), first, first + 12, first + 12)
+            data._window = lambda length, rng, first=first: (max(0, first - 8), first, first + 12, first + 12)
             found = model.log_prob(*data.__getitems__([i]))
             assert torch.allclose(found, each[first : first + 12].sum(), atol=1e-10)
 
@@ -719,10 +723,10 @@ def test_crops_give_every_scored_sample_the_whole_receptive_field(make_speech):
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 50, 401])
 def test_ordering_by_length_gives_every_clip_once(count, batch_size):
     lengths = np.random.default_rng(0).integers(1, 10_000, count)
-    torch.manual_seed(0)
-    sampler = ByLength(lengths, batch_size)
-    first, second = list(sampler), list(sampler)
-    assert sorted(first) == sorted(second) == list(range(count)) == list(range(len(sampler)))
+    order = by_length(lengths, batch_size)
+    first, second = (order(torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    assert first == order(torch.Generator().manual_seed(0))
+    assert sorted(first) == sorted(second) == list(range(count))
     assert count < 50 or first != second
     if count > 100 and batch_size > 1:
         spread = [np.ptp(lengths[first[i : i + batch_size]]) for i in range(0, count, batch_size)]
@@ -936,3 +940,67 @@ def test_a_resumed_module_goes_on_in_the_order_that_was_saved():
     resumed.load_state_dict(first.state_dict())
     assert order(resumed, seed=2) == expected
     assert order(other, seed=2) != expected
+
+
+# Another recording of the same speaker.
+
+
+def reference(**options):
+    return ReferenceSpectrogram(**{"bands": 4, "hop": 40, "longest": 8, **options})
+
+
+@pytest.fixture
+def voices(tmp_path):
+    """Clips of two speakers, each of a pitch of its own, so that a clip is known by its spectrogram."""
+    clips = [clip_of(write(tmp_path / f"{i}.wav", sine(200 + 300 * i, 240 + 80 * i)), "ann" if i < 3 else "bob")
+             for i in range(6)]  # fmt: skip
+    return ready(Speech(source_of(clips), RATE, features={"voice": reference()}, cache=str(tmp_path / "cache")))
+
+
+def test_a_voice_is_shown_by_another_clip_of_the_speaker_as_it_is_measured_itself(voices):
+    store, train = voices.stores["train"], voices.dataset("train")
+    own = [torch.from_numpy(np.array(store.frames["voice"][begin // 40 : end // 40])).T[:, :8]
+           for begin, end in zip(store.ends[:-1], store.ends[1:], strict=True)]  # fmt: skip
+    seen = {row: set() for row in range(6)}
+    torch.manual_seed(0)
+    for _ in range(20):
+        batch = train.__getitems__(range(6))
+        assert batch.conditions["voice"].shape == (6, 4, 8)
+        for row, frames in enumerate(batch.conditions["voice"]):
+            (which,) = [i for i, part in enumerate(own) if torch.equal(frames[:, : part.shape[1]], part)]
+            assert not frames[:, own[which].shape[1] :].any()
+            seen[row].add(which)
+    assert seen == {row: {i for i in range(6) if i // 3 == row // 3 and i != row} for row in range(6)}
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_held_out_voices_are_always_shown_by_the_same_clip(split, voices):
+    held_out = voices.dataset(split)
+    together = held_out.__getitems__(range(6)).conditions["voice"]
+    for row in range(6):
+        assert torch.equal(held_out.__getitems__([row]).conditions["voice"][0], together[row])
+
+
+def test_a_voice_that_is_shown_is_no_frame_in_time_with_the_audio(voices):
+    condition = voices.conditions["voice"]
+    assert (condition.kind, condition.size, condition.hop) == ("a recording", 4, None)
+
+
+def test_a_speaker_of_one_clip_or_none_or_a_clip_too_short_is_refused(tmp_path):
+    clips = [
+        clip_of(write(tmp_path / f"{i}.wav", sine(200, 240)), name) for i, name in enumerate(("ann", "ann", "bob"))
+    ]
+    data = ready(Speech(source_of(clips), RATE, features={"voice": reference()}, cache=str(tmp_path / "cache")))
+    with pytest.raises(ValueError, match="the train split, by speaker, has one example alone of bob"):
+        data.dataset("train")
+    with pytest.raises(
+        ValueError, match="'voice' shows another clip of the same reader, and the data have no 'reader'"
+    ):
+        Speech(source_of(clips), RATE, features={"voice": reference(of="reader")}, cache=str(tmp_path / "cache"))
+    short = [clip_of(write(tmp_path / "short.wav", sine(200, 199)))] * 2
+    with pytest.raises(
+        ValueError, match=r"row short lasts 0\.0\d+ s, and a recording that shows a voice must last at le"
+    ):
+        ready(Speech(source_of(short), RATE, features={"voice": reference()}, cache=str(tmp_path / "cache")))
+    with pytest.raises(ValueError, match="longest 4 is not at least 5 frames"):
+        reference(longest=4)

@@ -51,7 +51,9 @@ def test_kernels_are_interpreted():
 @pytest.mark.parametrize(
     ("conditioning", "input", "hop", "kernel_size"),
     [("none", "embedding", 1, 2), ("bias", "scalar", 1, 3), ("scale", "scalar", 3, 3), ("gate", "embedding", 1, 2),
-     ("film", "embedding", 3, 3), ("film", "scalar", 1, 2), ("concat", "scalar", 3, 2)],
+     ("film", "embedding", 3, 3), ("film", "scalar", 1, 2), ("concat", "scalar", 3, 2),
+     ({"speaker": "scale", "melody": "bias"}, "embedding", 3, 2),
+     ({"speaker": "bias", "melody": "gate"}, "scalar", 1, 2)],
 )  # fmt: skip
 def test_it_draws_what_the_cached_engine_draws(make_wavenet, make_melodies, conditioning, input, hop, kernel_size):
     model = make_wavenet(

@@ -1,10 +1,20 @@
 """Conditional generators and discriminators: projection by hand, and every kind heeds its condition."""
 
+import inspect
+
 import pytest
 import torch
 
-from condgen.conditioning import ClassEmbedding, FeatureVector
-from condgen.models import ConditionalDiscriminator, ConditionalGenerator, Discriminator, Generator, concat_to_bias
+from condgen.conditioning import ClassEmbedding, FeatureVector, FiLMGenerator
+from condgen.models import (
+    ConditionalDiscriminator,
+    ConditionalGenerator,
+    ConditionalModel,
+    Discriminator,
+    Generator,
+    concat_to_bias,
+)
+from condgen.training import AdversarialTask, LikelihoodTask
 
 SHAPE = (1, 16, 16)
 CONDITIONINGS = ["concat", "bias", "film", "projection", "auxiliary"]
@@ -128,3 +138,12 @@ def test_turning_into_a_bias_leaves_the_original_as_it_was_and_refuses_what_has_
     normed = ConditionalDiscriminator(Discriminator(SHAPE, 4, norm="instance"), label(), "concat")
     with pytest.raises(ValueError, match="no bias is equal"):
         concat_to_bias(normed)
+
+
+@pytest.mark.parametrize("kind", [ConditionalModel, ConditionalGenerator, FiLMGenerator, LikelihoodTask,
+                                  AdversarialTask])  # fmt: skip
+def test_what_comes_behind_the_mechanism_goes_by_its_name(kind):
+    """A new argument in the middle would otherwise take another's place without a word."""
+    parameters = list(inspect.signature(kind).parameters.values())
+    last = max(i for i, parameter in enumerate(parameters) if parameter.name.endswith("conditioning"))
+    assert {parameter.kind for parameter in parameters[last + 1 :]} == {inspect.Parameter.KEYWORD_ONLY}

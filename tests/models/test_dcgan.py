@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from condgen.conditioning import ClassEmbedding, FiLMGenerator, film_layers
-from condgen.models.dcgan import Discriminator, Generator, body, shuffle_phase
+from condgen.models.dcgan import Discriminator, Generator, shuffle_phase
+from condgen.models.dcgan_body import body
 
 SHAPES = [(1, 8, 8), (3, 16, 16), (1, 28, 28), (1, 64), (1, 256)]
 CONDITIONINGS = ["concat", "bias", "scale", "gate", "film"]
@@ -236,3 +237,28 @@ def test_spectral_norm_bounds_the_matrix_of_a_convolution_and_not_the_convolutio
         assert torch.linalg.matrix_norm(matrix, 2).item() == pytest.approx(1, abs=1e-6)
         x = torch.ones(1, 1, 64, 64, dtype=torch.float64)
         assert convolution(x).norm() > 1.3 * x.norm()
+
+
+def test_squeeze_and_excitation_follows_every_hidden_layer():
+    network = Generator((1, 16, 16), noise=3, channels=4, norm="none", squeeze=2).double()
+    x = z = torch.randn(2, 3, dtype=torch.float64)
+    x = z[..., None, None]
+    for conv, squeeze in zip(network.convs, network.squeezes, strict=True):
+        x = torch.relu(conv(x))
+        x = x * squeeze.writer(x).gamma[..., None, None]
+    torch.testing.assert_close(network(z), torch.tanh(network.output(x)))
+    widths = [conv.out_channels for conv in network.convs]
+    assert [s.writer.squeeze.out_features for s in network.squeezes] == [width // 2 for width in widths]
+
+
+def test_squeeze_and_excitation_acts_in_the_discriminator_and_is_absent_unless_asked_for():
+    network = Discriminator((1, 16, 16), channels=4, squeeze=2)
+    x = torch.randn(2, 1, 16, 16)
+    score, _ = network(x)
+    assert len(network.squeezes) == len(network.convs)
+    torch.nn.init.constant_(network.squeezes[0].writer.excite.bias, -5.0)
+    assert not torch.equal(network(x)[0], score)
+    for plain in (Generator((1, 16, 16)), Discriminator((1, 16, 16))):
+        assert not any("squeeze" in name for name in plain.state_dict())
+    with pytest.raises(ValueError, match="squeeze -1 is not at least 0"):
+        Generator((1, 16, 16), squeeze=-1)

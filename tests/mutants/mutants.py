@@ -82,8 +82,8 @@ MUTANTS = [
     ),
     Mutant(
         "crops_from_inside", "crops begin inside clips alone, so that their ends are all but never scored",
-        "data/speech.py", "torch.randint(-self.crop // self.unit, length // self.unit + 1, ())",
-        "torch.randint(0, (length - self.crop) // self.unit + 1, ())",
+        "data/speech.py", "torch.randint(-self.crop // self.unit, length // self.unit + 1, ()",
+        "torch.randint(0, (length - self.crop) // self.unit + 1, ()",
         ("data/test_speech.py::test_the_ends_of_a_clip_are_scored_too",),
     ),
     Mutant(
@@ -395,7 +395,7 @@ MUTANTS = [
     ),
     Mutant(
         "beginnings_of_none", "crops fall at the beginning of their clip by chance alone",
-        "data/speech.py", "float(torch.rand(())) < self.beginnings", "False",
+        "data/speech.py", "float(torch.rand((), generator=rng)) < self.beginnings", "False",
         ("data/test_speech.py::test_so_many_crops_begin_where_the_clip_begins",),
     ),
     Mutant(
@@ -565,5 +565,37 @@ MUTANTS = [
         "looking_unnoticed", "a causal network may hold layers that look at other positions",
         "models/conditional.py", "require_causal_network(network)", "pass",
         ("conditioning/test_self_conditioning.py",),
+    ),
+    Mutant(
+        "shown_is_itself", "an example is shown itself in the place of another one of its class",
+        "data/others.py", "torch.randint(1, count,", "torch.randint(0, count,",
+        ("data/test_others.py", "data/test_speech.py::test_a_voice_is_shown_by_another_clip_of_the_speaker_as_it_is_"
+         "measured_itself"),
+    ),
+    Mutant(
+        "padding_is_read", "a caption is the state behind its last word, where others are longer",
+        "conditioning/token_sequence.py", "last = present.sum(1) - 1", "last = present.sum(1) * 0 + ids.shape[1] - 1",
+        ("conditioning/test_token_sequence.py",),
+    ),
+    Mutant(
+        "padding_is_heard", "frames behind a recording count in its mean",
+        "conditioning/audio_reference.py", "counts = present.sum(2)", "counts = torch.ones_like(present).sum(2)",
+        ("conditioning/test_audio_reference.py",),
+    ),
+    Mutant(
+        "few_lose_their_captions", "the few examples kept of each class have the captions of the first ones",
+        "data/images.py", "for part in (images.conditions, images.captions))",
+        "for part in (images.conditions, {n: of[kept.argsort()] for n, of in images.captions.items()}))",
+        ("data/test_captions.py",),
+    ),
+    Mutant(
+        "adapted_in_place", "batch norm is adapted in the very model that is given",
+        "conditioning/batch_statistics.py", "adapted = copy.deepcopy(model).eval()", "adapted = model.eval()",
+        ("conditioning/test_batch_statistics.py",),
+    ),
+    Mutant(
+        "checkpoint_forgets_hops", "a checkpoint's model does not know that it attends to tokens",
+        "checkpoint.py", '"adapted", "film_depth", "film_generator", ', '"adapted", "film_depth", ',
+        ("test_checkpoint.py::test_a_model_that_attends_to_captions_is_rebuilt_with_its_memories_and_can_be_guided",),
     ),
 ]  # fmt: skip

@@ -360,7 +360,7 @@ class Broken:
         self.names, self.change = Digits().names, change
 
     def load(self, split):
-        x, conditions, _ = Digits().load(split)
+        x, conditions, *_ = Digits().load(split)
         return Labelled(*self.change(x, conditions["digit"]))
 
 
@@ -683,7 +683,7 @@ class Few(Sides):
         self.count = count
 
     def load(self, split):
-        x, conditions, _ = super().load("train")
+        x, conditions, *_ = super().load("train")
         return Labelled(x[: self.count], {name: ids[: self.count] for name, ids in conditions.items()})
 
 

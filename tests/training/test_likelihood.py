@@ -2,7 +2,9 @@
 
 import math
 from types import SimpleNamespace
+from typing import ClassVar
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -13,6 +15,7 @@ from condgen.checkpoint import Checkpoint
 from condgen.conditioning import ClassEmbedding, FrameSequence
 from condgen.data import Clip, Digits, Images, Position, Speech
 from condgen.data.images import as_is
+from condgen.data.store import ClipStore
 from condgen.models import PixelCNN, WaveNet
 from condgen.training import EMA, LikelihoodTask
 
@@ -89,6 +92,80 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path):
     for part in ("state_dict", "current_model_state"):
         for name, value in straight[part].items():
             assert torch.equal(resumed[part][name], value), name
+
+
+class AnySpeech:
+    names: ClassVar = {"speaker": ["ann", "bob"]}
+
+    def clips(self, split):
+        return []
+
+
+class Crops(Speech):
+    """Clips of two lengths, of which training takes crops."""
+
+    def __init__(self):
+        super().__init__(AnySpeech(), sample_rate=8000, levels=16, crop=16, context=8, batch_size=4)
+        lengths, ones = [40, 64] * 12, np.ones(24)
+        ends, files = np.cumsum([0, *lengths]), [f"{i}.wav" for i in range(24)]
+        levels, ids = np.random.default_rng(0).integers(0, 16, ends[-1]).astype(np.int32), np.arange(24) % 2
+        store = ClipStore(levels, ends, {}, {"speaker": ids}, files, 0 * ones, ones == 0, ones, files)
+        self.stores = dict.fromkeys(("train", "val"), store)
+
+    def prepare_data(self):
+        pass
+
+    def setup(self, stage=None):
+        pass
+
+
+def pictures():
+    return Images(MovedDigits(), batch_size=16)
+
+
+class MovedDigits(Digits):
+    """Digits that are binarized at every fetch."""
+
+    def load(self, split):
+        return super().load(split)._replace(binarize=True)
+
+
+def pixelcnn():
+    network = PixelCNN((1, 8, 8), levels=17, channels=4, layers=2, head=4, dropout=0.5)
+    return LikelihoodTask(
+        network, {"digit": ClassEmbedding(3, num_classes=10)}, condition_dropout=0.5, schedule="constant"
+    )
+
+
+def wavenet():
+    network = WaveNet(16, channels=4, layers=3, stacks=1, head=4, sample_rate=8000, dropout=0.5)
+    return LikelihoodTask(
+        network, {"speaker": ClassEmbedding(3, names=["ann", "bob"])}, condition_dropout=0.5, schedule="constant"
+    )
+
+
+@pytest.mark.parametrize(("stop", "workers"), [(2, 0), (4, 2), (6, 0)])
+@pytest.mark.parametrize(("task", "data"), [(pixelcnn, pictures), (wavenet, Crops)])
+def test_a_run_with_dropout_and_crops_resumes_bit_for_bit(tmp_path, task, data, stop, workers):
+    """Whatever the process's random numbers are, and however many processes load: in an epoch and between two."""
+
+    def fit(name, steps, seed, num_workers, ckpt_path=None):
+        pl.seed_everything(seed)
+        module, source = task(), data()
+        source.num_workers = num_workers
+        keep = ModelCheckpoint(tmp_path / name, "{step}", every_n_train_steps=1, save_top_k=-1)
+        make_trainer(
+            tmp_path, max_steps=steps, max_epochs=-1, limit_train_batches=4, limit_val_batches=0,
+            enable_checkpointing=True, callbacks=[keep],
+        ).fit(module, source, ckpt_path=ckpt_path, weights_only=True)  # fmt: skip
+        assert [path.name for path in (tmp_path / name).glob("*-v*")] == []  # what is read below is of this run
+        return torch.load(tmp_path / name / f"step={steps}.ckpt", weights_only=True)
+
+    whole = fit("whole", 7, 0, 0)
+    fit("stopped", stop, 0, workers)
+    resumed = fit("resumed", 7, 3, workers, tmp_path / "stopped" / f"step={stop}.ckpt")
+    for part in ("state_dict", "current_model_state"):
+        assert [n for n, value in whole[part].items() if not torch.equal(resumed[part][n], value)] == []
 
 
 def test_a_loss_that_is_not_a_number_stops_with_advice(tmp_path):
