@@ -16,6 +16,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
+from bars import bars
 from claim import Claim, Figures, Kept, Story, all_of, beats, reaches
 from jsonargparse import auto_cli
 from torch import Tensor, nn
@@ -292,31 +293,15 @@ def draw(by: Mapping[str, list[Figures]], path: Path) -> None:
         axis.plot(middle, middle, "o", color="orange")
         axis.set_title(f"“go to the {' '.join(KINDS[asked[0]])}” ({word})", fontsize=10)
         axis.axis("off")
-    for offset, (part, colour) in enumerate((("seen", "tab:blue"), ("held out", "tab:red"))):
-        for i, found in enumerate(by.values()):
-            values = [cell[part] for cell in found]
-            axes[2].bar(
-                i + 0.4 * offset,
-                sum(values) / len(values),
-                0.38,
-                color=colour,
-                alpha=0.6,
-                label=part if not i else None,
-            )
-            axes[2].plot([i + 0.4 * offset] * len(values), values, "k.", ms=5)
-    axes[2].set_xticks([0.2, 1.2, 2.2], by)
-    bars = ["held out", *SOURCES]
-    for i, name in enumerate(bars):
-        values = [cell[name] for cell in by["FiLM"]]
-        axes[3].bar(i, sum(values) / len(values), 0.7, color="tab:gray" if not i else "tab:green", alpha=0.6)
-        axes[3].plot([i] * len(values), values, "k.", ms=5)
-    axes[3].set_xticks(range(4), ["before", "the world", "the model", "the model,\nother word"])
-    for axis, title in zip(
-        axes[2:], ("cloned from shortest paths", "held out: FiLM policy, then rewarded by"), strict=True
-    ):
+    cloned_by = {v: {part: [cell[part] for cell in found] for part in ("seen", "held out")} for v, found in by.items()}
+    bars(axes[2], cloned_by, ("tab:blue", "tab:red"))
+    labels = dict(zip(("held out", *SOURCES), ("before", "the world", "the model", "model, other word"), strict=True))
+    taught_by = {label: {"held out": [cell[name] for cell in by["FiLM"]]} for name, label in labels.items()}
+    bars(axes[3], taught_by, ("tab:green",))
+    titles = "policies cloned from shortest paths", "the FiLM policy, then rewarded by"
+    for axis, title in zip(axes[2:], titles, strict=True):
         axis.axhline(25, color="k", ls=":", lw=1)
-        axis.set(ylim=(0, 100), ylabel="right object reached first, %", title=title)
-    axes[2].legend(fontsize=8)
+        axis.set(ylim=(0, 110), ylabel="right object reached first, %", title=title)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)

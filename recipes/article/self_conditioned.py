@@ -35,9 +35,10 @@ from condgen.conditioning.self_conditioning import (
 
 LETTERS = 97  # a line break, the printable characters of ASCII, and one for all others
 LENGTH, WINDOW = 48, 8  # characters of an excerpt, and characters that a network of position-wise layers sees
-DEPTHS = (2, 10, 40)
-# Gains that keep the size of features through depth: He et al. 2015, and, for gates, Gehring et al. 2017 (A.2).
-GAINS = {"highway": math.sqrt(2), "ReLU": math.sqrt(2), "tanh": 5 / 3, "GLU": 2.0, "GTU": 2.0}
+DEPTHS = (2, 8, 20)
+# Gains that keep the size of features; a GLU's g is such that g² · mean of σ(g n)², n normal, is 1.
+GAINS = {"highway": math.sqrt(2), "ReLU": math.sqrt(2), "tanh": 5 / 3, "GLU": 1.75, "GTU": 2.0}
+RATES = {"stacks": 1e-2, "deep": 2e-3, "digits": 2e-3}  # learning rates, one for all that are compared
 GATES = ("GLU", "GTU", "ReLU", "tanh")
 SQUEEZES = {"squeeze-and-excitation": True, "plain": False}
 DEEP = ("highway", *GATES)
@@ -194,9 +195,9 @@ class Digits(nn.Module):
         return self.out(x.mean((2, 3)))
 
 
-def trained(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> nn.Module:
-    """Train a classifier on batches of inputs and classes; every network here at the same learning rate."""
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+def trained(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]], rate: float) -> nn.Module:
+    """Train a classifier on batches of inputs and classes."""
+    optimizer = torch.optim.Adam(model.parameters(), rate)
     for inputs, classes in batches:
         optimizer.zero_grad()
         F.cross_entropy(model(inputs), classes).backward()
@@ -205,12 +206,12 @@ def trained(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> nn.Mo
     return model.eval()
 
 
-def bits(make: Callable[[], nn.Module], seed: int, effort: float, steps: int) -> Figures:
+def bits(make: Callable[[], nn.Module], seed: int, effort: float, steps: int, rate: float) -> Figures:
     """Return the bits that a network trained on excerpts needs for a character of the pages held out."""
     torch.manual_seed(seed)
     generator, model = torch.Generator().manual_seed(seed), make()
     rows = (excerpts(32, False, generator) for _ in range(max(1, round(steps * effort))))
-    trained(model, ((row[:, :-1], row[:, 1:]) for row in rows))
+    trained(model, ((row[:, :-1], row[:, 1:]) for row in rows), rate)
     test = excerpts(max(20, round(400 * effort)), True, torch.Generator().manual_seed(99))
     with torch.no_grad():
         nats = F.cross_entropy(model(test[:, :-1]), test[:, 1:])
@@ -218,8 +219,9 @@ def bits(make: Callable[[], nn.Module], seed: int, effort: float, steps: int) ->
 
 
 def clouded(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Change each picture's contrast, down to its negative, and its brightness, and lay noise over it."""
+    """Change each picture's contrast, half of them to negatives, and its brightness, and lay noise over it."""
     contrast, brightness = torch.rand(2, len(pictures), 1, 1, 1, generator=generator) * 2 - 1
+    contrast = contrast.sign() * (0.3 + 0.7 * contrast.abs())
     return contrast * pictures + brightness + 0.1 * torch.randn(pictures.shape, generator=generator)
 
 
@@ -233,8 +235,8 @@ def errors(squeezes: bool, seed: int, effort: float) -> Figures:
         torch.tensor(data / 16).float().view(-1, 1, 8, 8),
         torch.tensor(labels),
     )
-    picks = (torch.randint(500, len(pictures), (64,), generator=generator) for _ in range(max(1, round(500 * effort))))
-    trained(model, ((clouded(pictures[pick], generator), classes[pick]) for pick in picks))
+    picks = (torch.randint(500, len(pictures), (64,), generator=generator) for _ in range(max(1, round(400 * effort))))
+    trained(model, ((clouded(pictures[pick], generator), classes[pick]) for pick in picks), RATES["digits"])
     with torch.no_grad():
         said = model(clouded(pictures[:500].repeat(times, 1, 1, 1), torch.Generator().manual_seed(99))).argmax(1)
     wrong = (said != classes[:500].repeat(times)).float().mean().item()
@@ -243,9 +245,11 @@ def errors(squeezes: bool, seed: int, effort: float) -> Figures:
 
 def cells(seed: int, effort: float) -> dict[str, Callable[[], Figures]]:
     """List what is measured with a seed."""
-    stacks = {kind: partial(bits, partial(Convolutions, kind), seed, effort, 240) for kind in GATES}
-    recurrent = {kind: partial(bits, partial(Recurrent, kind), seed, effort, 240) for kind in RECURRENT}
-    deep = {f"{kind}, {depth} layers": partial(bits, partial(Layers, kind, depth), seed, effort, 100)
+    stacks = {kind: partial(bits, partial(Convolutions, kind), seed, effort, 240, RATES["stacks"]) for kind in GATES}
+    recurrent = {
+        kind: partial(bits, partial(Recurrent, kind), seed, effort, 240, RATES["stacks"]) for kind in RECURRENT
+    }
+    deep = {f"{kind}, {depth} layers": partial(bits, partial(Layers, kind, depth), seed, effort, 160, RATES["deep"])
             for kind in DEEP for depth in DEPTHS}  # fmt: skip
     digits = {kind: partial(errors, squeezes, seed, effort) for kind, squeezes in SQUEEZES.items()}
     return {**stacks, **recurrent, **deep, **digits}
