@@ -69,14 +69,16 @@ def worlds(count: int, asked: list[int], generator: torch.Generator) -> tuple[Te
     """Lay out worlds: one object is asked for, one has its colour, one its shape, one neither.
 
     Returns:
-        kinds: kinds of the objects, (worlds, 4), the one asked for first; the others are never of a held-out pair.
+        kinds: kinds of the objects, (worlds, 4), the one asked for first; the others are of a
+            held-out pair only in worlds where such pairs are asked for.
         cells: cells of the objects, (worlds, 4).
         agent: cell of the agent, (worlds,).
     """
-    target, others = torch.tensor(asked)[torch.randint(len(asked), (count,), generator=generator)], torch.tensor(SEEN)
+    target = torch.tensor(asked)[torch.randint(len(asked), (count,), generator=generator)]
+    others = torch.tensor(SEEN if set(asked) <= set(SEEN) else ALL)
     colour = others // len(SHAPES) == target[:, None] // len(SHAPES)
     shape = others % len(SHAPES) == target[:, None] % len(SHAPES)
-    chosen = [(torch.rand(count, len(SEEN), generator=generator) * fits).argmax(1)
+    chosen = [(torch.rand(count, len(others), generator=generator) * fits).argmax(1)
               for fits in (colour & ~shape, shape & ~colour, ~shape & ~colour)]  # fmt: skip
     cells = torch.rand(count, SIDE**2, generator=generator).argsort(1)[:, :5]
     return torch.stack([target, *(others[choice] for choice in chosen)], 1), cells[:, :4], cells[:, 4]
@@ -251,10 +253,11 @@ def taught(policy: Instructed, source: str, model: Instructed, seed: int, update
     torch.manual_seed(seed)
     policy, generator = copy.deepcopy(policy), torch.Generator().manual_seed(1000 + seed)
     optimizer = torch.optim.Adam(policy.parameters(), 1e-3)
+    another = torch.arange(len(KINDS)).scatter(0, torch.tensor(HELD_OUT), torch.tensor(HELD_OUT).roll(1))
     for _ in range(updates):
         kinds, cells, agent = worlds(batch, HELD_OUT, generator)
         path, actions = episodes(policy, kinds, cells, agent)
-        asked = kinds[:, 0].roll(1) if source == "model, other word" else kinds[:, 0]
+        asked = another[kinds[:, 0]] if source == "model, other word" else kinds[:, 0]
         with torch.no_grad():
             said = model(asked, see(kinds, cells, path[:, -1])) > 0
         reward = (path[:, -1] == cells[:, 0] if source == "world" else said).float()
