@@ -65,7 +65,7 @@ def page(stories: list[Story]) -> str:
 
 def main(
     out: str = "runs/article",
-    seeds: int = 3,
+    seeds: int = 5,
     effort: float = 1.0,
     workers: int = 2,
     recipes: Sequence[str] = RECIPES,

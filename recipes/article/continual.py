@@ -211,7 +211,7 @@ def claims(found: dict[tuple[str, float, int], Figures], chosen: dict[tuple[str,
     ]  # fmt: skip
 
 
-def main(out: str = "runs/article", seeds: int = 3, effort: float = 1.0) -> None:
+def main(out: str = "runs/article", seeds: int = 5, effort: float = 1.0) -> None:
     """Learn permuted digits task after task; write the story and its picture.
 
     Args:

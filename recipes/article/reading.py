@@ -164,7 +164,7 @@ def draw(curves: Mapping[str, list[Figures]], path: Path) -> None:
     plt.close(figure)
 
 
-def main(out: str = "runs/article", seeds: int = 3, effort: float = 1.0) -> None:
+def main(out: str = "runs/article", seeds: int = 5, effort: float = 1.0) -> None:
     """Check the claims.
 
     Args:

@@ -188,7 +188,7 @@ def draw(figures: dict[str, list[Figures]], folder: Path) -> None:
     plt.close(figure)
 
 
-def main(out: str = "runs/article", seeds: int = 3, effort: float = 1.0) -> None:
+def main(out: str = "runs/article", seeds: int = 5, effort: float = 1.0) -> None:
     """Train the followers, let them follow, and tell the story.
 
     Args:

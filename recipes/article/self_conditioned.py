@@ -327,7 +327,7 @@ def claims(found: dict[str, list[float]]) -> list[Claim]:
     ]  # fmt: skip
 
 
-def main(out: str = "runs/article", seeds: int = 3, effort: float = 1.0) -> None:
+def main(out: str = "runs/article", seeds: int = 5, effort: float = 1.0) -> None:
     """Check the claims.
 
     Args:

@@ -228,7 +228,7 @@ def claims(found: dict[tuple[str, int], Figures], adapted: list[Figures]) -> lis
     ]  # fmt: skip
 
 
-def main(out: str = "runs/article", seeds: int = 3, effort: float = 1.0, fsdd: str | None = None) -> None:
+def main(out: str = "runs/article", seeds: int = 5, effort: float = 1.0, fsdd: str | None = None) -> None:
     """Recognise a held-out speaker's digits, and read digits of another contrast; write the story and its picture.
 
     Args:

@@ -325,7 +325,7 @@ def claims(figures: dict[str, list[Figures]]) -> list[Claim]:
     ]  # fmt: skip
 
 
-def main(out: str = "runs/article", seeds: int = 3, effort: float = 1.0) -> None:
+def main(out: str = "runs/article", seeds: int = 5, effort: float = 1.0) -> None:
     """Train the painters, judge them, and tell the story.
 
     Args:

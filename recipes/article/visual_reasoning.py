@@ -343,7 +343,7 @@ def claims(figures: Mapping[str, list[Figures]]) -> list[Claim]:
     ]  # fmt: skip
 
 
-def main(out: str = "runs/article", seeds: int = 3, effort: float = 1.0) -> None:
+def main(out: str = "runs/article", seeds: int = 5, effort: float = 1.0) -> None:
     """Train the systems, look into FiLM's, and tell the story.
 
     Args:
