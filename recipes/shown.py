@@ -1,10 +1,11 @@
 """Conditions that are shown or told: a voice by a recording of a speaker whom the model has never heard, and a picture
 by a caption, some of whose words the model has never seen together.
 
-    python recipes/shown.py --voice CHECKPOINT --root FSDD --captions CHECKPOINT
+    python recipes/shown.py --voice CHECKPOINT --root FSDD --captions CHECKPOINT ...
 
 The first checkpoint is of configs/wavenet_fsdd_voice.yaml, trained on a folder without the recordings of one speaker;
-FSDD holds those of all. The second is of configs/pixelcnn_captions.yaml. Either may be left out. Samples are read by
+FSDD holds those of all. The others are of configs/pixelcnn_captions.yaml or configs/cdcgan_captions.yaml, and are told
+apart by the names of their files. Either kind may be left out. Samples are read by
 classifiers of real data, each time beside what these read in real examples, the floor. A sampling whose figures are
 already in the output folder is not repeated.
 """
@@ -31,8 +32,8 @@ from condgen.evaluation.classifier import ImageClassifier
 from condgen.evaluation.pictures import save_grid
 from condgen.evaluation.sound import write_wav
 from condgen.evaluation.views import view
-from condgen.models.conditional import ConditionalModel, as_likelihood
-from condgen.sampling import sample
+from condgen.models.conditional import ConditionalModel, Model, as_likelihood
+from condgen.sampling import sample, sampler
 
 VOICES = ("shown", "another", "average")
 EACH = 4  # recordings of each training speaker whose voices are averaged
@@ -171,25 +172,26 @@ def caption_rows(data: Images, count: int) -> dict[str, list[int]]:
 
 
 def caption_sampling(
-    model: ConditionalModel, real: Batch, classifiers: dict[str, ImageClassifier], seed: int | None
+    model: Model, real: Batch, classifiers: dict[str, ImageClassifier], seed: int | None
 ) -> dict[str, float]:
     """Draw a picture of each caption once, or take the real ones; return the share that is read as it says."""
     caption = real.conditions["caption"].to(next(model.parameters()).device)
-    x = real.x if seed is None else sample(model, {"caption": caption}, seed=seed).x.cpu()
+    x = real.x if seed is None else sampler(model)(model, {"caption": caption}, seed=seed).x.cpu()
     right = {name: classifier.classify(x)[1] == real.conditions[name] for name, classifier in classifiers.items()}
     every = torch.stack(list(right.values())).all(0)
     return {name: float(found.double().mean()) for name, found in {**right, "all": every}.items()}
 
 
 def caption_report(path: str, count: int, samplings: int, steps: int, folder: Path, device: str) -> dict[str, Any]:
-    """Measure pictures of captions."""
+    """Measure the pictures that one model draws of captions."""
     folder.mkdir(parents=True, exist_ok=True)
-    model, data = opened(path, device), Checkpoint.open(path).data()
+    model, data = Checkpoint.open(path).model("ema", device), Checkpoint.open(path).data()
     if not isinstance(data, Images):
         raise SystemExit(f"{path} was not trained on images")
     data.setup()
-    classifiers = classifiers_of(data, folder / "classifiers.pt", steps)  # type: ignore[arg-type]
-    report: dict[str, Any] = {"checkpoint": path}
+    # Models of pictures of one size are read by the same classifiers.
+    classifiers = classifiers_of(data, folder.parent / f"classifiers_{data.shape[-1]}.pt", steps)  # type: ignore[arg-type]
+    report: dict[str, Any] = {}
     for kind, rows in caption_rows(data, count).items():
         batch = data.dataset("test").__getitems__(rows)
         place = folder / kind.replace(" ", "_")
@@ -198,7 +200,7 @@ def caption_report(path: str, count: int, samplings: int, steps: int, folder: Pa
         real = caption_sampling(model, batch, classifiers, None)
         report[kind] = {"captions": len(rows), "real": real, "samplings": runs}
         captions = batch.conditions["caption"][:8].to(device)
-        x = sample(model, {"caption": captions}, num_samples=8, seed=samplings).x.cpu()
+        x = sampler(model)(model, {"caption": captions}, num_samples=8, seed=samplings).x.cpu()
         labels = [caption_of(ids, words_of(data.source)["caption"]) for ids in captions]
         save_grid(f"{place}.png", x, data.levels, 8, labels)
     return report
@@ -223,15 +225,14 @@ def table(report: dict[str, Any]) -> list[str]:
         for other in VOICES[1:]:
             nearer = spread([run[f"nearer_than_{other}"] for run in runs])
             lines += ["", f"Nearer to {found['speaker']} than in {other} voice: {nearer} % of samples."]
-    if "captions" in report:
-        kinds = [kind for kind in report["captions"] if kind != "checkpoint"]
-        names = list(report["captions"][kinds[0]]["real"])
-        lines += ["", f"| words of the caption | {' | '.join(names)} |", "| --- " * (1 + len(names)) + "|"]
-        for kind in kinds:
-            found = report["captions"][kind]
-            for which, each in ((kind, found["samplings"]), (f"{kind}, real pictures", [found["real"]])):
+    for i, (model, found) in enumerate(report.get("captions", {}).items()):
+        names = list(next(iter(found.values()))["real"])
+        if i == 0:
+            lines += ["", f"| model | words of the caption | {' | '.join(names)} |", "| --- " * (2 + len(names)) + "|"]
+        for kind, figures in found.items():
+            for which, each in ((kind, figures["samplings"]), (f"{kind}, real pictures", [figures["real"]])):
                 cells = [spread([one[name] for one in each]) for name in names]
-                lines.append(f"| {which} | {' | '.join(cells)} |")
+                lines.append(f"| {model} | {which} | {' | '.join(cells)} |")
     return lines
 
 
@@ -247,9 +248,11 @@ def plot(report: dict[str, Any], path: Path) -> None:
         runs = report["voice"]["samplings"]
         panels[f"a voice never heard, {report['voice']['speaker']}"] = {
             **{voice: [run[voice] for run in runs] for voice in VOICES}, "real": [report["voice"]["real"]]}  # fmt: skip
-    for kind, found in report.get("captions", {}).items():
-        if kind != "checkpoint":
-            panels[f"captions, words {kind}"] = {"samples": found["samplings"], "real": [found["real"]]}
+    models = report.get("captions", {})
+    for kind in dict.fromkeys(kind for found in models.values() for kind in found):
+        bars = {model: found[kind]["samplings"] for model, found in models.items() if kind in found}
+        real = [found[kind]["real"] for found in models.values() if kind in found][:1]
+        panels[f"captions, words {kind}"] = {**bars, "real": real}
     figure, axes = plt.subplots(1, len(panels), figsize=(4.4 * len(panels), 3.2), layout="constrained", squeeze=False)
     for axis, (title, bars) in zip(axes[0], panels.items(), strict=True):
         names = list(next(iter(bars.values()))[0])
@@ -269,7 +272,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
 def main(
     voice: str | None = None,
     root: str | None = None,
-    captions: str | None = None,
+    captions: list[str] | None = None,
     out: str = "runs/shown",
     speaker: str = "lucas",
     clips: int = 50,
@@ -284,7 +287,7 @@ def main(
     Args:
         voice: checkpoint of a model that is shown voices, trained without the speaker.
         root: folder of the Free Spoken Digit Dataset, or of its recordings, of all speakers.
-        captions: checkpoint of a model that is told captions.
+        captions: checkpoints of models that are told captions.
         out: folder for all that is written.
         speaker: speaker whom the first model has never heard.
         clips: number of the speaker's test clips.
@@ -294,7 +297,7 @@ def main(
         device: `cpu`, `cuda`, …
         threads: threads that measuring takes.
     """
-    if (voice is None and captions is None) or (voice is not None and root is None):
+    if (voice is None and not captions) or (voice is not None and root is None):
         raise SystemExit("give --captions CHECKPOINT, or --voice CHECKPOINT with --root FSDD, or all of them")
     torch.set_num_threads(threads)
     folder, report = Path(out), dict[str, Any]()
@@ -303,10 +306,13 @@ def main(
         report["voice"] = voice_report(
             voice, root, speaker, clips, samplings, classifier_steps, folder / "voice", device
         )
-    if captions is not None:
-        report["captions"] = caption_report(
-            captions, pictures, samplings, classifier_steps, folder / "captions", device
-        )
+    if captions:
+        report["captions"] = {
+            Path(path).stem: caption_report(
+                path, pictures, samplings, classifier_steps, folder / "captions" / Path(path).stem, device
+            )
+            for path in captions
+        }
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     (folder / "table.md").write_text("\n".join(table(report)).strip() + "\n")
     plot(report, folder / "shown.png")

@@ -305,20 +305,23 @@ def test_what_is_shown_or_told_is_measured_beside_real_examples_and_repeats_noth
     data = {
         "wavenet_fsdd_voice": ["--data.source.root", str(tmp_path / "base"), "--data.cache", str(tmp_path / "cache")],
         "pixelcnn_captions": ["--data.source.copies", "1"],
+        "cdcgan_captions": ["--data.source.copies", "1"],
     }
     for name, own in data.items():
         checkpoint = make.trained(name, tmp_path / f"{name}_run", *own)
         (tmp_path / f"{name}.ckpt").write_bytes(Path(checkpoint).read_bytes())
-    options = ["--voice", "wavenet_fsdd_voice.ckpt", "--root", "all", "--captions", "pixelcnn_captions.ckpt", "--clips",
-               "3", "--pictures", "4", "--samplings", "2", "--classifier_steps", "2"]  # fmt: skip
+    options = ["--voice", "wavenet_fsdd_voice.ckpt", "--root", "all", "--captions",
+               '["pixelcnn_captions.ckpt", "cdcgan_captions.ckpt"]', "--clips", "3", "--pictures", "4", "--samplings", "2", "--classifier_steps", "2"]  # fmt: skip
     first = run("shown.py", *options, cwd=tmp_path)
     out = tmp_path / "runs" / "shown"
     report = json.loads((out / "report.json").read_text())
     assert report["voice"]["clips"] == 3
-    for kind in ("seen", "never together"):
-        assert report["captions"][kind]["captions"] == 4
-        assert set(report["captions"][kind]["real"]) == {"size", "digit", "place", "all"}
-        assert len(report["captions"][kind]["samplings"]) == 2
+    for model, kind in itertools.product(("pixelcnn_captions", "cdcgan_captions"), ("seen", "never together")):
+        found = report["captions"][model][kind]
+        assert found["captions"] == 4
+        assert set(found["real"]) == {"size", "digit", "place", "all"}
+        assert len(found["samplings"]) == 2
+        assert found["real"] == report["captions"]["pixelcnn_captions"][kind]["real"]  # read by the same classifiers
     assert "Nearer to lucas than in average voice" in first
     assert sorted(path.name for path in out.iterdir()) == [
         "captions", "prepared", "report.json", "shown.png", "table.md", "voice",
