@@ -161,11 +161,20 @@ class LikelihoodTask(pl.LightningModule):
         return -self.model.log_prob(x, self.own_conditions(conditions), scored)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        batch = as_batch(batch)
         with random_of(self.seed, self.global_rank, self.trainer.fit_loop.total_batch_idx + 1, self.device):
-            loss = self._log("train", batch)
+            loss = self._log("train", batch) * self._share(count_dims(batch))
         advice = f"lower the learning rate (now {self.learning_rate}) or set trainer.gradient_clip_val"
         check_loss(self.trainer, loss, "the loss", advice)
         return loss
+
+    def _share(self, dims: int) -> Tensor | float:
+        """Return this process's share of the dimensions of a batch of all, times the number of processes: the mean of
+        all losses is then that of one process with the whole batch."""
+        if self.trainer.world_size == 1:
+            return 1.0
+        own = torch.tensor(float(dims), device=self.device)
+        return own / self.trainer.strategy.reduce(own.clone(), reduce_op="mean")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._log("val", batch)

@@ -130,17 +130,17 @@ class MovedDigits(Digits):
         return super().load(split)._replace(binarize=True)
 
 
-def pixelcnn():
-    network = PixelCNN((1, 8, 8), levels=17, channels=4, layers=2, head=4, dropout=0.5)
+def pixelcnn(dropout=0.5):
+    network = PixelCNN((1, 8, 8), levels=17, channels=4, layers=2, head=4, dropout=dropout)
     return LikelihoodTask(
-        network, {"digit": ClassEmbedding(3, num_classes=10)}, condition_dropout=0.5, schedule="constant"
+        network, {"digit": ClassEmbedding(3, num_classes=10)}, condition_dropout=dropout, schedule="constant"
     )
 
 
-def wavenet():
-    network = WaveNet(16, channels=4, layers=3, stacks=1, head=4, sample_rate=8000, dropout=0.5)
+def wavenet(dropout=0.5):
+    network = WaveNet(16, channels=4, layers=3, stacks=1, head=4, sample_rate=8000, dropout=dropout)
     return LikelihoodTask(
-        network, {"speaker": ClassEmbedding(3, names=["ann", "bob"])}, condition_dropout=0.5, schedule="constant"
+        network, {"speaker": ClassEmbedding(3, names=["ann", "bob"])}, condition_dropout=dropout, schedule="constant"
     )
 
 
