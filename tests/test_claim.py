@@ -112,7 +112,7 @@ def test_all_hands_each_recipe_its_options_and_one_thread(claim, tmp_path, monke
     monkeypatch.setattr(module["run"].__globals__["subprocess"], "run", note)
     for name in ("reading", "speech_adaptation"):
         assert module["run"](name, tmp_path, 4, 0.25, "clips") is None
-    plain = ["--out", str(tmp_path), "--seeds", "4", "--effort", "0.25"]
+    plain = ["--out", str(tmp_path), "--effort", "0.25", "--seeds", "4"]
     assert said == [([str(ARTICLE / "reading.py"), *plain], "1"),
                     ([str(ARTICLE / "speech_adaptation.py"), *plain, "--fsdd", "clips"], "1")]  # fmt: skip
 

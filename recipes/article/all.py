@@ -34,9 +34,9 @@ paper's own experiment.
 """
 
 
-def run(name: str, out: Path, seeds: int, effort: float, fsdd: str | None) -> str | None:
+def run(name: str, out: Path, seeds: int | None, effort: float, fsdd: str | None) -> str | None:
     """Run a recipe; return the last line of what it said if it failed."""
-    options = ["--out", str(out), "--seeds", str(seeds), "--effort", str(effort)]
+    options = ["--out", str(out), "--effort", str(effort), *(["--seeds", str(seeds)] if seeds else [])]
     speech = ["--fsdd", fsdd] if fsdd and name == "speech_adaptation" else []
     command = [sys.executable, str(HERE / f"{name}.py"), *options, *speech]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
@@ -65,7 +65,7 @@ def page(stories: list[Story]) -> str:
 
 def main(
     out: str = "runs/article",
-    seeds: int = 5,
+    seeds: int | None = None,
     effort: float = 1.0,
     workers: int = 2,
     recipes: Sequence[str] = RECIPES,
@@ -75,7 +75,7 @@ def main(
 
     Args:
         out: folder for figures, stories, pictures and the page.
-        seeds: number of seeds.
+        seeds: number of seeds; left out, each recipe's own.
         effort: share of the full training budget; 1 is what the page is made with.
         workers: recipes that run at a time.
         recipes: recipes to run.
