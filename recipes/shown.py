@@ -264,7 +264,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
                      color="lightgrey" if label == "real" else None)  # fmt: skip
         axis.set(title=title, ylabel="read as asked, %", ylim=(0, 105))
         axis.set_xticks(range(len(names)), names)
-        axis.legend(fontsize=7)
+        axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, frameon=False)
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
