@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Literal
 
 from scipy.stats import t
+from tqdm import tqdm
 
 from condgen.atomic import whole_file
 
@@ -116,6 +119,15 @@ class Kept:
             with whole_file(self.file) as temporary:
                 temporary.write_text(json.dumps({"effort": self.effort, "figures": self.figures}, indent=1) + "\n")
         return self.figures[key]
+
+    def each(
+        self, variants: Collection[str], seeds: int, compute: Callable[[str, int], Figures]
+    ) -> dict[str, list[Figures]]:
+        """Return the figures of every variant, one for each seed, seed by seed under a progress bar."""
+        found: dict[str, list[Figures]] = {variant: [] for variant in variants}
+        for seed, variant in tqdm(list(product(range(seeds), variants)), desc=self.name):
+            found[variant].append(self(f"{variant} seed {seed}", partial(compute, variant, seed)))
+        return found
 
 
 def half_width(values: Sequence[float]) -> float:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -21,7 +20,6 @@ from claim import Claim, Figures, Kept, Story, all_of, beats, reaches
 from jsonargparse import auto_cli
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from condgen.conditioning import FiLM, FiLMGenerator, GammaBeta, TokenSequence, film_layers
 from condgen.conditioning.film import FIXED
@@ -319,9 +317,7 @@ def main(out: str = "runs/article", seeds: int = 5, effort: float = 1.0) -> None
         effort: share of the full training budget.
     """
     kept = Kept(Path(out), "instructions", effort)
-    by = {variant: list[Figures]() for variant in VARIANTS}
-    for seed, variant in tqdm([(seed, variant) for seed in range(seeds) for variant in VARIANTS], desc="cells"):
-        by[variant].append(kept(f"{variant} seed {seed}", partial(measure, variant, seed, effort)))
+    by = kept.each(VARIANTS, seeds, lambda variant, seed: measure(variant, seed, effort))
     draw(by, Path(out) / "instructions.png")
     unit = "% of worlds in which the right one of four objects is reached first"
     held, seen = ({v: [cell[part] for cell in found] for v, found in by.items()} for part in ("held out", "seen"))

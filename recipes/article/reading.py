@@ -10,7 +10,6 @@ mind: it marks the person, and hands the mark on to the next place.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from statistics import mean
 
@@ -20,7 +19,6 @@ from claim import Claim, Figures, Kept, Story, all_of, beats
 from jsonargparse import auto_cli
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from condgen.conditioning import film
 from condgen.conditioning.self_conditioning import gated_attention
@@ -172,10 +170,10 @@ def main(out: str = "runs/article", seeds: int = 5, effort: float = 1.0) -> None
         seeds: number of seeds.
         effort: share of the full training budget.
     """
-    kept, curves = Kept(Path(out), "reading", effort), {variant: list[Figures]() for variant in VARIANTS}
-    for seed, variant in tqdm([(seed, variant) for seed in range(seeds) for variant in VARIANTS], desc="cells"):
-        found = kept(f"{variant} seed {seed}", partial(measure, variant, seed, effort))
-        curves[variant].append({step: value for step, value in found.items() if step != "seconds"})
+    kept = Kept(Path(out), "reading", effort)
+    figures = kept.each(VARIANTS, seeds, lambda variant, seed: measure(variant, seed, effort))
+    curves = {variant: [{step: value for step, value in found.items() if step != "seconds"} for found in each]
+              for variant, each in figures.items()}  # fmt: skip
     draw(curves, Path(out) / "reading.png")
     means = {variant: [mean(curve.values()) for curve in found] for variant, found in curves.items()}
     last = {variant: [list(curve.values())[-1] for curve in found] for variant, found in curves.items()}

@@ -10,7 +10,6 @@ do not either.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import mean
 
@@ -21,7 +20,6 @@ from claim import Claim, Figures, Kept, Story, all_of, beats
 from jsonargparse import auto_cli
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from condgen.conditioning import FeatureMap, FiLM, FiLMGenerator, ImageEncoder, film_layers
 from condgen.conditioning.mechanism import Mechanism
@@ -197,9 +195,7 @@ def main(out: str = "runs/article", seeds: int = 5, effort: float = 1.0) -> None
         effort: share of the full training budget.
     """
     folder, kept = Path(out), Kept(Path(out), "segmentation", effort)
-    figures: dict[str, list[Figures]] = {variant: [] for variant in VARIANTS}
-    for variant, seed in tqdm([(variant, seed) for seed in range(seeds) for variant in VARIANTS], desc="followers"):
-        figures[variant].append(kept(f"{variant} seed {seed}", partial(cell, variant, seed, effort, folder)))
+    figures = kept.each(VARIANTS, seeds, lambda variant, seed: cell(variant, seed, effort, folder))
     draw(figures, folder)
     by = {variant: [found["overlap"] for found in figures[variant]] for variant in VARIANTS}
     claim = Claim(

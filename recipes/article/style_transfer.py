@@ -24,7 +24,6 @@ from matplotlib.axes import Axes
 from textures import Reader, Styles, Texture, letters, plain, read, styles, texture
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from condgen.conditioning import (
     ClassEmbedding,
@@ -335,10 +334,7 @@ def main(out: str = "runs/article", seeds: int = 5, effort: float = 1.0) -> None
     """
     folder, kept = Path(out), Kept(Path(out), "style_transfer", effort)
     variants = ["none", "number", *(f"alone {i}" for i in ALONE), *(f"predicted {n}" for n in MANY), "adain"]
-    figures: dict[str, list[Figures]] = {variant: [] for variant in variants}
-    for variant, seed in tqdm([(variant, seed) for seed in range(seeds) for variant in variants], desc="painters"):
-        compute = partial(cell, variant, seed, effort, folder)
-        figures[variant].append(kept(f"{variant} seed {seed}", compute))
+    figures = kept.each(variants, seeds, lambda variant, seed: cell(variant, seed, effort, folder))
     draw(figures, folder)
     Story(
         "style_transfer",

@@ -38,7 +38,6 @@ from shapes import (
 )
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from condgen.analysis import (
     Change,
@@ -352,9 +351,7 @@ def main(out: str = "runs/article", seeds: int = 3, effort: float = 1.0) -> None
         effort: share of the full training budget.
     """
     folder, kept = Path(out), Kept(Path(out), "visual_reasoning", effort)
-    figures: dict[str, list[Figures]] = {variant: [] for variant in VARIANTS}
-    for variant, seed in tqdm([(variant, seed) for seed in range(seeds) for variant in VARIANTS], desc="systems"):
-        figures[variant].append(kept(f"{variant} seed {seed}", partial(cell, variant, seed, effort, folder)))
+    figures = kept.each(VARIANTS, seeds, lambda variant, seed: cell(variant, seed, effort, folder))
     draw(figures, folder)
     Story(
         "visual_reasoning",
