@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 
+from condgen.printable import printable
+
 HELP = """usage: condgen COMMAND [OPTIONS]
 
 Conditional generative models of audio and images.
@@ -79,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
         print(__version__)
         return 0
     if command not in COMMANDS:
-        print(f"condgen: error: unknown command '{command}'; known: {', '.join(COMMANDS)}", file=sys.stderr)
+        print(f"condgen: error: unknown command '{printable(command)}'; known: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     try:
         with _process():
@@ -99,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
         message = " ".join(str(error).split()) or type(error).__name__
         if not isinstance(error, ValueError | OSError | FloatingPointError | ImportError | MemoryError):
             message = f"{type(error).__name__}: {message} (CONDGEN_TRACEBACK=1 shows where)"
-        print(f"condgen: error: {message}", file=sys.stderr)
+        print(f"condgen: error: {printable(message)}", file=sys.stderr)
         return 1
     return 0
 
@@ -129,7 +131,7 @@ def _one_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
     """Write a warning for people at a command line, who have no use for the place in the code."""
-    return f"condgen: warning: {message}\n"
+    return f"condgen: warning: {printable(' '.join(str(message).split()))}\n"
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ WHAT = "a folder that `condgen export` wrote"
 # Bounds of what a model may be said to be where its weights do not tell: positions and whatever else is counted; and
 # what is counted of a frame, such as mel bands.
 MOST_NUMBER, MOST_OF_FRAMES, MOST_SECONDS = 2**26, 2**14, 3600
+MOST_UNWEIGHED = 2**12  # entries of a list, such as names, that need no weight of as many rows
 
 
 def write(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor], bits: Bits) -> None:
@@ -235,6 +236,7 @@ def check_sizes(task: Mapping[str, Any], data: Mapping[str, Any], weights: Mappi
     """
     model = [task.get("network"), task.get("discriminator"), *_values(task.get("conditions"))]
     measured = _values(data.get("features"))
+    longest = max((size for weight in weights.values() for size in weight.shape), default=0)
     for most, part in (*((MOST_NUMBER, part) for part in model), *((MOST_OF_FRAMES, part) for part in measured)):
         given = part.get("init_args") if isinstance(part, Mapping) and _is_ours(part.get("class_path")) else None
         given = given if isinstance(given, Mapping) else {}
@@ -245,6 +247,8 @@ def check_sizes(task: Mapping[str, Any], data: Mapping[str, Any], weights: Mappi
             layers = {"layers": 0 if given.get("dilations") else found, "dilations": len(numbers)}.get(name, 0)
             if found > most or layers > len(weights):
                 raise ValueError(f"gives {name} as {value}, more than {len(weights):,} tensors of weights are for")
+            if isinstance(value, list | tuple) and len(value) > max(longest, MOST_UNWEIGHED):
+                raise ValueError(f"lists {len(value):,} {name}, and no weight has more than {longest:,} rows")
 
 
 def _values(part: Any) -> list[Any]:
@@ -280,6 +284,10 @@ def no_larger_than(weights: Mapping[str, Tensor]) -> Iterator[None]:
              registration.register_module_buffer_registration_hook(seen)]  # fmt: skip
     try:
         yield
+    except RuntimeError as error:  # a weight so large that it is refused even a size
+        if "allocate memory" not in str(error):
+            raise
+        raise ValueError("a much larger model is described than there are weights of") from None
     finally:
         for hook in hooks:
             hook.remove()

@@ -74,3 +74,9 @@ def test_batch_norm_reads_inverted_digits_as_upright_ones_once_its_first_scale_i
     upright = recipe.adapt_batch_statistics(model, [x])
     inverted = recipe.adapt_batch_statistics(recipe.negated(model), [recipe.shifts(x)["inverted"]])
     torch.testing.assert_close(inverted(recipe.shifts(x)["inverted"]), upright(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_wrong_folder_of_recordings_is_one_line(recipe, tmp_path):
+    with pytest.raises(SystemExit, match=r"^speech_adaptation: error: --fsdd: the folder .*nowhere is not there"):
+        recipe.main(out=str(tmp_path / "out"), fsdd=str(tmp_path / "nowhere"))
+    assert not (tmp_path / "out").exists()

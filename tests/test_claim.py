@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,12 @@ def test_the_page_holds_every_story_and_a_recipe_that_fails_is_named(claim, tmp_
         assert f"[`{name}.py`]({name}.py)" in page
         assert f"![A curve.]({name}.png)" in page
     assert "2 minutes of a core" in page
+
+
+def test_the_page_says_where_less_than_the_full_effort_was_made(claim):
+    page, told = runpy.run_path(str(ARTICLE / "all.py"))["page"], story(claim)
+    assert "of a core.\n" in page([told])
+    assert "of a core, at 0.25 of the full effort.\n" in page([replace(told, effort=0.25)])
 
 
 def test_all_hands_each_recipe_its_options_and_one_thread(claim, tmp_path, monkeypatch):

@@ -103,3 +103,22 @@ def test_every_end_is_an_exit_status(monkeypatch, raised, status):
     monkeypatch.setitem(COMMANDS, "sample", "ender")
     monkeypatch.setitem(sys.modules, "ender", SimpleNamespace(run=run))
     assert main(["sample"]) == status
+
+
+def test_what_a_file_or_a_word_says_does_not_steer_the_terminal(monkeypatch, capsys):
+    """Names come from checkpoints of strangers; errors and warnings list them."""
+    hostile = "\x1b[31mred\x1b]0;title\x07\u202e"
+
+    def run(argv):
+        print(warnings.formatwarning(f"no examples of {hostile}\nat all", UserWarning, "draw.py", 3), end="")
+        raise ValueError(f"has no word '{hostile}'")
+
+    monkeypatch.setitem(COMMANDS, "sample", "warner")
+    monkeypatch.setitem(sys.modules, "warner", SimpleNamespace(run=run))
+    assert main(["sample"]) == 1
+    assert main([hostile]) == 2
+    out, err = capsys.readouterr()
+    seen = r"\x1b[31mred\x1b]0;title\x07\u202e"
+    assert out == f"condgen: warning: no examples of {seen} at all\n"
+    assert err.splitlines()[0] == f"condgen: error: has no word '{seen}'"
+    assert err.splitlines()[1].startswith(f"condgen: error: unknown command '{seen}'")

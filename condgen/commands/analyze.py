@@ -18,6 +18,7 @@ from condgen.commands.as_finished import write_as_finished
 from condgen.commands.output import output_folder
 from condgen.commands.parser import parse
 from condgen.commands.quiet import quiet
+from condgen.printable import printable
 
 
 def analyze(
@@ -77,7 +78,7 @@ def analyze(
         facts = {"model": ckpt_path, "checkpoint": checkpoint.sha256, "weights": weights, "seed": seed}
         stopped = write_as_finished(analysed(folder, checkpoint, model, wanted), facts, partial(_write, folder))
         text = (folder / "report.md").read_text()
-    print(text)
+    print("\n".join(map(printable, text.split("\n"))))
     print(f"The report, its pictures and samples are in {out}{'' if stopped is None else ', as far as finished'}.")
     if stopped is not None:
         raise stopped

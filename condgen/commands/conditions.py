@@ -114,6 +114,10 @@ def _values(
 ) -> list[tuple[str, Tensor | None]]:
     """List the (label, value) pairs of one condition; a value that depends on the others is still `None`."""
     feature = None if front_end is None else front_end.features.get(name)
+    is_file = picture is not None and not missing(encoder, PictureEncoder)
+    is_file = is_file or (feature is not None and feature.given in ("reference", "audio"))
+    if is_file and not all(part.strip() for part in text.split(",")):
+        raise ValueError(f"condition '{name}' is without a file in '{text}': give {_example(encoder, feature)}")
     if picture is not None and not missing(encoder, PictureEncoder) and not text.endswith(".npy"):
         return [(part, picture(part)) for part in text.split(",")]
     if front_end is None or feature is None or text.endswith(".npy"):

@@ -29,6 +29,7 @@ from condgen.data import Images, Speech  # noqa: F401  (classes that are called 
 from condgen.data.hyperparameters import innermost
 from condgen.data.text import read_text
 from condgen.paths import require_file
+from condgen.printable import printable
 
 OF_TRAINING = ("model", "trainer", "steps", "seed_everything", "weights")  # options of `fit`, which are passed over
 
@@ -96,7 +97,7 @@ def show(options: Namespace, found: Parser) -> None:
             (folder / "report.md").write_text(text, encoding="utf-8")
             (folder / "report.json").write_text(json.dumps(report, indent=1, default=str), encoding="utf-8")
             files = write_examples(folder, data)
-    print(text, end="")
+    print("\n".join(map(printable, text.split("\n"))), end="")
     if options.out:
         print(f"\nreport.md, report.json, {files} in {options.out}")
 

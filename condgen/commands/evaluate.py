@@ -17,6 +17,7 @@ from condgen.commands.output import output_folder
 from condgen.commands.parser import parse
 from condgen.commands.quiet import quiet
 from condgen.commands.report import markdown
+from condgen.printable import printable
 
 
 def evaluate(
@@ -100,7 +101,7 @@ def evaluate(
         wanted = Wanted(num_samples, lesson_samples, limit, seed, samplings, steps, batch_size, tempering, judges)
         stopped = write_as_finished(measured(folder, model, module, wanted), facts, partial(_write, folder))
         text = (folder / "report.md").read_text()
-    print(text)
+    print("\n".join(map(printable, text.split("\n"))))
     print(f"The report and its pictures are in {out}{'' if stopped is None else ', as far as they are finished'}.")
     if stopped is not None:
         raise stopped

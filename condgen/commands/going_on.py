@@ -20,7 +20,7 @@ from jsonargparse import Namespace
 
 from condgen.checkpoint import Checkpoint, broken
 from condgen.commands.configurations import configurations
-from condgen.commands.show import printable
+from condgen.printable import printable
 
 NUMBERS = ("max_epochs", "min_epochs", "max_steps", "min_steps", "limit_train_batches", "limit_val_batches",
            "limit_test_batches", "val_check_interval", "check_val_every_n_epoch", "num_sanity_val_steps",

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from condgen.commands.output import output_folder
 from condgen.commands.parser import parse
+from condgen.printable import printable
 
 
 def sample(
@@ -110,7 +111,7 @@ def sample(
     print(f"{len(found)} samples in {out}: {written}; engine '{samples.engine}' ({samples.why})")
     for name, words in by_position.items():
         meant = ", ".join(f"{word} is '{label}'" for word, label in words.items())
-        print(f"condgen: condition '{name}': no class has such a name, so it was taken by position: {meant}",
+        print(f"condgen: condition '{name}': no class has such a name, so it was taken by position: {printable(meant)}",
               file=sys.stderr)  # fmt: skip
     if len(found) < len(rows):
         print(f"condgen: stopped after {len(found)} of {len(rows)} samples, which are kept", file=sys.stderr)

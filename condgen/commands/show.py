@@ -12,6 +12,7 @@ from typing import Any
 from condgen.commands.parser import TRUST, OneLineParser
 from condgen.paths import content_of, require_file
 from condgen.pretrained import find, is_export, names
+from condgen.printable import printable
 
 MANY = 20  # samples of a list, and words of a value, that are shown
 NO_NOTE = "{} does not say how it was made: only files that `condgen sample` wrote do"
@@ -33,11 +34,6 @@ def show(path: str, trust: Sequence[str] = ()) -> None:
     width = max(len(word) for word, _ in pairs)
     for word, text in pairs:
         print(f"{printable(word):{width}}  {printable(text)}")
-
-
-def printable(text: str) -> str:
-    """Write whatever could steer a terminal as an escape sequence."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _file(path: str) -> Path:

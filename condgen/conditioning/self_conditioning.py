@@ -8,6 +8,7 @@ refuses them there.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -140,8 +141,13 @@ def gated_attention(document: Tensor, query: Tensor, present: Tensor | None = No
         document: features, (batch, channels, tokens).
         query: features of the query, (batch, channels, tokens of the query).
         present: booleans, (batch, tokens of the query): false for what only pads a row; `None` for none of that.
+
+    Raises:
+        ValueError: a row has no token.
     """
     scores = torch.einsum("bci,bcj->bij", document, query)
+    if present is not None and not present.any(1).all():
+        raise ValueError(f"row {int((~present.any(1)).nonzero()[0])} has no token to attend to")
     scores = scores if present is None else scores.masked_fill(~present[:, None], -torch.inf)
     return GammaBeta(torch.einsum("bij,bcj->bci", scores.softmax(2), query))
 
@@ -164,6 +170,8 @@ class SelfConditioned(nn.Module):
 
 
 def _looks_around(writer: object) -> bool:
+    while isinstance(writer, partial):
+        writer = writer.func
     return writer is adaptive_instance_norm or isinstance(writer, SqueezeExcitation | DynamicLayerNorm)
 
 

@@ -56,10 +56,11 @@ def page(stories: list[Story]) -> str:
     cost = f"All of it took {minutes:.0f} minutes of a core. `python recipes/article/all.py` writes this page.\n"
     sections = []
     for s in stories:
+        share = "" if s.effort == 1 else f", at {s.effort:g} of the full effort"
         title = s.name.replace("_", " ").capitalize()
         sections.append("\n".join([f"## {title}", "", s.article, "", *table(s), "", f"![{s.caption}]({s.name}.png)", "",
                                    s.caption, "", f"`python recipes/article/{s.name}.py`: {s.seconds / 60:.1f} minutes "
-                                   "of a core.", ""]))  # fmt: skip
+                                   f"of a core{share}.", ""]))  # fmt: skip
     return FRONT + "\n".join([*overview, "", cost, *sections])
 
 

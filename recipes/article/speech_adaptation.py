@@ -10,6 +10,7 @@ Batch Normalization for Practical Domain Adaptation", 2016: batch norm takes its
 from __future__ import annotations
 
 import copy
+import sys
 from functools import cache, partial
 from pathlib import Path
 from statistics import mean
@@ -238,6 +239,11 @@ def main(out: str = "runs/article", seeds: int = 5, effort: float = 1.0, fsdd: s
         fsdd: folder of the Free Spoken Digit Dataset, or of its recordings; without it, eSpeak speaks.
     """
     torch.set_num_threads(1)
+    if fsdd is not None:
+        try:
+            FreeSpokenDigits(fsdd).clips("test")
+        except (ValueError, OSError) as error:
+            sys.exit(f"speech_adaptation: error: --fsdd: {error}")
     folder = Path(out)
     kept, cells = Kept(folder, "speech_adaptation", effort), [(n, s) for n in NORMS for s in range(seeds)]
     said = "eSpeak" if fsdd is None else "fsdd"

@@ -4,7 +4,8 @@
 
 A style is a texture: a pattern, its angle and period, and two colours. The pictures to be restyled are letters. As no
 pretrained network is at hand, what is left of a letter is measured in the features of a network that has learned to
-read letters through any texture, and a texture in random features; others than those in the losses judge.
+read letters through any texture, and a texture in random features. Others than those in the losses judge whether a
+letter can be read and a style be told; distances to a style are by the filters of the losses, on new pictures.
 """
 
 from __future__ import annotations

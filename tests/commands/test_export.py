@@ -422,6 +422,23 @@ def test_the_bound_on_what_is_built_is_of_its_block_and_thread_alone():
     torch.nn.Linear(2000, 2000)
 
 
+def test_a_weight_that_memory_cannot_hold_is_a_larger_model_too():
+    with pytest.raises(ValueError, match="a much larger model"), exported.no_larger_than({"a": torch.zeros(3)}):
+        torch.nn.GRU(10**7, 10**7)
+
+
+def test_a_list_is_no_longer_than_the_weights_have_rows():
+    """Such as a vocabulary of millions, whose every word would be looked at before anything is refused."""
+
+    def check(words):
+        encoder = {"class_path": "condgen.conditioning.TokenSequence", "init_args": {"names": words}}
+        exported.check_sizes({"conditions": {"caption": encoder}}, {}, {"embedding": torch.zeros(5000, 2)})
+
+    check(["word"] * 5000)
+    with pytest.raises(ValueError, match="lists 5,001 names, and no weight has more than 5,000 rows"):
+        check(["word"] * 5001)
+
+
 def test_help_waits_for_no_framework():
     code = (
         "import condgen.cli, sys, contextlib\nwith contextlib.suppress(SystemExit): condgen.cli.main(['export', "

@@ -173,3 +173,19 @@ def test_a_picture_of_the_same_class_is_shown_in_training(model):
         assert set(train.conditions["digit"][same].tolist()) == {int(batch.conditions["digit"][i])}
     with pytest.raises(ValueError, match="picture_of 'colour' is no class condition of the data; those are: digit"):
         Images(data.source, picture_of="colour")
+
+
+def test_no_file_is_not_the_current_folder(model, tmp_path, one_line):
+    for given in ("", "a.wav,"):
+        asked = [
+            "--condition.digit",
+            "1",
+            "--condition.voice",
+            given,
+            "--seconds",
+            "0.02",
+            "--out",
+            str(tmp_path / "o"),
+        ]
+        assert main(["sample", str(model("voice")), *asked]) == 1
+        one_line(f"condition 'voice' is without a file in '{given}': give an audio file")

@@ -17,6 +17,7 @@ from condgen.conditioning.self_conditioning import (
     gated_attention,
     gated_linear_unit,
     lstm_gates,
+    require_causal_network,
 )
 from condgen.models import ConditionalModel, PixelCNN, WaveNet
 
@@ -139,3 +140,15 @@ def test_they_do_see_later_positions(kind):
     pair = writer(x)
     pair.gamma.sum().backward()
     assert x.grad[..., -1].abs().max() > 0
+
+
+def test_a_writer_with_arguments_of_its_own_is_refused_too():
+    layer = SelfConditioned(partial(partial(adaptive_instance_norm)))
+    with pytest.raises(ValueError, match="adaptive_instance_norm in '0'"):
+        require_causal_network(nn.Sequential(layer))
+
+
+def test_gated_attention_needs_a_token_to_attend_to():
+    present = torch.tensor([[True, False], [False, False]])
+    with pytest.raises(ValueError, match="row 1 has no token to attend to"):
+        gated_attention(torch.ones(2, 3, 4), torch.ones(2, 3, 2), present)
