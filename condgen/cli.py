@@ -96,7 +96,9 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("CONDGEN_TRACEBACK"):
             raise
-        message = " ".join(str(error).split()) or type(error).__name__
+        from condgen.paths import printable
+
+        message = printable(" ".join(str(error).split())) or type(error).__name__
         if not isinstance(error, ValueError | OSError | FloatingPointError | ImportError | MemoryError):
             message = f"{type(error).__name__}: {message} (CONDGEN_TRACEBACK=1 shows where)"
         print(f"condgen: error: {message}", file=sys.stderr)
@@ -129,7 +131,9 @@ def _one_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
     """Write a warning for people at a command line, who have no use for the place in the code."""
-    return f"condgen: warning: {message}\n"
+    from condgen.paths import printable
+
+    return f"condgen: warning: {printable(str(message))}\n"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # What files begin with, by which their content is told from what their names say.
@@ -13,6 +15,7 @@ BEGINNINGS = {
     rb"RIFF....WEBP": "a WebP picture", rb"RIFF....WAVE": "a WAV recording", rb"fLaC": "a FLAC recording",
     rb"OggS": "an Ogg recording", rb"\s*[{\[]": "JSON or other text", rb"\Z": "empty",
 }  # fmt: skip
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # all but tabulators and line ends
 
 
 def require_file(path: str | os.PathLike[str], wanted: str = "a file", name: str = "") -> Path:
@@ -54,6 +57,30 @@ def identity(path: str | os.PathLike[str]) -> tuple[int, int] | str:
     """Return what tells a file from all others, however its path is written: links, `./` and another case included."""
     found = os.stat(path)
     return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
+
+
+@contextmanager
+def broken_as(fault: str) -> Iterator[None]:
+    """Let whatever a reader raises of a broken file, which can be anything, be one line of condgen's own.
+
+    Args:
+        fault: words for what is wrong, which begin with the name of the file; the reader's own follow them.
+
+    Raises:
+        ValueError: the reader raised something; the message is one line.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # which names the file
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{fault} ({printable(cause)})") from None
+
+
+def printable(text: str) -> str:
+    """Return a text in which characters that would command a terminal are written out."""
+    return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def content_of(path: str | os.PathLike[str]) -> str | None:

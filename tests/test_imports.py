@@ -13,7 +13,17 @@ import condgen
 ROOT = Path(condgen.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LEVELS = [
-    {"atomic", "described", "paths", "pretrained", "exported", "quantization", "conditioning", "distributions"},
+    {
+        "archive",
+        "atomic",
+        "described",
+        "paths",
+        "pretrained",
+        "exported",
+        "quantization",
+        "conditioning",
+        "distributions",
+    },
     {"models"},
     {"engines"},
     {"sampling"},
