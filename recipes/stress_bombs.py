@@ -108,7 +108,7 @@ def defused(name: str, folder: Path) -> End:
         path.unlink()
 
 
-def _altered(role: str, **changes: Any) -> Callable[[Path], None]:
+def _altered(role: str, **changes: Any) -> Callable[[Path], object]:
     """Write a checkpoint whose network, condition or data have other arguments."""
 
     def write(path: Path) -> None:
@@ -139,12 +139,12 @@ def _doubled(times: int = 40) -> list[Any]:
     return found
 
 
-def _wavenet(**changes: Any) -> Callable[[Path], None]:
+def _wavenet(**changes: Any) -> Callable[[Path], object]:
     network = {"class_path": "condgen.models.WaveNet", "init_args": {"sample_rate": 8000, **changes}}
     return _altered("task", network=network)
 
 
-def _state(entry: Callable[[], torch.Tensor]) -> Callable[[Path], None]:
+def _state(entry: Callable[[], torch.Tensor]) -> Callable[[Path], object]:
     def write(path: Path) -> None:
         found = digits()
         torch.save({**found, "state_dict": {**found["state_dict"], "model.x": entry()}}, path)
@@ -186,7 +186,7 @@ def _header(file: Any, shape: tuple[int, ...], descr: str = "|u1") -> None:
     np.lib.format.write_array_header_2_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
 
 
-def _npy(shape: tuple[int, ...], descr: str = "|u1") -> Callable[[Path], None]:
+def _npy(shape: tuple[int, ...], descr: str = "|u1") -> Callable[[Path], object]:
     def write(path: Path) -> None:
         with open(path, "wb") as file:
             _header(file, shape, descr)
@@ -194,7 +194,7 @@ def _npy(shape: tuple[int, ...], descr: str = "|u1") -> Callable[[Path], None]:
     return write
 
 
-def _silence(hours: float, format: str, **how: Any) -> Callable[[Path], None]:
+def _silence(hours: float, format: str, **how: Any) -> Callable[[Path], object]:
     def write(path: Path) -> None:
         block = np.zeros(1 << 20, np.int16)
         with soundfile.SoundFile(path, "w", 16000, 1, format=format, **how) as file:
@@ -204,7 +204,7 @@ def _silence(hours: float, format: str, **how: Any) -> Callable[[Path], None]:
     return write
 
 
-def _claims(frames: int) -> Callable[[Path], None]:
+def _claims(frames: int) -> Callable[[Path], object]:
     """Write a FLAC whose header claims a number of frames, in 36 bits."""
 
     def write(path: Path) -> None:
@@ -216,7 +216,7 @@ def _claims(frames: int) -> Callable[[Path], None]:
     return write
 
 
-def _png(width: int, height: int, colour: int, channels: int) -> Callable[[Path], None]:
+def _png(width: int, height: int, colour: int, channels: int) -> Callable[[Path], object]:
     """Write a PNG of zeros, row by row."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -232,8 +232,8 @@ def _png(width: int, height: int, colour: int, channels: int) -> Callable[[Path]
     return write
 
 
-def _text(text: Callable[[], str]) -> Callable[[Path], None]:
-    return lambda path: path.write_text(text()) and None
+def _text(text: Callable[[], str]) -> Callable[[Path], object]:
+    return lambda path: path.write_text(text())
 
 
 def _anchors(times: int = 22) -> str:
@@ -242,7 +242,7 @@ def _anchors(times: int = 22) -> str:
     return "\n".join([*lines, "data:", "  class_path: condgen.data.Images", "  init_args:", source])
 
 
-def _film(metadata: Callable[[], dict[str, str]]) -> Callable[[Path], None]:
+def _film(metadata: Callable[[], dict[str, str]]) -> Callable[[Path], object]:
     from safetensors.torch import save_file
 
     return lambda path: save_file({"a/gamma": torch.ones(1, 2)}, path, metadata())
@@ -268,7 +268,7 @@ def _export(path: Path) -> None:
     path.touch()
 
 
-BOMBS: dict[str, tuple[str, Callable[[Path], None]]] = {
+BOMBS: dict[str, tuple[str, Callable[[Path], object]]] = {
     **{f"{name} = {value:,} of a PixelCNN": (".ckpt", _altered("network", **{name: value}))
        for name in ("channels", "layers", "levels", "mixtures", "kernel_size", "first_kernel_size", "head")
        for value in (20_000, 10**5, 2**40)},

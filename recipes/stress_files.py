@@ -187,11 +187,11 @@ def _write_export(folder: Path) -> list[Path]:
 
 
 def _bend_json(file: Path, rng: random.Random) -> None:
-    if file.suffix != ".json":
-        return file.write_bytes(bent_bytes(file.read_bytes(), rng)) and None
-    changed = bent_data(json.loads(file.read_text()), rng)
-    file.write_text(json.dumps(changed, default=str, skipkeys=True))
-    return None
+    if file.suffix == ".json":
+        changed = bent_data(json.loads(file.read_text()), rng)
+        file.write_text(json.dumps(changed, default=str, skipkeys=True))
+    else:
+        file.write_bytes(bent_bytes(file.read_bytes(), rng))
 
 
 def _write_film(folder: Path) -> list[Path]:
@@ -217,9 +217,9 @@ def _write_idx(folder: Path) -> list[Path]:
 
 
 def _write_npz(folder: Path) -> list[Path]:
-    names = ("train", "valid", "test")
-    np.savez_compressed(folder / "binarized_mnist.npz", **{f"{n}_packed": np.ones((4, 98), np.uint8) for n in names})
-    np.savez(folder / "source_index_and_label.npz", **{f"{n}_label": np.arange(4) for n in names})
+    packed, label = np.ones((4, 98), np.uint8), np.arange(4)
+    np.savez_compressed(folder / "binarized_mnist.npz", train_packed=packed, valid_packed=packed, test_packed=packed)
+    np.savez(folder / "source_index_and_label.npz", train_label=label, valid_label=label, test_label=label)
     return sorted(folder.glob("*.npz"))
 
 
