@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from condgen import exported
+from condgen.archive import Damaged, check_archive
 from condgen.data.front_end import FrontEnd, front_end
 from condgen.data.hyperparameters import FORMAT, build
 from condgen.data.pictures import Framing
@@ -27,6 +28,7 @@ from condgen.models import ConditionalGenerator, ConditionalModel
 from condgen.models.conditional import Model
 from condgen.paths import require_file
 from condgen.pretrained import CONFIG, WEIGHTS, find, is_export
+from condgen.printable import printable
 from condgen.trust import DATA_MODULES, TASKS, Named, check, check_paths, check_plain, imported, read_only, withheld
 
 if TYPE_CHECKING:
@@ -34,6 +36,14 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 Weights = Literal["ema", "live"]
+
+
+# What building a model of arguments that do not belong together can raise.
+UNFIT = (RuntimeError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError)
+
+
+class NotFinite(ValueError):
+    """A weight is NaN or infinite."""
 
 
 class Stored(NamedTuple):
@@ -108,7 +118,7 @@ class Checkpoint:
             for named in foreign:
                 _import(named, trust)
         except ValueError as error:
-            raise ValueError(f"{path} {error}") from None
+            raise ValueError(f"{path} {printable(str(error))}") from None
         return cls(path, content)
 
     @property
@@ -171,7 +181,8 @@ class Checkpoint:
             device: `cpu`, `cuda`, …, or `auto` for a GPU where there is one.
 
         Raises:
-            ValueError: the checkpoint holds no model to draw from, or does not fit; or there is no such device.
+            ValueError: the checkpoint holds no model to draw from, does not fit, or holds a weight that is not finite;
+                or there is no such device.
         """
         if weights not in get_args(Weights):
             raise ValueError(f"unknown weights '{weights}'; known: {', '.join(get_args(Weights))}")
@@ -194,6 +205,9 @@ class Checkpoint:
         """Give a model the weights of a state whose names begin with a prefix."""
         entries: Mapping[str, Tensor] = self.content.get(state, self.content["state_dict"])
         own = {k.removeprefix(prefix): v for k, v in entries.items() if k.startswith(prefix)}
+        odd = next((name for name, value in own.items() if not value.isfinite().all()), None)
+        if odd is not None:
+            raise NotFinite(f"the weight {odd} is not finite: the training diverged; take an earlier checkpoint")
         if self.is_export:
             exported.check_weights(model.state_dict(), own)
         model.load_state_dict(own)
@@ -292,9 +306,14 @@ class Checkpoint:
             # New weights, which a file's replace, are nobody's random numbers.
             with torch.random.fork_rng(devices=[]), exported.no_larger_than(self.content["state_dict"]):
                 yield
-        except (RuntimeError, KeyError, TypeError, ValueError, MemoryError) as error:
-            what = "exported model" if self.is_export else "checkpoint"
-            raise ValueError(f"{what} {self.path} does not fit this version of condgen: {error}") from None
+        except NotFinite as error:
+            raise ValueError(f"{self._words}: {error}") from None
+        except UNFIT as error:
+            raise ValueError(f"{self._words} does not fit this version of condgen: {printable(str(error))}") from None
+
+    @property
+    def _words(self) -> str:
+        return f"{'exported model' if self.is_export else 'checkpoint'} {self.path}"
 
 
 def changed(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -320,6 +339,7 @@ def broken(path: Path) -> str | None:
 
 
 def _loaded(path: Path) -> Any:
+    check_archive(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other ways to pickle: an error says more
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -361,6 +381,10 @@ def _check_parts(content: Mapping[str, Any]) -> None:
                     if not isinstance(k, str) or not isinstance(v, Tensor)), None)  # fmt: skip
         if odd is not None:
             raise ValueError(f"holds no tensor as {odd!r} of {part}: nothing of condgen writes that")
+        large = next((k for k, v in content.get(part, {}).items() if not _is_whole(v)), None)
+        if large is not None:
+            raise ValueError(f"holds fewer bytes for {large!r} of {part} than its shape says: nothing of condgen "
+                             "writes that")  # fmt: skip
     for part in ("seed", "adversarial_seed"):
         if not isinstance(content.get(part), int | None):
             raise ValueError(f"holds a {type(content[part]).__name__} as {part}: nothing of condgen writes that")
@@ -373,6 +397,13 @@ def _check_parts(content: Mapping[str, Any]) -> None:
         raise ValueError(f"names no source of data, but {source!r}: nothing of condgen writes that")
 
 
+def _is_whole(tensor: Tensor) -> bool:
+    """Tell a tensor all of whose numbers are in memory from one that repeats some, or is of another kind."""
+    return tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta and (
+        tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    )  # fmt: skip
+
+
 def _what_is_wrong(error: Exception) -> str:
     """Say why a file cannot be read. PyTorch's own words advise to switch the protection off."""
     code = re.search(r"GLOBAL (\S+)|Unsupported class (\S+)|unrecognized function (\S+)|create (\S+)", str(error))
@@ -381,6 +412,8 @@ def _what_is_wrong(error: Exception) -> str:
                 "condgen hold data alone: nothing in it was run")  # fmt: skip
     if isinstance(error, PermissionError | MemoryError):
         return f"cannot be read: {error}"
+    if isinstance(error, Damaged):
+        return str(error)
     return "cannot be read; it may be truncated, or is no checkpoint at all"
 
 

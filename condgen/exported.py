@@ -14,7 +14,9 @@ The model computes in 32 bits in either case.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import reprlib
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,12 +36,14 @@ from condgen.pretrained import CONFIG, WEIGHTS
 FORMAT = 1  # to be raised when what is in the folder changes
 Bits = Literal["16-bit", "32-bit"]
 LARGEST = 16_000_000  # bytes of a config.json that is read
+SEAL = "sha256"  # entry of config.json; exports of earlier versions have none
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 WHAT = "a folder that `condgen export` wrote"
 # Bounds of what a model may be said to be where its weights do not tell: positions and whatever else is counted; and
 # what is counted of a frame, such as mel bands.
 MOST_NUMBER, MOST_OF_FRAMES, MOST_SECONDS = 2**26, 2**14, 3600
 MOST_UNWEIGHED = 2**12  # entries of a list, such as names, that need no weight of as many rows
+MOST_WEIGHTLESS = 100  # parts of a model that may have no weights
 
 
 def write(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor], bits: Bits) -> None:
@@ -57,7 +61,18 @@ def write(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor], 
     kept = {name: _kept(name, value, bits) for name, value in state.items()}
     # By itself, safetensors lets none but the user read the file.
     (folder / WEIGHTS).write_bytes(save(kept, metadata={"format": "pt"}))
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    sealed = {**config, SEAL: _seal(config, folder / WEIGHTS)}
+    (folder / CONFIG).write_text(json.dumps(sealed, indent=2) + "\n", encoding="utf-8")
+
+
+def _seal(config: Mapping[str, Any], weights: Path) -> str:
+    """Return the SHA-256 of a configuration, but for this number itself, and of the file of weights behind it."""
+    told = {name: part for name, part in config.items() if name != SEAL}
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    with open(weights, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _kept(name: str, value: Tensor, bits: Bits) -> Tensor:
@@ -128,6 +143,9 @@ def read(folder: Path) -> dict[str, Any]:
                       for name, score in trained.get("scores", {}).items()},
         "state_dict": {f"model.{name}": value for name, value in _read_weights(folder / WEIGHTS).items()},
     }  # fmt: skip
+    if SEAL in config and config[SEAL] != _seal(config, folder / WEIGHTS):
+        raise ValueError(f"{folder} was altered or damaged since it was exported: {CONFIG} or {WEIGHTS} is not what "
+                         "was written; export the model again, or take another copy")  # fmt: skip
     return content if config["data"] is None else {**content, "datamodule_hyper_parameters": _settings(config["data"])}
 
 
@@ -237,6 +255,10 @@ def check_sizes(task: Mapping[str, Any], data: Mapping[str, Any], weights: Mappi
     model = [task.get("network"), task.get("discriminator"), *_values(task.get("conditions"))]
     measured = _values(data.get("features"))
     longest = max((size for weight in weights.values() for size in weight.shape), default=0)
+    if len(model) > len(weights) + MOST_WEIGHTLESS:
+        raise ValueError(
+            f"names {len(model):,} parts of a model, more than {len(weights):,} tensors of weights are for"
+        )
     for most, part in (*((MOST_NUMBER, part) for part in model), *((MOST_OF_FRAMES, part) for part in measured)):
         given = part.get("init_args") if isinstance(part, Mapping) and _is_ours(part.get("class_path")) else None
         given = given if isinstance(given, Mapping) else {}
@@ -246,7 +268,8 @@ def check_sizes(task: Mapping[str, Any], data: Mapping[str, Any], weights: Mappi
             # Where dilations are given, they say how many layers there are.
             layers = {"layers": 0 if given.get("dilations") else found, "dilations": len(numbers)}.get(name, 0)
             if found > most or layers > len(weights):
-                raise ValueError(f"gives {name} as {value}, more than {len(weights):,} tensors of weights are for")
+                raise ValueError(f"gives {name} as {reprlib.repr(value)}, more than {len(weights):,} tensors of "
+                                 "weights are for")  # fmt: skip
             if isinstance(value, list | tuple) and len(value) > max(longest, MOST_UNWEIGHED):
                 raise ValueError(f"lists {len(value):,} {name}, and no weight has more than {longest:,} rows")
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from condgen.printable import printable
 
 # What files begin with, by which their content is told from what their names say.
 BEGINNINGS = {
@@ -54,6 +58,25 @@ def identity(path: str | os.PathLike[str]) -> tuple[int, int] | str:
     """Return what tells a file from all others, however its path is written: links, `./` and another case included."""
     found = os.stat(path)
     return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
+
+
+@contextmanager
+def broken_as(fault: str) -> Iterator[None]:
+    """Let whatever a reader raises of a broken file, which can be anything, be one line of condgen's own.
+
+    Args:
+        fault: words for what is wrong, which begin with the name of the file; the reader's own follow them.
+
+    Raises:
+        ValueError: the reader raised something; the message is one line.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # which names the file
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{fault} ({printable(cause)})") from None
 
 
 def content_of(path: str | os.PathLike[str]) -> str | None:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from condgen.data.hyperparameters import INSTANTIATOR
+from condgen.paths import CONTROL
 
 TASKS = ("condgen.training.LikelihoodTask", "condgen.training.AdversarialTask")
 DATA_MODULES = ("condgen.data.Images", "condgen.data.Speech")
@@ -48,6 +49,8 @@ WRITING: dict[str, dict[str, str | bool]] = {
     **{f"condgen.data.{name}": {"download": False} for name in ("CIFAR10", "MNIST", "FashionMNIST", "SpeechCommands")},
 }
 DEEPEST = 20  # levels of nesting
+MOST_PARTS = 500_000  # of plain data: a list nested by reference has more than a file has bytes
+TOO_MANY = f"holds more than {MOST_PARTS:,} parts of data: nothing of condgen writes that"
 CLASSES = {*TASKS, *DATA_MODULES, *(path for paths in PARTS.values() for path in paths)}
 
 
@@ -144,23 +147,35 @@ def imported(named: Named, trust: Iterable[str]) -> type:
     return found
 
 
-def check_plain(tree: Any, depth: int = 0) -> None:
+def check_plain(tree: Any) -> None:
     """Check that data are plain: mappings by words, lists, words, numbers and nothing, and not without an end.
 
     Raises:
         ValueError: they are not.
     """
+    for count, _ in enumerate(_plain_parts(tree, 0)):
+        if count > MOST_PARTS:
+            raise ValueError(TOO_MANY)
+
+
+def _plain_parts(tree: Any, depth: int) -> Iterator[Any]:
+    """Walk plain data, every part of which is checked when it is reached."""
     if depth > DEEPEST:
         raise ValueError(f"holds data that are nested more than {DEEPEST} times: nothing of condgen writes that")
     if isinstance(tree, Mapping):
         odd = [key for key in tree if not isinstance(key, str)]
         if odd:
             raise ValueError(f"holds {odd[0]!r} where a name belongs: nothing of condgen writes that")
-    parts = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list | tuple) else ()
-    for part in parts:
-        check_plain(part, depth + 1)
     if not isinstance(tree, Mapping | list | tuple | str | int | float | None):
         raise ValueError(f"holds a {type(tree).__name__} where plain data belong: nothing of condgen writes that")
+    word = next((word for word in (tree if isinstance(tree, Mapping) else [tree])
+                 if isinstance(word, str) and CONTROL.search(word)), None)  # fmt: skip
+    if word is not None:
+        raise ValueError(f"holds {word!r}, which would command a terminal: nothing of condgen writes that")
+    yield tree
+    parts = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list | tuple) else ()
+    for part in parts:
+        yield from _plain_parts(part, depth + 1)
 
 
 def check_paths(tree: Any) -> None:
@@ -170,11 +185,13 @@ def check_paths(tree: Any) -> None:
         ValueError: one does.
     """
     try:
-        word = next((word for word in _words(tree) if ".." in PurePath(word).parts), None)
+        for count, part in enumerate(all_parts(tree)):
+            if count > MOST_PARTS:
+                raise ValueError(TOO_MANY)
+            if isinstance(part, str) and ".." in PurePath(part).parts:
+                raise ValueError(f"names the path {part!r}: nothing of condgen writes that")
     except RecursionError:
         raise ValueError("holds data without an end: nothing of condgen writes that") from None
-    if word is not None:
-        raise ValueError(f"names the path {word!r}: nothing of condgen writes that")
 
 
 def read_only(class_path: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,6 +236,17 @@ def _is_structure(word: str) -> bool:
         return not isinstance(yaml.safe_load(word), str | int | float | date | None)
     except (yaml.YAMLError, ValueError, RecursionError):
         return word.lstrip()[:1] in ("{", "[")
+
+
+def all_parts(tree: Any) -> Iterator[Any]:
+    """Walk data of any kind: the mappings and lists too, names, words and all others."""
+    yield tree
+    if isinstance(tree, Mapping):
+        for pair in tree.items():
+            yield from all_parts(pair)
+    elif isinstance(tree, list | tuple | set):
+        for value in tree:
+            yield from all_parts(value)
 
 
 def _words(tree: Any) -> Iterator[str]:

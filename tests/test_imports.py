@@ -14,6 +14,7 @@ ROOT = Path(condgen.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LEVELS = [
     {
+        "archive",
         "atomic",
         "described",
         "paths",

@@ -15,7 +15,7 @@ from torch import Tensor
 from condgen.conditioning import Encoder, names
 from condgen.conditioning.contract import PictureEncoder, TokenEncoder, missing
 from condgen.conditioning.values import stacked_rows
-from condgen.data import Clip, FrameFeature, Phoneme
+from condgen.data import Clip, FrameFeature, Phoneme, arrays
 from condgen.data.front_end import FrontEnd
 from condgen.models.conditional import Model, as_generator
 from condgen.paths import content_of, require_file
@@ -206,11 +206,7 @@ def read_npy(path: str) -> np.ndarray:
     content = content_of(path)
     if content != "an .npy array":
         raise ValueError(f"{path} is no .npy file, but {content or 'something else'}; save the array with numpy.save")
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        reason = "it holds Python objects" if "pickle" in str(error) else str(error)
-        raise ValueError(f"{path} is not a readable .npy file ({reason})") from None
+    array = arrays.read_npy(Path(path))
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{path} holds no plain array of numbers; save one with numpy.save")
     return array.astype(np.int64) if array.dtype.kind in "biu" else array

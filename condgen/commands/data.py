@@ -30,6 +30,7 @@ from condgen.data.hyperparameters import innermost
 from condgen.data.text import read_text
 from condgen.paths import require_file
 from condgen.printable import printable
+from condgen.trust import MOST_PARTS, all_parts
 
 OF_TRAINING = ("model", "trainer", "steps", "seed_everything", "weights")  # options of `fit`, which are passed over
 
@@ -78,8 +79,13 @@ def _data_of(path: str) -> object:
     text = read_text(require_file(path, "a configuration, such as FILE.yaml"))
     try:
         found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        is_endless = any(count > MOST_PARTS for count, _ in enumerate(all_parts(found)))
+    except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"{path} is malformed YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ValueError(f"{path} is malformed YAML: brackets are nested too deep") from None
+    if is_endless:
+        raise ValueError(f"{path} holds more than {MOST_PARTS:,} parts: write out what its anchors repeat")
     if not isinstance(found, dict) or not isinstance(found.get("data"), dict):
         raise ValueError(f"{path} says nothing about data; give a configuration with a part `data`")
     return found["data"]

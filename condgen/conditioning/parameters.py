@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,13 +17,14 @@ from torch import Tensor
 from condgen.atomic import whole_file
 from condgen.conditioning.film import GammaBeta, align
 from condgen.conditioning.names import find_class
-from condgen.paths import require_file
+from condgen.paths import broken_as, require_file
 
 Binary = Callable[[Tensor, Tensor], Tensor]
 Labels = Mapping[str, Sequence[str]]
 # Entries of the file's metadata: the names of the layers, in order (those without a tensor have no other place), and
 # what the rows were made from.
 LAYERS, LABELS = "film_layers", "labels"
+SEAL = "sha256"  # entry with the checksum of all others; files of earlier versions have none
 PARTS = ("gamma", "beta", "inner")
 
 
@@ -207,9 +209,10 @@ class FiLMParameters(Mapping[str, GammaBeta]):
             for name, pair in self.items()
             for part, tensor in pair.parts.items()
         }
+        told = {LAYERS: json.dumps(list(self)), LABELS: json.dumps(self.labels)}
         with whole_file(path) as temporary:
             # By itself, safetensors lets none but the user read the file.
-            temporary.write_bytes(save(tensors, {LAYERS: json.dumps(list(self)), LABELS: json.dumps(self.labels)}))
+            temporary.write_bytes(save(tensors, {**told, SEAL: _seal(tensors, told)}))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FiLMParameters:
@@ -219,18 +222,24 @@ class FiLMParameters(Mapping[str, GammaBeta]):
             ValueError: the file is missing or holds something else.
         """
         require_file(path, "a file of FiLM parameters")
-        try:
+        with broken_as(f"{path} holds no FiLM parameters"):
             with safe_open(path, "pt") as file:
                 parts = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
                 told = file.metadata()
+            if told.get(SEAL, seal := _seal(parts, told)) != seal:
+                raise ValueError("it was altered or damaged since it was written; take another copy")
             names = [str(name) for name in json.loads(told[LAYERS])]
             labels = {str(k): [str(word) for word in v] for k, v in json.loads(told.get(LABELS, "{}")).items()}
             return cls({n: GammaBeta(*(parts.get(f"{n}/{part}") for part in PARTS)) for n in names}, labels)
-        except OSError:
-            raise
-        except Exception as error:  # a broken file can make the reader raise anything
-            cause = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ValueError(f"{path} holds no FiLM parameters ({cause})") from None
+
+
+def _seal(tensors: Mapping[str, Tensor], told: Mapping[str, str]) -> str:
+    """Return the SHA-256 of the tensors of a file, with their names, types and shapes, and of what is told of them."""
+    digest = hashlib.sha256(json.dumps([told.get(LAYERS), told.get(LABELS)]).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _pair(name: str, a: GammaBeta, b: GammaBeta, function: Binary) -> GammaBeta:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
+from condgen.data.arrays import read_npz
 from condgen.data.batch import NoExamples, Split
 from condgen.data.class_folders import list_classes, split_files
 from condgen.data.images import Labelled
@@ -188,23 +188,21 @@ def read_fixed_mnist(root: Path, split: Split) -> Labelled:
     """
     name = {"train": "train", "val": "valid", "test": "test"}[split]
     packed = _load_npz(root / IMAGES, f"{name}_packed")
+    if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != 98:
+        raise ValueError(f"{root / IMAGES} holds {packed.dtype} of shape {packed.shape} as {name}_packed, and no "
+                         "pictures of 784 pixels, 8 to a byte")  # fmt: skip
     x = torch.from_numpy(np.unpackbits(packed, axis=1)[:, :784]).view(-1, 1, 28, 28)
     labels = root / LABELS
     if not labels.is_file():
         return Labelled(x, {})
-    return Labelled(x, {"digit": torch.from_numpy(_load_npz(labels, f"{name}_label").astype(np.int64))})
+    found = _load_npz(labels, f"{name}_label")
+    if found.dtype.kind not in "iu" or found.shape != (len(x),) or not ((found >= 0) & (found < 10)).all():
+        raise ValueError(f"{labels} holds no digit for each of {len(x):,} pictures as {name}_label")
+    return Labelled(x, {"digit": torch.from_numpy(found.astype(np.int64))})
 
 
 def _load_npz(path: Path, key: str) -> np.ndarray:
-    require_file(path, "the .npz file of fixed MNIST")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if key in file:
-                return file[key]
-            found = ", ".join(file.files)
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
-        raise ValueError(f"{path} is not a readable .npz file ({error}); it may be truncated") from None
-    raise ValueError(f"{path} has no array '{key}'; it has {found}")
+    return read_npz(require_file(path, "the .npz file of fixed MNIST"), key)
 
 
 def _torchvision(name: str, root: str, split: Split, held_out: int, download: bool, condition: str) -> Labelled:
@@ -214,10 +212,14 @@ def _torchvision(name: str, root: str, split: Split, held_out: int, download: bo
         raise ValueError(f"{name} is read with torchvision: pip install 'condgen[images]'") from None
     try:
         data = getattr(datasets, name)(root, train=split != "test", download=download)
-    except (RuntimeError, OSError, ValueError) as error:
+    except Exception as error:  # a broken file can make its readers raise anything
         tried = f"could not be downloaded: {error}" if download else "download is off: set source.download to true"
         raise ValueError(f"{name} is not complete in {root}, and {tried}") from None
     x, labels = torch.as_tensor(data.data), torch.as_tensor(data.targets)
+    if x.shape[1:] not in ((28, 28), (32, 32, 3)) or labels.shape != x.shape[:1] or not ((labels >= 0) & (labels < 10)
+                                                                                         ).all():  # fmt: skip
+        raise ValueError(f"{name} is not whole in {root}: its files hold pictures of shape {tuple(x.shape[1:])} and "
+                         f"{len(labels):,} labels for {len(x):,} of them; remove them, and read them anew")  # fmt: skip
     x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
     rows = {"train": slice(0, len(x) - held_out), "val": slice(len(x) - held_out, None), "test": slice(None)}[split]
     return Labelled(x[rows].contiguous(), {condition: labels[rows].long()})

@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -20,10 +21,15 @@ from condgen.data.faults import Faults, for_each
 from condgen.data.features import FrameFeature
 from condgen.data.recordings import RecordingReader
 from condgen.data.text import read_json, read_text
-from condgen.paths import require_file
+from condgen.paths import broken_as, require_file
 from condgen.quantization import Quantization
 
 INDEX = "index.json"
+CHECKSUMS, OWN = (
+    "checksums",
+    "sha256",
+)  # of the index: of the other files (CRC-32), and of itself; earlier ones have none
+BLOCK = 1 << 20  # bytes read at a time
 
 
 class Prepared(NamedTuple):
@@ -77,8 +83,18 @@ class ClipStore:
 
     @classmethod
     def open(cls, folder: Path) -> ClipStore:
-        """Map a folder that `write_store` wrote."""
+        """Map a folder that `write_store` wrote.
+
+        Raises:
+            ValueError: its files are not what was written; the message names the folder and says to prepare it anew.
+        """
         index = read_json(read_text(folder / INDEX), str(folder / INDEX))
+        with broken_as(f"{folder} holds no prepared clips as they were written: remove it, and they are prepared anew"):
+            _check_files(folder, index)
+            return cls._mapped(folder, index)
+
+    @classmethod
+    def _mapped(cls, folder: Path, index: dict[str, Any]) -> ClipStore:
         frames = {name: np.memmap(folder / f"{name}.frames", np.float32, "r").reshape(-1, size)
                   for name, size in index["sizes"].items()}  # fmt: skip
         return cls(
@@ -101,6 +117,32 @@ class ClipStore:
                   for name, own in self.frames.items()}  # fmt: skip
         return Prepared(np.array(self.levels[begin:end]), frames, float(self.dropped[i]), bool(self.silent[i]),
                         int(self.channels[i]))  # fmt: skip
+
+
+def _check_files(folder: Path, index: dict[str, Any]) -> None:
+    """Compare an index with its own checksum, and the files with those that it lists.
+
+    Raises:
+        ValueError: one is another; the message names the file.
+    """
+    if OWN in index and index[OWN] != _own_checksum(index):
+        raise ValueError(f"{INDEX} was altered or damaged")
+    for name, checksum in index.get(CHECKSUMS, {}).items():
+        if _checksum(folder / name) != checksum:
+            raise ValueError(f"{name} was altered or damaged")
+
+
+def _checksum(path: Path) -> int:
+    """Return the CRC-32 of a file: stores are large, and what is looked for is damage."""
+    found = 0
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            found = zlib.crc32(block, found)
+    return found
+
+
+def _own_checksum(index: Mapping[str, object]) -> str:
+    return _hash({name: part for name, part in index.items() if name != OWN})
 
 
 def store_name(clips: Sequence[Clip], settings: Mapping[str, object]) -> str:
@@ -170,7 +212,9 @@ def write_store(
                 rows.append(Row(str(clip.path), key, ids, len(found.levels), found.dropped, found.silent,
                                 found.channels))  # fmt: skip
             sizes = {name: feature.size for name, feature in features.items()}
-            (unfinished / INDEX).write_text(json.dumps(_index(rows, _dtype(quantization), sizes, list(names))))
+            index = _index(rows, _dtype(quantization), sizes, list(names))
+            index |= {CHECKSUMS: {path.name: _checksum(path) for path in sorted(unfinished.iterdir())}}
+            (unfinished / INDEX).write_text(json.dumps({**index, OWN: _own_checksum(index)}))
             if faults and rows:
                 shutil.rmtree(kept, ignore_errors=True)
                 os.replace(unfinished, kept)
