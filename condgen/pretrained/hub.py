@@ -14,7 +14,7 @@ from condgen.pretrained import CARD, CONFIG, HUB, WEIGHTS
 NAME = re.compile(rf"{HUB}(?P<model>[\w.-]+/[\w.-]+)(?:@(?P<revision>\S+))?")
 
 
-class Exported(ModelHubMixin, library_name="condgen"):
+class Exported(ModelHubMixin, library_name="condgen"):  # type: ignore[call-arg, unused-ignore]
     """The folder of an exported model. Its three files go there and come from there, and no others: a repository's code
     is not even fetched.
 
