@@ -36,7 +36,8 @@ options:
   -h, --help  show this; `condgen COMMAND --help` shows the options of a command
   --version   show the version
 
-A MODEL is a checkpoint, the folder of an exported one, or the name of one that comes with condgen.
+A MODEL is a checkpoint, the folder of an exported one, or the name of one that comes with condgen, or of one on the
+Hugging Face hub: hf://user/model.
 
 A configuration is a program: it may name any class, of modules in the current folder too. A checkpoint is data: no
 command imports, runs or writes what it names, but for classes of modules that you --trust.

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from condgen.checkpoint import Checkpoint, PathLike, Weights
 from condgen.commands.conditions import stacked, warn_of_untrained, with_frames
+from condgen.commands.exporting import write_model
 from condgen.conditioning import FiLMParameters
 from condgen.conditioning.film_generator import Conditions
 from condgen.conditioning.mechanism import in_words
@@ -25,6 +27,7 @@ from condgen.data.front_end import FrontEnd
 from condgen.drawn import Drawn
 from condgen.models.conditional import Model, as_generator, as_likelihood
 from condgen.models.contract import audio
+from condgen.pretrained import HUB, require_hub
 from condgen.sampling import sampler, stream
 from condgen.sampling.rows import Prepared, Seed
 
@@ -182,6 +185,23 @@ class Loaded:
         for chunk in stream(likelihood, asked.conditions, num_samples=num_samples, seed=seed, **options):
             yield heard.quantization.decode(chunk.x[:, 0].cpu()).numpy()
 
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Push the model to the Hugging Face hub as `condgen export` writes it, with its card; return the address of
+        the commit. An exported model goes as it is, with what its card says.
+
+        Args:
+            repo_id: name there, `user/model`; `condgen.load("hf://user/model")` then opens it.
+            options: options of the same method of `huggingface_hub.ModelHubMixin` (private, token, branch, …).
+        """
+        require_hub(repo_id)
+        from condgen.pretrained.hub import Exported
+
+        if self.checkpoint.is_export:
+            return str(Exported(self.checkpoint.path).push_to_hub(repo_id, **options))
+        with TemporaryDirectory() as place:
+            write_model(Path(place), f"{HUB}{repo_id}", self.checkpoint)
+            return str(Exported(Path(place)).push_to_hub(repo_id, **options))
+
     @property
     def _shape(self) -> tuple[int, ...]:
         generator, likelihood = as_generator(self.model), as_likelihood(self.model)
@@ -331,8 +351,9 @@ def load(path: PathLike, device: str = "cpu", weights: Weights = "ema", trust: I
     """Open a trained model, without running any code in it.
 
     Args:
-        path: checkpoint that `condgen fit` wrote, folder that `condgen export` wrote, or name of a model that comes
-            with condgen, such as `digits`.
+        path: checkpoint that `condgen fit` wrote, folder that `condgen export` wrote, name of a model that comes with
+            condgen, such as `digits`, or of one on the Hugging Face hub, `hf://user/model` (of one commit, tag or
+            branch: `hf://user/model@revision`).
         device: `cpu`, `cuda`, …, or `auto` for a GPU where there is one.
         weights: running average of the weights (`ema`), or the last ones (`live`).
         trust: modules, besides condgen, whose classes may be built from it.

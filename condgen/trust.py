@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from condgen.data.hyperparameters import INSTANTIATOR
-from condgen.paths import CONTROL
+from condgen.printable import CONTROL
 
 TASKS = ("condgen.training.LikelihoodTask", "condgen.training.AdversarialTask")
 DATA_MODULES = ("condgen.data.Images", "condgen.data.Speech")

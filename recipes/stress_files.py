@@ -28,7 +28,7 @@ from condgen.data.image_sources import read_fixed_mnist
 from condgen.data.pictures import read_picture
 from condgen.data.recordings import RecordingReader
 from condgen.data.store import ClipStore, write_store
-from condgen.paths import CONTROL
+from condgen.printable import CONTROL
 from condgen.quantization import Quantization
 
 # What takes the place of a number, a word or a part of plain data.

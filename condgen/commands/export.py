@@ -11,7 +11,6 @@ from typing import Literal
 
 from condgen.commands.output import output_folder
 from condgen.commands.parser import parse
-from condgen.pretrained import CARD
 
 
 def export(
@@ -46,29 +45,18 @@ def export(
         trust: modules besides condgen whose classes the checkpoint may name.
         overwrite: permission to replace an existing export.
     """
-    from condgen import __version__, exported
+    from condgen import exported
     from condgen.checkpoint import Checkpoint
-    from condgen.commands.export_card import Said, card_of, read_report
-    from condgen.commands.going_on import epochs_done
-    from condgen.commands.model_card import figures_of
+    from condgen.commands.export_card import Said, read_report
+    from condgen.commands.exporting import write_model
 
     if seconds is not None and not 0 < seconds <= exported.MOST_SECONDS:
         raise ValueError(f"seconds {seconds} is not between 0 and {exported.MOST_SECONDS:,}")
     with output_folder(out, overwrite) as folder:
         checkpoint = Checkpoint.open(ckpt_path, trust)
-        model = checkpoint.model()
         found = None if report is None else read_report(report, checkpoint)
-        facts = {
-            "condgen": __version__, "checkpoint": checkpoint.sha256, "weights": weights, "seconds": seconds,
-            "training": {"epochs": epochs_done(checkpoint.content), "steps": checkpoint.content.get("global_step", 0),
-                         "scores": figures_of(checkpoint.content)},
-        }  # fmt: skip
-        data = {"_class_path": checkpoint.data_path, **checkpoint.data_settings} if checkpoint.has_data else None
-        config = exported.configuration(checkpoint.content, data, facts)
-        exported.write(folder, config, model.state_dict(), weights)
-        name = Path(out).resolve().name
         said = Said(trained_by, trained_on, licence, data_licence)
-        (folder / CARD).write_text(card_of(name, checkpoint, weights, found, said), encoding="utf-8")
+        write_model(folder, Path(out).resolve().name, checkpoint, weights, seconds, found, said)
         size = sum(path.stat().st_size for path in folder.iterdir())
     print(
         f"{out}: model.safetensors, config.json, README.md, {size / 1e6:.2f} MB; `condgen show {out}` says what it is"

@@ -11,7 +11,7 @@ from typing import Any
 
 from condgen.commands.parser import TRUST, OneLineParser
 from condgen.paths import content_of, require_file
-from condgen.pretrained import find, is_export, names
+from condgen.pretrained import HUB, find, is_export, names
 from condgen.printable import printable
 
 MANY = 20  # samples of a list, and words of a value, that are shown
@@ -51,11 +51,11 @@ def _manifest_in(folder: Path) -> Path:
 
 
 def _is_model(path: str) -> bool:
-    """Tell a model from samples: a folder that holds one, the name of one, or a checkpoint; arrays are zip archives
-    too."""
+    """Tell a model from samples: a folder that holds one, the name of one, here or on the hub, or a checkpoint; arrays
+    are zip archives too."""
     if os.path.isdir(path):
         return is_export(path)
-    if path in names() or path.endswith(".ckpt"):
+    if path in names() or path.startswith(HUB) or path.endswith(".ckpt"):
         return True  # whose error says what is wrong with it
     try:
         with zipfile.ZipFile(path) as archive:
