@@ -162,7 +162,8 @@ def all_parts(folders: Sequence[Path]) -> tuple[list[Unfinished], Plan]:
     first = works[0]
     for work in works[1:]:
         if work.plan.part.of != first.plan.part.of or work.plan.identity() != first.plan.identity():
-            told = ", ".join(_different(first.plan, work.plan)[:4])
+            alike = replace(work.plan, part=replace(work.plan.part, number=first.plan.part.number))
+            told = ", ".join(_different(first.plan, alike)[:4])
             raise ValueError(f"{work.folder} and {first.folder} are parts of different requests (other {told})")
     numbers, of = [work.plan.part.number for work in works], first.plan.part.of
     for number in range(1, of + 1):
