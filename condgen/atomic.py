@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
@@ -25,7 +25,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     final = Path(path)
     temporary = _beside(final)
-    with _naming(temporary, final):
+    with naming(temporary, final):
         try:
             yield temporary
             os.replace(temporary, final)
@@ -45,20 +45,72 @@ def whole_folder(path: str | os.PathLike[str], replace: bool = False) -> Iterato
         OSError: the folder cannot be written; the message names it.
     """
     final = Path(path)
-    temporary, replaced = _beside(final), _beside(final)
-    with _naming(temporary, final):
+    temporary = _beside(final)
+    with naming(temporary, final):
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
         try:
             yield temporary
-            if replace and final.exists():
-                os.replace(final, replaced)
-            os.replace(temporary, final)
+            put_in_place(temporary, final, replace)
         finally:
-            if replaced.exists() and not final.exists():
-                os.replace(replaced, final)
             shutil.rmtree(temporary, ignore_errors=True)
-            shutil.rmtree(replaced, ignore_errors=True)
+
+
+def put_in_place(folder: Path, final: Path, replace: bool) -> None:
+    """Rename a folder to what it is to be called.
+
+    Args:
+        folder: folder, on the same file system.
+        final: name wanted. A folder that stands there must be empty, or be replaced.
+        replace: exchange a folder that stands there.
+    """
+    replaced = _beside(final)
+    try:
+        if replace and final.exists():
+            os.replace(final, replaced)
+        os.replace(folder, final)
+    finally:
+        if replaced.exists() and not final.exists():
+            os.replace(replaced, final)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder so that none of its name is ever seen without some of what it held."""
+    if folder.exists():
+        removed = _beside(folder)
+        os.replace(folder, removed)
+        shutil.rmtree(removed, ignore_errors=True)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Hold a folder while the block runs, so that no other process does; the system lets go of what a killed one held.
+
+    Yields:
+        False where another process holds it. Where folders cannot be held, as on Windows, nobody knows, and it is true.
+    """
+    try:
+        import fcntl
+
+        descriptor = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield True
+        return
+    try:
+        yield _locked(fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(lock: Callable[[int, int], None], descriptor: int, how: int) -> bool:
+    try:
+        lock(descriptor, how)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 def _beside(final: Path) -> Path:
@@ -67,7 +119,7 @@ def _beside(final: Path) -> Path:
 
 
 @contextmanager
-def _naming(temporary: Path, final: Path) -> Iterator[None]:
+def naming(temporary: Path, final: Path) -> Iterator[None]:
     """Let errors of writing name the file wanted, of which alone people know; all others pass."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""`condgen fit | validate | test | sample | evaluate | analyze | adapt | play | export | show`."""
+"""`condgen fit | validate | test | sample | evaluate | merge | analyze | adapt | play | export | show`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ commands:
   test        score it on the test split
   sample      draw from a model:      condgen sample MODEL --condition.digit 7 --num_samples 16 --out DIR
   evaluate    measure a model:        condgen evaluate MODEL --out DIR
+  merge       put parts together: condgen merge OUT.part-* --out OUT
   analyze     look into its task representations: condgen analyze MODEL --out DIR
   adapt       teach it a new class:   condgen adapt MODEL --condition.speaker ann --examples DIR --out NEW
   play        play with it in the browser: condgen play MODEL
@@ -52,6 +53,7 @@ COMMANDS = {
     "test": "condgen.commands.fit",
     "sample": "condgen.commands.sample",
     "evaluate": "condgen.commands.evaluate",
+    "merge": "condgen.commands.merge",
     "analyze": "condgen.commands.analyze",
     "adapt": "condgen.commands.adapt",
     "play": "condgen.commands.play",

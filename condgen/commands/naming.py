@@ -12,17 +12,21 @@ MANY = 1000  # files of a folder; of more, nobody finds one
 LONGEST_LABEL, LONGEST_NAME = 40, 120  # characters, and bytes: file systems allow 255 of these
 
 
-def file_names(labels: Sequence[Mapping[str, str]], indices: Sequence[int], suffix: str) -> list[str]:
+def file_names(
+    labels: Sequence[Mapping[str, str]], indices: Sequence[int], suffix: str, last: int | None = None
+) -> list[str]:
     """Name the files of samples, relative to their folder; where there are more than 1,000, a folder for each 1,000.
 
     Args:
         labels: words that each sample was asked for with, by condition.
         indices: index of each sample.
         suffix: suffix of the files, such as `.png`.
+        last: index of the last sample of the whole request; left out, the largest of these.
     """
-    digits = max(4, len(str(max(indices, default=0))))
+    last = max(indices, default=0) if last is None else last
+    digits = max(4, len(str(last)))
     names = [f"{_stem(row)}_{i:0{digits}d}{suffix}" for row, i in zip(labels, indices, strict=True)]
-    if max(indices, default=0) < MANY:
+    if last < MANY:
         return names
     starts = [i // MANY * MANY for i in indices]
     return [f"{s:0{digits}d}-{s + MANY - 1:0{digits}d}/{name}" for s, name in zip(starts, names, strict=True)]

@@ -32,13 +32,13 @@ def output_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iter
         ValueError: `path` is a file, or a folder with something in it that may not be replaced.
     """
     final = Path(path).resolve()
-    _refuse(final, overwrite)
+    refuse(final, overwrite)
     with whole_folder(final, replace=True) as temporary:
         yield temporary
-        _refuse(final, overwrite)  # once more: another run may have finished meanwhile
+        refuse(final, overwrite)  # once more: another run may have finished meanwhile
 
 
-def _refuse(final: Path, overwrite: bool) -> None:
+def refuse(final: Path, overwrite: bool) -> None:
     """Refuse what must not be replaced: files, and folders that hold anything but results."""
     if any(parent.is_file() for parent in (final, *final.parents)):
         raise ValueError(f"{final} is a file or lies in one; give the name of a folder")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,6 @@ from condgen.models import ConditionalModel
 from condgen.models.conditional import Model, as_generator, as_likelihood
 from condgen.models.contract import audio
 from condgen.paths import content_of, require_file
-from condgen.sampling import Interrupted, Samples, sampler
 
 
 class Request(NamedTuple):
@@ -63,17 +62,6 @@ def request(
         return Request({"truncation": truncation}, {"truncation": truncation})
     given = read_given(likelihood, front_end, lengths, **completing, framing=framing)
     return Request({**tempering, **given, "length": lengths, "engine": engine}, {**tempering, **completing})
-
-
-def finished(
-    model: Model, conditions: Mapping[str, Tensor], count: int, **options: Any
-) -> tuple[Samples, Sequence[int]]:
-    """Draw samples; return them and their indices: all, or those that were finished when Ctrl-C was pressed."""
-    try:
-        # Without conditions there is one row only.
-        return sampler(model)(model, conditions, num_samples=1 if conditions else count, **options), range(count)
-    except Interrupted as interruption:
-        return interruption.samples, interruption.rows
 
 
 def read_given(

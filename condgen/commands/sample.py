@@ -8,9 +8,9 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
-from condgen.commands.output import output_folder
 from condgen.commands.parser import parse
 from condgen.printable import printable
 
@@ -35,13 +35,15 @@ def sample(
     batch_size: int = 64,
     device: str = "auto",
     engine: str = "auto",
+    part: str | None = None,
     trust: Sequence[str] = (),
     overwrite: bool = False,
     command: str = "",
 ) -> None:
     """Draw from a checkpoint. Every file says how it was made: `condgen show FILE`.
 
-    Ctrl-C keeps the batches that are finished.
+    Ctrl-C and SIGTERM end it after the batch. What is finished is kept in OUT.unfinished, also when it is killed, and
+    the same command goes on from there.
 
     Args:
         ckpt_path: checkpoint that `condgen fit` wrote.
@@ -73,51 +75,65 @@ def sample(
         device: `auto`, `cpu`, `cuda`, …
         engine: `auto` (the fastest exact one that the model fits), `compiled`, `compiled_bfloat16`, `graph`,
             `triton`, `cached` or `naive`; see `condgen.sampling.sample`.
+        part: share of the request to draw, such as 3/16, in whole batches, into OUT.part-03-of-16; `condgen merge` puts
+            all parts together.
         trust: modules besides condgen whose classes the checkpoint may name.
         overwrite: permission to replace an existing folder.
         command: command line that the files shall name.
     """
     from condgen.checkpoint import Checkpoint
-    from condgen.commands.conditions import combine, stacked, taken_by_position, warn_of_untrained
+    from condgen.commands.conditions import combine, taken_by_position, warn_of_untrained
+    from condgen.commands.drawing import draw
     from condgen.commands.options import refuse_foreign
-    from condgen.commands.request import finished, picture_reader, request
-    from condgen.commands.writing import SampleSet, write
+    from condgen.commands.output import refuse
+    from condgen.commands.plan import Part
+    from condgen.commands.request import picture_reader, request
+    from condgen.commands.unfinished import remove_leftovers
 
-    with output_folder(out, overwrite) as folder:
-        checkpoint = Checkpoint.open(ckpt_path, trust)
-        model, front_end = checkpoint.model(weights, device), checkpoint.front_end()
-        tempering: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p,
-                                     "guidance": guidance, "film_guidance": film_guidance}  # fmt: skip
-        completing: dict[str, Any] = {"prime": prime, "complete": complete, "keep_rows": keep_rows}
-        refuse_foreign(model, truncation, **tempering, **completing, seconds=seconds, engine=engine)
-        combinations = combine(model, condition or {}, front_end, seconds, picture_reader(model, checkpoint.framing))
-        by_position = taken_by_position(model, condition or {})
-        warn_of_untrained(checkpoint.untrained, {n: [row.labels.get(n, "") for row in combinations]
-                                                 for n in model.encoders})  # fmt: skip
-        if num_samples < 1:
-            raise ValueError(f"num_samples {num_samples} is not at least 1")
-        rows = [row for row in combinations for _ in range(num_samples)]
-        lengths = [row.length for row in rows if row.length is not None] or None
-        asked = request(model, front_end, lengths, truncation=truncation, engine=engine, tempering=tempering,
-                        completing=completing, framing=checkpoint.framing)  # fmt: skip
-        samples, indices = finished(model, stacked(rows), len(rows), batch_size=batch_size, seed=seed, **asked.options)
-        found = [rows[index] for index in indices]
-        facts = {"seed": seed, "weights": weights, **asked.facts, "engine": samples.engine,
-                 "checkpoint": checkpoint.sha256,
-                 **({"by_position": by_position} if by_position else {}),
-                 **({"command": command} if command else {})}  # fmt: skip
-        per_combination = num_samples if len(found) == len(rows) else 1
-        written = write(folder, model, SampleSet(samples, found, indices), per_combination, facts)
-    print(f"{len(found)} samples in {out}: {written}; engine '{samples.engine}' ({samples.why})")
+    share = Part() if part is None else Part.parse(part)
+    final = share.folder(Path(out).resolve())
+    remove_leftovers(final)
+    refuse(final, overwrite)
+    checkpoint = Checkpoint.open(ckpt_path, trust)
+    model, front_end = checkpoint.model(weights, device), checkpoint.front_end()
+    tempering: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p,
+                                 "guidance": guidance, "film_guidance": film_guidance}  # fmt: skip
+    completing: dict[str, Any] = {"prime": prime, "complete": complete, "keep_rows": keep_rows}
+    refuse_foreign(model, truncation, **tempering, **completing, seconds=seconds, engine=engine)
+    combinations = combine(model, condition or {}, front_end, seconds, picture_reader(model, checkpoint.framing))
+    by_position = taken_by_position(model, condition or {})
+    warn_of_untrained(checkpoint.untrained, {n: [row.labels.get(n, "") for row in combinations]
+                                             for n in model.encoders})  # fmt: skip
+    if num_samples < 1 or batch_size < 1:
+        name, value = ("num_samples", num_samples) if num_samples < 1 else ("batch_size", batch_size)
+        raise ValueError(f"{name} {value} is not at least 1")
+    lengths = [row.length for row in combinations if row.length is not None] or None
+    asked = request(model, front_end, lengths, truncation=truncation, engine=engine, tempering=tempering,
+                    completing=completing, framing=checkpoint.framing)  # fmt: skip
+    facts = {"seed": seed, "weights": weights, **asked.facts, "engine": engine, "checkpoint": checkpoint.sha256,
+             **({"by_position": by_position} if by_position else {}),
+             **({"command": command} if command else {})}  # fmt: skip
+    options = {**asked.options, "num_samples": num_samples, "batch_size": batch_size, "seed": seed}
+    drawn = draw(final, model, combinations, options, facts, share, overwrite)
+    place = out if part is None else share.folder(Path(out))
+    print(f"{drawn.samples} samples in {place}: {drawn.files}; {drawn.engine}")
     for name, words in by_position.items():
         meant = ", ".join(f"{word} is '{label}'" for word, label in words.items())
         print(f"condgen: condition '{name}': no class has such a name, so it was taken by position: {printable(meant)}",
               file=sys.stderr)  # fmt: skip
-    if len(found) < len(rows):
-        print(f"condgen: stopped after {len(found)} of {len(rows)} samples, which are kept", file=sys.stderr)
-        sys.exit(130)
 
 
 def run(argv: list[str]) -> None:
     """Run `condgen sample`."""
-    sample(**parse(sample, argv), command=shlex.join(["condgen", *argv]))
+    options = parse(sample, argv)
+    sample(**options, command=shlex.join(["condgen", *_of_the_whole(argv)]))
+
+
+def _of_the_whole(argv: list[str]) -> list[str]:
+    """Return a command line without what does not decide the samples, so that all parts name the same one."""
+    kept, dropped = [], False
+    for argument in argv:
+        if not dropped and argument != "--overwrite" and argument.split("=")[0] != "--part":
+            kept.append(argument)
+        dropped = argument == "--part"
+    return kept

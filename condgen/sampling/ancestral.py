@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,36 +15,17 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from condgen.conditioning import FiLMParameters
-from condgen.engines.choice import Chosen, choose
+from condgen.engines.choice import choose
 from condgen.engines.draw import Draw, Given, Temper, progress_bar
 from condgen.models import ConditionalModel
 from condgen.models.conditional import Conditions
 from condgen.models.contract import LikelihoodNetwork, audio
 from condgen.quantization import check_levels
+from condgen.sampling.batches import Batch, Batches, Samples, together
 from condgen.sampling.noise import uniform_noise
 from condgen.sampling.rows import Prepared, Seed, origins, prepared, take_rows
 
 log = logging.getLogger(__name__)
-
-
-class Samples(NamedTuple):
-    """What `sample` and `push_forward` return.
-
-    Attributes:
-        x: levels on the data grid, (samples, channels, height, width) or (samples, 1, time). Where lengths differ,
-            what is behind a sample's end is silence.
-        log_prob: log p(x | conditions) under the weights as the engine reads them (the model's own, but for
-            `compiled_bfloat16`), at temperature 1 and without top-k, top-p or guidance, in nats, (samples,); with
-            `film_guidance`, of the FiLM parameters that it leads to. Positions that were given are not counted. `None`
-            for a generator, which has none.
-        engine: name of the engine that drew them.
-        why: reason why this one did, in a few words.
-    """
-
-    x: Tensor
-    log_prob: Tensor | None
-    engine: str
-    why: str
 
 
 class Interrupted(KeyboardInterrupt):
@@ -125,6 +106,50 @@ def sample(
         FloatingPointError: the model's parameters for a row are not numbers.
         Interrupted: Ctrl-C was pressed after a batch was finished; holds what was.
     """
+    finished: list[Batch] = []
+    try:
+        for batch in sample_batches(
+            model, conditions, num_samples=num_samples, length=length, seed=seed, first_index=first_index,
+            temperature=temperature, top_k=top_k, top_p=top_p, guidance=guidance, film_guidance=film_guidance,
+            without=without, given=given, known=known, batch_size=batch_size, engine=engine, progress=progress,
+        ):  # fmt: skip
+            finished.append(batch)
+    except KeyboardInterrupt:
+        if not finished:
+            raise
+        raise Interrupted(*together(finished)) from None
+    return together(finished)[1]
+
+
+def sample_batches(
+    model: ConditionalModel,
+    conditions: Conditions | None = None,
+    *,
+    only: Sequence[int] | None = None,
+    num_samples: int = 1,
+    length: int | Sequence[int] | None = None,
+    seed: Seed = 0,
+    first_index: int = 0,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    guidance: float = 0.0,
+    film_guidance: float = 0.0,
+    without: FiLMParameters | None = None,
+    given: Tensor | NDArray[Any] | None = None,
+    known: Tensor | NDArray[Any] | None = None,
+    batch_size: int = 64,
+    engine: str = "auto",
+    progress: bool = True,
+) -> Iterator[Batch]:
+    """Draw as `sample` does, whose arguments these are, and give each batch as soon as it is finished.
+
+    Which samples a batch holds depends on the arguments alone, so a batch may be drawn in another process and is the
+    same there, bit for bit. Batches of the shortest samples come first.
+
+    Args:
+        only: numbers of the batches to draw; `None` for all.
+    """
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is not at least 1")
     output = model.network.output
@@ -137,46 +162,29 @@ def sample(
         "rows of `without`": 1 if without is None else without.batch_size,
     }
     samples = origins(asked, num_samples, seed, first_index, counts)
-    total = len(samples.rows)
     with evaluating([*model.modules()], weight.device), torch.inference_mode():
         chosen = choose(engine, network, temper)
         log.info("%s", chosen)
         shape, each = _sizes(model, take_rows(asked, [0], weight), length)
-        lengths = [each[row if len(each) > 1 else 0] for row in samples.rows]
+        lengths = each if len(each) > 1 else each * samples.of_rows
         kept = _check_given(network, given, known, shape)
         if kept is not None and len(kept.known) > min(lengths):
             raise ValueError(f"{len(kept.known)} positions are given, more than the shortest sample's {min(lengths)}")
-        finished: list[tuple[int, Tensor, Tensor]] = []
-        with progress_bar(network, sum(lengths), progress, chosen.name) as bar:
-            # Those of similar length together: a batch takes as long as its longest.
-            order = sorted(range(total), key=lengths.__getitem__)
-            try:
-                for rows in (order[i : i + batch_size] for i in range(0, total, batch_size)):
-                    own, count = [lengths[row] for row in rows], max(lengths[row] for row in rows) * output.groups
-                    of, seeds, indices = ([part[row] for row in rows] for part in samples)
-                    noise = uniform_noise(seeds, indices, (count, output.uniforms)).to(weight.device)
-                    draw = Draw(network, noise, temper, _given_rows(kept, of, weight.device), own, bar)
-                    absent = None if without is None else without.select(of).to(weight)
-                    film = guided_film(model, take_rows(asked, of, weight), guidance, film_guidance, len(rows), absent)
-                    canvas, steps = draw.canvas(shape), range(draw.first, count)
-                    x = (chosen.engine.fill(film, canvas, steps, draw) if steps else canvas)[:: draw.each]
-                    finished += [*zip(rows, x, draw.finished(rows), strict=True)]
-            except KeyboardInterrupt:
-                if not finished:
-                    raise
-                raise Interrupted(*_ordered(finished, lengths, length, chosen)) from None
-    return _ordered(finished, lengths, length, chosen)[1]
-
-
-def _ordered(
-    finished: list[tuple[int, Tensor, Tensor]], lengths: list[int], length: object, chosen: Chosen
-) -> tuple[list[int], Samples]:
-    """Put samples in the order of their rows; return these too."""
-    ordered = sorted(finished, key=lambda row: row[0])
-    rows = [row for row, _, _ in ordered]
-    x = torch.stack([x for _, x, _ in ordered])
-    x = x if length is None else x[..., : max(lengths[row] for row in rows)]
-    return rows, Samples(x, torch.stack([log_prob for _, _, log_prob in ordered]), chosen.name, chosen.why)
+        wanted = Batches(lengths, num_samples, batch_size, only)
+        positions = sum(lengths[i // num_samples] for _, rows in wanted for i in rows)
+        with progress_bar(network, positions, progress, chosen.name) as bar:
+            for number, rows in wanted:
+                of, seeds, indices = samples.at(rows)
+                own = [lengths[row] for row in of]
+                count = max(own) * output.groups
+                noise = uniform_noise(seeds, indices, (count, output.uniforms)).to(weight.device)
+                draw = Draw(network, noise, temper, _given_rows(kept, of, weight.device), own, bar)
+                absent = None if without is None else without.select(of).to(weight)
+                film = guided_film(model, take_rows(asked, of, weight), guidance, film_guidance, len(rows), absent)
+                canvas, steps = draw.canvas(shape), range(draw.first, count)
+                x = (chosen.engine.fill(film, canvas, steps, draw) if steps else canvas)[:: draw.each]
+                drawn = Samples(x, draw.finished(rows), chosen.name, chosen.why)
+                yield Batch(number, rows, drawn, None if length is None else max(own))
 
 
 def guided_film(

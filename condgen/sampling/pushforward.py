@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from condgen.models import ConditionalGenerator
 from condgen.models.conditional import Conditions, Model, as_generator
-from condgen.sampling.ancestral import Samples, evaluating, sample
+from condgen.sampling.ancestral import evaluating, sample, sample_batches
+from condgen.sampling.batches import Batch, Batches, Samples, batch_count, together
 from condgen.sampling.noise import uniform_noise
 from condgen.sampling.rows import Seed, origins, prepared, take_rows
 
@@ -49,22 +50,46 @@ def push_forward(
     Raises:
         ValueError: an argument is out of range or does not fit the model.
     """
+    batches = push_batches(
+        model, conditions, num_samples=num_samples, seed=seed, first_index=first_index, truncation=truncation,
+        batch_size=batch_size, progress=progress,
+    )  # fmt: skip
+    return together(list(batches))[1]
+
+
+def push_batches(
+    model: ConditionalGenerator,
+    conditions: Conditions | None = None,
+    *,
+    only: Sequence[int] | None = None,
+    num_samples: int = 1,
+    seed: Seed = 0,
+    first_index: int = 0,
+    truncation: float | None = None,
+    batch_size: int = 64,
+    progress: bool = True,
+) -> Iterator[Batch]:
+    """Draw as `push_forward` does, whose arguments these are, and give each batch as soon as it is finished.
+
+    Args:
+        only: numbers of the batches to draw; `None` for all.
+    """
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is not at least 1")
     if truncation is not None and not 0 < truncation < math.inf:
         raise ValueError(f"truncation {truncation} is not more than 0")
     asked = prepared(model, conditions)
     samples, weight = origins(asked, num_samples, seed, first_index), next(model.parameters())
-    x = []
+    wanted = Batches([0] * samples.of_rows, samples.num_samples, batch_size, only)
+    count = batch_count(samples.total, batch_size) if only is None else len(only)
     with evaluating([*model.modules()], weight.device), torch.inference_mode():
-        starts = range(0, len(samples.rows), batch_size)
-        for start in tqdm(starts, desc="sampling", delay=2, leave=False, disable=not progress):
-            rows, seeds, indices = (part[start : start + batch_size] for part in samples)
+        for number, places in tqdm(wanted, total=count, desc="sampling", delay=2, leave=False, disable=not progress):
+            rows, seeds, indices = samples.at(places)
             z = normal_noise(seeds, indices, model.network.noise, truncation)
             film = model.film(take_rows(asked, rows, weight))
-            data = model(z.to(weight.device, weight.dtype), film)
-            x.append(model.network.quantization.encode(data.float()))
-    return Samples(torch.cat(x), None, "push_forward", "the network maps noise to data at once")
+            x = model.network.quantization.encode(model(z.to(weight.device, weight.dtype), film).float())
+            yield Batch(number, places, Samples(x, None, "push_forward", "the network maps noise to data at once"),
+                        None)  # fmt: skip
 
 
 def normal_noise(
@@ -88,3 +113,8 @@ def normal_noise(
 def sampler(model: Model) -> Callable[..., Samples]:
     """Return what draws from a model: `push_forward` from a generator, `sample` from a likelihood model."""
     return sample if as_generator(model) is None else push_forward
+
+
+def batch_sampler(model: Model) -> Callable[..., Iterator[Batch]]:
+    """Return what draws from a model batch by batch: `push_batches`, or `sample_batches`."""
+    return sample_batches if as_generator(model) is None else push_batches

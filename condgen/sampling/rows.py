@@ -19,17 +19,33 @@ Seed: TypeAlias = int | Sequence[int] | NDArray[Any] | Tensor
 
 
 class Origins(NamedTuple):
-    """Where samples come from, an entry per sample.
+    """Where samples come from. Nothing here grows with their number: what a sample has is worked out when it is asked.
 
     Attributes:
-        rows: row of the conditions.
-        seeds: seed of the noise.
-        indices: index of the noise under that seed.
+        of_rows: number of rows.
+        num_samples: number of samples per row, those of a row together.
+        seeds: seeds of the noise: one, or one per row.
+        counted_by_row: true where each row's samples are counted for themselves.
+        first_index: index of the first sample under a seed.
     """
 
-    rows: list[int]
+    of_rows: int
+    num_samples: int
     seeds: list[int]
-    indices: list[int]
+    counted_by_row: bool
+    first_index: int
+
+    @property
+    def total(self) -> int:
+        """Number of samples."""
+        return self.of_rows * self.num_samples
+
+    def at(self, samples: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
+        """Return the row of the conditions, the seed, and the index under that seed of some samples."""
+        rows = [sample // self.num_samples for sample in samples]
+        counted = [sample % self.num_samples if self.counted_by_row else sample for sample in samples]
+        seeds = [self.seeds[row if len(self.seeds) > 1 else 0] for row in rows]
+        return rows, seeds, [self.first_index + i for i in counted]
 
 
 def prepared(model: Model, conditions: Conditions | None) -> Prepared:
@@ -63,11 +79,8 @@ def origins(
     if {*found.values()} - {1, rows} or not min(found.values()):
         told = " and ".join(f"{count} {name}" for name, count in found.items() if count != 1)
         raise ValueError(f"{told} do not fit each other: give one, or one per row")
-    of = [row for row in range(rows) for _ in range(num_samples)]
-    if seeds is None:
-        return Origins(of, [cast(int, seed)] * len(of), [first_index + i for i in range(len(of))])
-    indices = [first_index + i for _ in range(rows) for i in range(num_samples)]
-    return Origins(of, [seeds[row if len(seeds) > 1 else 0] for row in of], indices)
+    shared = [cast(int, seed)] if seeds is None else seeds
+    return Origins(rows, int(num_samples), shared, seeds is not None, first_index)
 
 
 def take_rows(conditions: Prepared, rows: list[int], weight: Tensor) -> Prepared:

@@ -129,7 +129,8 @@ def stream(
     if chunk < 1:
         raise ValueError(f"chunk {chunk} is not at least 1 sample")
     asked = prepared(model, conditions)
-    rows, seeds, indices = origins(asked, num_samples, seed, first_index)
+    layout = origins(asked, num_samples, seed, first_index)
+    rows, seeds, indices = layout.at(range(layout.total))
     weight, modules = next(model.parameters()), [*model.modules()]
     with evaluating(modules, weight.device), torch.inference_mode():
         chosen = choose(engine, network, temper)

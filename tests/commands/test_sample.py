@@ -63,11 +63,16 @@ def test_an_interrupted_run_keeps_the_batches_that_are_finished(pixelcnn, sample
 
     monkeypatch.setattr(Draw, "keep", keep)
     assert sample(pixelcnn, tmp_path / "part", *options) == 130
-    assert "stopped after 4 of 6 samples, which are kept" in capsys.readouterr().err
+    assert "stopped after 2 of 3 batches, which are kept in" in capsys.readouterr().err
+    assert not (tmp_path / "part").exists()
+    kept = tmp_path / "part.unfinished" / "samples"
+    assert sorted(path.name[-8:-4] for path in kept.glob("*.png")) == ["0000", "0001", "0002", "0003"]
+    monkeypatch.undo()
+    assert sample(pixelcnn, tmp_path / "part", *options) == 0
     whole, part = (np.load(tmp_path / name / "samples.npz") for name in ("whole", "part"))
-    assert (part["samples"] == whole["samples"][:4]).all()
-    assert part["digit"].tolist() == [7, 7, 7, 3]
-    assert [row["index"] for row in rows(tmp_path / "part")] == [0, 1, 2, 3]
+    assert all((part[name] == whole[name]).all() for name in ("samples", "digit", "log_prob"))
+    assert [row["index"] for row in rows(tmp_path / "part")] == [0, 1, 2, 3, 4, 5]
+    assert not (tmp_path / "part.unfinished").exists()
 
 
 def test_all_stands_for_every_class_and_options_are_passed_on(pixelcnn, sample, tmp_path):

@@ -10,9 +10,9 @@ import soundfile
 import torch
 from PIL import Image
 
-from condgen.commands.conditions import Combination
-from condgen.commands.writing import SampleSet, write
-from condgen.sampling import Samples
+from condgen.commands.plan import Plan
+from condgen.commands.writing import read_record, write_batch, write_whole
+from condgen.sampling import Batch, Samples
 
 
 def rows(out):
@@ -83,30 +83,34 @@ def test_samples_are_sound_with_a_manifest_and_a_picture(draw, asked, tmp_path):
 # Samples to files: each beside what decided it.
 
 
+def written(folder, batches, levels=256, rows=(0,), size=3, **facts):
+    """Write batches of pictures, (numbers, levels, log-probabilities) each, and all that is of the whole."""
+    model = SimpleNamespace(network=SimpleNamespace(levels=levels, sample_rate=None))
+    labels = [{"digit": str(i)} for i in rows]
+    plan = Plan(labels, None, 1, size, levels, None, {"seed": 5, "engine": "auto", **facts}, {})
+    records = [folder / f"{number}.npz" for number in range(len(batches))]
+    for number, (indices, x, log_prob) in enumerate(batches):
+        samples = Samples(x, None if log_prob is None else torch.tensor(log_prob), "cached", "")
+        write_batch(folder, records[number], model, plan, Batch(number, indices, samples, None))
+    write_whole(folder, plan, [read_record(file) for file in records], {"digit": np.array(rows)})
+
+
 def test_the_manifest_names_the_index_that_made_each_sample(tmp_path):
-    """As after Ctrl-C, where samples of like length came first: of six, those of index 1, 3 and 4 are finished."""
-    model = SimpleNamespace(network=SimpleNamespace(levels=256, sample_rate=None))
     x = torch.arange(3)[:, None, None, None].expand(3, 1, 4, 4)
-    samples = Samples(x, torch.tensor([-1.0, -3.0, -4.0]), "cached", "as asked")
-    rows = [Combination({"digit": str(i)}, {"digit": torch.tensor(i)}) for i in (1, 3, 4)]
-    write(tmp_path, model, SampleSet(samples, rows, [1, 3, 4]), 1, {"seed": 5})
+    written(tmp_path, [([0, 1], x[:2], [-1.0, -3.0]), ([2], x[2:], [-4.0])], rows=(7, 8, 9), size=2)
     listed = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
     assert [(row["index"], row["conditions"]["digit"], row["log_prob"], row["seed"]) for row in listed] == [
-        (1, "1", -1.0, 5), (3, "3", -3.0, 5), (4, "4", -4.0, 5),
+        (0, "7", -1.0, 5), (1, "8", -3.0, 5), (2, "9", -4.0, 5),
     ]  # fmt: skip
     with np.load(tmp_path / "samples.npz") as arrays:
         assert arrays["samples"][:, 0, 0, 0].tolist() == [0, 1, 2]
-        assert arrays["digit"].tolist() == [1, 3, 4]
+        assert arrays["digit"].tolist() == [7, 8, 9]
 
 
 def test_every_file_says_of_itself_what_made_it(tmp_path):
     """The picture of each sample, in its own size and levels; the arrays; and the grid, of those that it shows."""
-    model = SimpleNamespace(network=SimpleNamespace(levels=3, sample_rate=None))
     x = torch.tensor([0, 1, 2])[:, None, None, None].expand(3, 1, 4, 5)
-    rows = [Combination({"digit": str(i)}, {"digit": torch.tensor(i)}) for i in (1, 3, 4)]
-    write(
-        tmp_path, model, SampleSet(Samples(x, None, "cached", ""), rows, [1, 3, 4]), 1, {"seed": 5, "checkpoint": "c"}
-    )
+    written(tmp_path, [([0, 1, 2], x, None)], levels=3, rows=(1, 3, 4), checkpoint="c")
     listed = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
     for row, level in zip(listed, (0, 128, 255), strict=True):
         with Image.open(tmp_path / row.pop("file")) as picture:
@@ -114,15 +118,23 @@ def test_every_file_says_of_itself_what_made_it(tmp_path):
             assert (picture.size, picture.mode, picture.getextrema()) == ((5, 4), "L", (level, level))
     with Image.open(tmp_path / "grid.png") as grid, np.load(tmp_path / "samples.npz") as arrays:
         for record in (json.loads(grid.text["condgen"]), json.loads(str(arrays["provenance"]))):
-            assert (record["index"], record["conditions"][2], record["seed"]) == ([1, 3, 4], {"digit": "4"}, 5)
+            assert (record["index"], record["conditions"][2], record["seed"]) == ([0, 1, 2], {"digit": "4"}, 5)
+
+
+def test_the_arrays_are_those_that_numpy_would_write(tmp_path):
+    x = torch.arange(6, dtype=torch.int64).view(3, 1, 1, 2)
+    written(tmp_path, [([0, 1, 2], x, [-1.0, -2.0, -3.0])], rows=(1, 3, 4))
+    with np.load(tmp_path / "samples.npz") as arrays:
+        held = {name: arrays[name] for name in arrays.files}
+    np.savez_compressed(tmp_path / "other.npz", **held)
+    assert list(held) == ["samples", "provenance", "digit", "log_prob"]
+    assert (tmp_path / "other.npz").read_bytes() == (tmp_path / "samples.npz").read_bytes()
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_images_of_any_number_of_channels_are_pictures(channels, tmp_path):
-    model = SimpleNamespace(network=SimpleNamespace(levels=2, sample_rate=None))
-    samples = Samples(torch.ones(1, channels, 4, 4), None, "cached", "")
-    write(tmp_path, model, SampleSet(samples, [Combination({}, {})], [0]), 1, {})
-    with Image.open(tmp_path / "sample_0000.png") as picture:
+    written(tmp_path, [([0], torch.ones(1, channels, 4, 4), None)], levels=2)
+    with Image.open(tmp_path / "digit=0_0000.png") as picture:
         assert picture.mode == ("L" if channels == 1 else "RGB")
 
 

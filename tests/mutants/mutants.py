@@ -213,7 +213,7 @@ MUTANTS = [
     # Commands.
     Mutant(
         "manifest_counts_anew", "after Ctrl-C the manifest's indices are places in the file, which no noise belongs to",
-        "commands/writing.py", '"index": found.indices[i]', '"index": i',
+        "commands/plan.py", '"index": index, "conditions"', '"index": 0, "conditions"',
         ("commands/test_writing.py::test_the_manifest_names_the_index_that_made_each_sample",),
     ),
     Mutant(
