@@ -405,7 +405,7 @@ MUTANTS = [
     ),
     Mutant(
         "export_of_last_weights", "what is exported are the last weights, not their average",
-        "commands/export.py", "model = checkpoint.model()", 'model = checkpoint.model("live")',
+        "commands/exporting.py", "checkpoint.model().state_dict()", 'checkpoint.model("live").state_dict()',
         ("commands/test_export.py::test_in_32_bits_the_model_is_the_checkpoints_bit_for_bit",),
     ),
     Mutant(
