@@ -175,6 +175,7 @@ short = [f"--model.{part}.shape=[1,1024]" for part in ("network", "discriminator
 # A case is a configuration with its data: what writes them, and what else is to be set.
 CASES: dict[str, tuple[str, Callable[[Path], list[str]], list[str]]] = {
     "cdcgan_audio_folder": ("cdcgan_audio_folder", own_sounds, ["--data.length", "1024"]),
+    "cdcgan_captions": ("cdcgan_captions", digits, ["--data.source.copies", "1"]),
     "cdcgan_cifar10": ("cdcgan_cifar10", cifar10, []),
     "cdcgan_digits": ("cdcgan_digits", digits, []),
     "cdcgan_folder": ("cdcgan_folder", own_pictures, []),
@@ -214,7 +215,9 @@ def quickly(data: object, steps: int, seed: int) -> object:
 def fit(case: str, data: list[str], runs: Path, *options: str) -> int:
     """Train a narrow network of a case for one step; return the exit status."""
     config, _, own = CASES[case]
-    looks = ["--trainer.callbacks.num_samples", "8"] if config.startswith("cdcgan") else []
+    looks = (
+        ["--trainer.callbacks.num_samples", "8"] if "SampleQuality" in (CONFIGS / f"{config}.yaml").read_text() else []
+    )
     with patch("condgen.training.callbacks.train_classifiers", quickly), unchecked():
         return main(["fit", "-c", str(CONFIGS / f"{config}.yaml"), *STEP, *NARROW[config.split("_")[0]], *data, *own,
                      *looks, "--trainer.logger.save_dir", str(runs), "--trainer.default_root_dir", str(runs),

@@ -217,7 +217,7 @@ def test_a_checkpoint_says_what_it_has_whatever_the_data_are_now(counted, tmp_pa
     assert main(["fit", "-c", "own.yaml"]) == 0
     assert main(["fit", "-c", "own.yaml", "--ckpt_path", "last", "--trust", "counted",
                  "--trainer.max_epochs", "2"]) == 0  # fmt: skip
-    newest = torch.load("runs/own/version_1/checkpoints/last.ckpt", weights_only=True)
+    newest = torch.load("runs/own/version_0/checkpoints/last.ckpt", weights_only=True)
     assert list(newest["hyper_parameters"]["network"]["init_args"]["shape"]) == [1, 8, 8]
     assert newest["epoch"] == 1
 
