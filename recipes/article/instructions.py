@@ -330,7 +330,8 @@ def main(out: str = "runs/article", seeds: int = 5, effort: float = 1.0) -> None
               "training", "no figure checked", unit, held,
               all_of(beats(held[gated], held[concatenated]), reaches(held[gated], 25))),
         Claim("Bahdanau et al. 2019, AGILE", "a FiLM reward model trained from goal states serves as the reward: "
-              "the policy learns to reach kinds that it never went to, and not if the model hears of other ones", "no figure checked",
+              "the policy learns to reach kinds that it never went to, and not if the model hears of other ones",
+              "no figure checked",
               unit + "; states judged rightly", {("before" if n == "held out" else f"rewarded by {n}" if n in SOURCES
               else n): values for n, values in agile.items()},
               all_of(beats(agile["model"], agile["held out"]), beats(agile["model"], agile["model, other word"]))),

@@ -195,11 +195,11 @@ def test_several_channels_are_refused_and_the_option_is_named(tmp_path):
 
 
 def test_recordings_are_read_here_and_nowhere_else():
-    """The other files read what eSpeak NG has just written, and the comment of a sample; and write."""
+    """The other files read what eSpeak NG or a command has just written, and the comment of a sample; and write."""
     files = Path(condgen.__file__).parent.rglob("*.py")
     reading = re.compile(r"soundfile\.(read|info|blocks|SoundFile)\b|librosa\.load|torchaudio\.load|wavfile")
     found = {file.name for file in files if reading.search(file.read_text(encoding="utf-8"))}
-    assert found == {"decoding.py", "espeak.py", "show.py", "sound.py"}
+    assert found == {"decoding.py", "espeak.py", "show.py", "sound.py", "writing.py"}
 
 
 @pytest.mark.parametrize("suffix", ["flac", "wav", "ogg", "mp3"])
