@@ -198,7 +198,7 @@ def claims(found: dict[tuple[str, int], Figures]) -> list[Claim]:
     ]  # fmt: skip
 
 
-def main(out: str = "runs/article", seeds: int = 5, effort: float = 1.0) -> None:
+def main(out: str = "runs/article", seeds: int = 3, effort: float = 1.0) -> None:
     """Train on episodes of known alphabets, read new ones; write the story and its picture.
 
     Args:

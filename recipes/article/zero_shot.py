@@ -192,7 +192,7 @@ def claims(found: dict[tuple[str, int], Figures]) -> list[Claim]:
     ]  # fmt: skip
 
 
-def main(out: str = "runs/article", seeds: int = 5, effort: float = 1.0) -> None:
+def main(out: str = "runs/article", seeds: int = 3, effort: float = 1.0) -> None:
     """Train both models without the held-out pairs; write the story and its picture.
 
     Args:
