@@ -171,7 +171,8 @@ def test_the_reference_is_built_from_the_docstrings(tmp_path):
     pytest.importorskip("pdoc")
     concepts = re.search(r"^CONCEPTS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
     assert all(importlib.util.find_spec(f"condgen.{name}") for name in concepts)
-    pages = [f"condgen.{name}" for name in concepts]
+    pages = [*(f"condgen.{name}" for name in concepts), "!condgen.pretrained.hub"]
+    assert pages[-1] in (ROOT / "Makefile").read_text()
     done = subprocess.run([sys.executable, "-m", "pdoc", "-o", str(tmp_path), "-d", "google", "condgen", *pages],
                           capture_output=True, text=True, cwd=ROOT)  # fmt: skip
     assert done.returncode == 0, done.stderr
