@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import ClassVar, NamedTuple, Protocol, cast
 
 import pytorch_lightning as pl
@@ -37,7 +36,7 @@ class Labelled(NamedTuple):
     x: Tensor
     conditions: dict[str, Tensor]
     binarize: bool = False
-    captions: Mapping[str, Tensor] = MappingProxyType({})
+    captions: Mapping[str, Tensor] = {}  # a proxy could go to no other process
 
 
 def as_labelled(found: object, whose: str) -> Labelled:

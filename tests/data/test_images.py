@@ -1,5 +1,8 @@
 """The data module of images: a run that goes on, goes on in the same order."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 
@@ -116,3 +119,10 @@ def test_of_several_conditions_each_combination_keeps_as_many():
 def test_no_examples_of_a_class_are_refused():
     with pytest.raises(ValueError, match="examples_per_class 0 is not at least 1"):
         Images(Digits(), examples_per_class=0)
+
+
+def test_what_a_source_gives_goes_to_other_processes():
+    own = Labelled(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), {"digit": torch.tensor([0, 1])})
+    for copied in (pickle.loads(pickle.dumps(own)), copy.deepcopy(own)):
+        assert copied.captions == {}
+        assert torch.equal(copied.conditions["digit"], own.conditions["digit"])
